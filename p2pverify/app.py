@@ -218,7 +218,7 @@ async def _run_services(
         driver,
         announce=settings.announce,
         mdns=settings.mdns,
-        request_limits=limits_within(network.params.deadline_ms, engines.own.info.context_tokens),
+        request_limits=limits_within(network.params, engines.own.info.context_tokens),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()

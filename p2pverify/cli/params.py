@@ -56,6 +56,19 @@ def read_id(text: str) -> bytes | None:
     return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text, re.ASCII) else None
 
 
+class CutId(click.ParamType[bytes]):
+    """The id of a cut."""
+
+    name = "cut"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """The id (32 B). Raises BadParameter."""
+        found = read_id(str(value))
+        if found is None:
+            self.fail("give the 64 hexadecimal digits of a cut's id", param, ctx)
+        return found
+
+
 NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")
 WEIGHTS = InputFile("correct the path, or leave the option out to use the bundled model")
 

@@ -32,7 +32,7 @@ def check_receipt(
 
     `cut` is the id of a cut (32 B) that the reader trusts; `named` is what the reader calls it in messages.
     """
-    if receipt.state != "answered" or not receipt.answers:
+    if receipt.state == "asking" or not receipt.answers:
         raise Refuted(f"it holds no answer: its state is {receipt.state!r}")
     held = check_receipt_document(network, receipt)
     answers = tuple(CheckedAnswer(*each) for each in zip(receipt.answers, held, strict=True))

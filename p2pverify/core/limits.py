@@ -60,6 +60,11 @@ class Bucket:
         self._level -= tokens * 1000
         return True
 
+    def owe(self, tokens: int, now_ms: int) -> None:
+        """Take tokens even if they are not there; they are missing later."""
+        self.level(now_ms)
+        self._level -= tokens * 1000
+
     def wait_ms(self, tokens: int, now_ms: int) -> int:
         """The ms until the bucket has this many tokens; for more than the burst, the ms until it is full."""
         self.level(now_ms)

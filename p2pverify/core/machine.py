@@ -35,6 +35,8 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.intake import Intake
+from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
+from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
@@ -96,6 +98,7 @@ class Machine:
         self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
+        self.issuer = Issuer(context.fold)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
@@ -231,6 +234,11 @@ class Machine:
         else:
             found = None if dispute is None else self.responder.find_evidence(dispute.audit, which)
         return encode_evidence(found)
+
+    def passports(self, request: bytes, asker: bytes) -> bytes:
+        """The answer to a stranger's request for passports. Raises RemoteProtocolError if it is malformed."""
+        found = self.issuer.best(decode_passports_wanted(request), asker)
+        return NO_PASSPORTS if found is None else found.encode()
 
     # ------------------------------------------------------------ records
 

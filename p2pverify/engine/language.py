@@ -1,14 +1,18 @@
 """The language of a model: its tokens and its chat template. That of a node is apart from its engine, which is busy."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
+from p2pverify.core.contract.manifest import Manifest
 from p2pverify.engine import toy
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
+from p2pverify.engine.gguf import weights as model_weights
 from p2pverify.engine.gguf.conversation import Conversation, Vocabulary
 from p2pverify.engine.gguf.reader import CONTROL_TOKEN, UNKNOWN_TOKEN, USER_TOKEN, FileHead, read_head
 from p2pverify.engine.llama import bindings
+from p2pverify.engine.toy import ToyEngine
 
 
 def open_language(path: Path) -> Conversation:
@@ -53,6 +57,23 @@ def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequ
     except ValueError as error:
         raise WeightsError(str(error)) from None
     return made
+
+
+def language_of(manifest: Manifest, weights: Path | None) -> Conversation:
+    """The language of a model by its manifest, for somebody who does not run it. Blocks. Raises EngineUnavailable.
+
+    `weights` is a GGUF file, by default the bundled one. Only its tokens and its template must be the manifest's, so
+    any quantisation of the model will do.
+    """
+    toys = ToyEngine().info
+    if (manifest.tokenizer, manifest.template) == (toys.tokenizer_sha256, toys.template_sha256):
+        return toy_language()
+    path = weights or model_weights.bundled()
+    head = read_head(path)
+    template = sha256(chat_template.template_of(head).encode()).digest()
+    if (manifest.tokenizer, manifest.template) != (head.tokenizer_sha256(), template):
+        raise WeightsError(f"{path} has other tokens or another chat template than the model {manifest.model!r}")
+    return open_language(path)
 
 
 def toy_language() -> Conversation:

@@ -115,12 +115,20 @@ class Libp2pNetwork(NetworkPort):
             self._counters,
             speech=requests.EVIDENCE,
         )
+        self._passports = requests.Requests(
+            partial(_passports, inbox),
+            inbox.is_member,
+            requests.passport_limits(request_limits or RequestLimits()),
+            self._counters,
+            speech=requests.PASSPORTS,
+        )
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
         self._host.handle(peer_list.PROTOCOL, self._peers.answer)
         self._host.handle(requests.PROTOCOL, self._requests.answer)
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
+        self._host.handle(requests.PASSPORT_PROTOCOL, self._passports.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -252,6 +260,10 @@ class Libp2pNetwork(NetworkPort):
 
 async def _evidence(inbox: Inbox, request: bytes, _source: bytes, _hear: Hear) -> bytes:
     return inbox.evidence(request)
+
+
+async def _passports(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
+    return inbox.passports(request, source)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

@@ -18,6 +18,7 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
+    EXPIRY_EPOCHS,
     Question,
     Request,
     RequestRefused,
@@ -25,14 +26,14 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.roles.asker import EXPIRY_EPOCHS, spread_ms
+from p2pverify.core.roles.asker import spread_ms
 from p2pverify.core.roles.challenger import Habit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.slot_plan import find_anchor, slot_question
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy
 from p2pverify.node.files.corpus import Prompt
 from p2pverify.node.requests.asking import ask_streaming
 

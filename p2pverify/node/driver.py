@@ -37,8 +37,9 @@ from p2pverify.core.events import (
     Tick,
     TwinMet,
 )
-from p2pverify.core.inference.question import RequestRefused, encode_refusal, is_refusal
+from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.machine import Machine
+from p2pverify.core.proofs.exchange import NO_PASSPORTS
 from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
 from p2pverify.core.state import sponsors
@@ -164,6 +165,10 @@ class Driver:
             nursery.start_soon(self._refuse)
             task_status.started()
 
+    def cost_ms(self, question: Question) -> int:
+        """How long the own engine would take for a question, by the jobs before; 0 if it has done none."""
+        return self._worker.cost_ms(question.ask)
+
     async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN) -> _T:
         """Call `do` with this peer's engine or the referee, when no other job waits for it.
 
@@ -245,6 +250,12 @@ class Driver:
         """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError."""
         answer = self.machine.evidence(request)
         self._counters.count("evidence served" if answer != NO_EVIDENCE else "evidence not had")
+        return answer
+
+    def passports(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a request for passports. Raises RemoteProtocolError."""
+        answer = self.machine.passports(request, source)
+        self._counters.count("passports served" if answer != NO_PASSPORTS else "passports not had")
         return answer
 
     def sync_answer(self, request: bytes) -> bytes:

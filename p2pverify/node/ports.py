@@ -138,6 +138,10 @@ class Inbox(Protocol):
         """The answer to a request for evidence in an open dispute. Raises RemoteProtocolError."""
         ...
 
+    def passports(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a request for passports, of anybody. Raises RemoteProtocolError."""
+        ...
+
     def sync_answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         ...
@@ -213,12 +217,8 @@ class Reply:
     elapsed_ms: int
 
 
-class NetworkPort(Protocol):
-    """The network adapter as the node uses it."""
-
-    def publish_nowait(self, message: bytes) -> None:
-        """Hand one gossip message to the router."""
-        ...
+class AskingPort(Protocol):
+    """Asks other peers, for a node or for a light client."""
 
     async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
         """One inference request for at most `tokens_max` tokens, and its response. Raises AskError.
@@ -226,6 +226,14 @@ class NetworkPort(Protocol):
         `hear` gets the tokens as they come. They are no answer until the reply's receipt covers them. The caller sets
         the deadlines; `node.requests.asking` limits the time between two frames.
         """
+        ...
+
+
+class NetworkPort(AskingPort, Protocol):
+    """The network adapter as the node uses it."""
+
+    def publish_nowait(self, message: bytes) -> None:
+        """Hand one gossip message to the router."""
         ...
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:

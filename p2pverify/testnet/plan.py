@@ -5,7 +5,7 @@ ports of the peers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from p2pverify.core.contract.network import Across
@@ -15,7 +15,7 @@ from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.engines.kinds import EngineKind
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
-from p2pverify.node.files.networkfile import ParamsTable
+from p2pverify.node.files.networkfile import read_params
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
@@ -149,7 +149,8 @@ def make_plan(
     warnings = _check_share(sum(secret.fate is not CheaterFate.CONTESTED for secret in secrets), count)
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
-    rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
+    rules = asdict(read_params({"genesis_ms": 0, **given}))
+    del rules["genesis_ms"]
     if LONG_ONLY in {secret.kind for secret in secrets} and not rules["long_permille"]:
         raise PlanError(
             f"no audit of this network is long, so {LONG_ONLY} is right in all", "set long_permille and long_tokens"

@@ -5,6 +5,7 @@ it is the start of the run. `plan` makes the plan of each peer from a scenario.
 """
 
 import difflib
+from functools import partial
 from typing import Annotated
 
 from pydantic import (
@@ -24,8 +25,9 @@ from p2pverify.core.inference.speed import check_claim
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, LOCAL_KINDS, EngineKind
 from p2pverify.node.files.manifesttable import AcrossTable
+from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import user_path
-from p2pverify.node.files.tomlfile import read_model
+from p2pverify.node.files.tomlfile import read_table
 from p2pverify.resources import resource
 from p2pverify.testnet.cheats import COUNT_MAX, Cheaters
 from p2pverify.testnet.faults import Fault, FaultKind
@@ -51,6 +53,9 @@ def _check_engine(value: object) -> object:
 
 
 _LocalKind = Annotated[EngineKind, BeforeValidator(_check_engine)]
+
+
+_Across = Annotated[AcrossTable, BeforeValidator(partial(read_table, AcrossTable))]
 
 
 class _Table(BaseModel):
@@ -166,7 +171,7 @@ class Scenario(_Table):
     testnet: TestnetTable = TestnetTable()
     network: dict[str, StrictInt] = {}
     path: tuple[PathTable, ...] = Field(default=(), max_length=PATHS_MAX)
-    across: AcrossTable | None = None  # the referee's bounds, if none are calibrated
+    across: _Across | None = None  # the referee's bounds, if none are calibrated
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
     simulation: SimulationTable | None = None

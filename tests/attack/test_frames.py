@@ -45,6 +45,7 @@ FAULTS = (
     "net streams_broken",
     "net asks_refused_too-large",
     "net evidence_refused_too-large",
+    "net passports_refused_too-large",
     "refused malformed",
 )
 

@@ -23,7 +23,7 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, Remot
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, endpoint, question, stream
 from p2pverify.core.inference.compare import Measure
-from p2pverify.core.proofs import passport
+from p2pverify.core.proofs import exchange, passport
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
@@ -78,6 +78,8 @@ EXEMPT = {
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
+    "core.proofs.passport.read_certificate": "a part of decode_passport and decode_passports",
+    "core.proofs.passport.read_row_proof": "a part of decode_passport and decode_passports",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
@@ -95,9 +97,12 @@ EXEMPT = {
     "node.files.networkfile.read_start_file": "read_start with a file",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
     "node.files.textfile.read_bytes": "decodes nothing: who calls it does",
-    "node.files.tomlfile.read_model": "a part of load_network and load_config",
+    "node.files.modelfile.read_model": "a part of load_config",
+    "node.files.tomlfile.load_table": "a part of load_manifest",
+    "node.files.tomlfile.read_table": "a part of load_network and load_manifest",
+    "node.files.networktable.read_params": "a part of load_network",
     "node.files.networkfile.parse_network": "a part of load_network",
-    "node.files.tomlfile.parse_model": "a part of load_network and load_config",
+    "node.files.tomlfile.parse_table": "a part of load_network and load_manifest",
     "node.files.tomlfile.parse_toml": "a part of load_network and load_config",
 }
 
@@ -332,6 +337,16 @@ DECODERS: dict[str, Decoder] = {
     ),
     "core.proofs.passport.decode_passport": Decoder(
         passport.decode_passport, write=lambda found: found.encode(), seeds=seeds.of("passport", "passport")
+    ),
+    "core.proofs.exchange.decode_passports_wanted": Decoder(
+        exchange.decode_passports_wanted,
+        write=lambda found: found.encode(),
+        seeds=seeds.of("passport-request", "request"),
+    ),
+    "core.proofs.exchange.decode_passports": Decoder(
+        exchange.decode_passports,
+        write=lambda found: exchange.NO_PASSPORTS if found is None else found.encode(),
+        seeds=seeds.of("passport-set", "passports"),
     ),
     "node.clients.checking.parse_receipt_file": Decoder(
         _receipt,

@@ -248,7 +248,7 @@ const isAnswer = isObject([isText, "peer_id class cut logits text request respon
   [isList(isText), "checked"], [isOne("stop", "length"), "finish"],
   [isOne(null, "agrees", "differs", "not compared"), "compared"]);
 const isCheck = isObject([isCount, "index panel answers agree differ not_compared"], [isFlag, "majority"]);
-const isReceipt = isObject([isOne("p2pverify/client-receipt/1"), "schema"], [isOne("answered"), "state"],
+const isReceipt = isObject([isOne("p2pverify/client-receipt/1"), "schema"], [isOne("answered", "failed"), "state"],
   [isText, "id network model endpoint"], [isCount, "created_ms panel every"], [isMaybe(isCount), "finished_ms"],
   [isList(isAnswer), "answers"], [isList(isEvent), "events"], [isList(isCheck), "checks"]);
 const readHex = (digits) => need(/^([0-9a-f]{2})*$/.test(digits), "its bytes are not in hex") ?? unhex(digits);

@@ -12,13 +12,14 @@ import trio
 from p2pverify.core.contract import sortition
 from p2pverify.core.inference.question import (
     CONTEXT_TOKENS_MAX,
+    EXPIRY_EPOCHS,
     Question,
     Request,
     RequestRefused,
     decode_request,
     encode_refusal,
 )
-from p2pverify.core.roles.asker import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.roles.asker import SPREAD_PERMILLE
 from p2pverify.core.roles.slot_plan import make_plan
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
 from p2pverify.node.driver import Driver

@@ -47,7 +47,7 @@ OTHER = {
     "net": set(),
     "node": {
         "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "CASES_MAX", "COVER_PER_EPOCH_MAX", "FINAL_LAG_MAX", "LANES_MAX", "NAMED_MAX",
-        "PROMPTS_KEPT", "TAIL_RECORDS_MAX", "VOTES_MAX",
+        "PROMPTS_KEPT", "PROMPT_TOKENS_MAX", "TAIL_RECORDS_MAX", "VOTES_MAX",
     },
     "store": set(),
     "api": {"AUDITS_MAX", "MESSAGES_MAX", "NAME_CHARS_MAX", "STOPS_MAX"},

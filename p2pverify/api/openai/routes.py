@@ -95,7 +95,7 @@ async def _answer(
     order = Order(
         endpoint="chat.completions" if kind == "chat.completion" else "completions",
         prompts=tuple(prompt for prompt in prompts for _ in range(asked.choices)),
-        tokens_max=room if limit is None else min(limit, room),
+        tokens_max=min(map(door.usual_room, map(len, prompts))) if limit is None else min(limit, room),
         temperature_milli=round(1000 * (TEMPERATURE if asked.temperature is None else asked.temperature)),
         seed=asked.seed,
         client=client,

@@ -14,6 +14,7 @@ from p2pverify.cli.errors import NotVerifiedError
 from p2pverify.cli.output import UnusableError
 from p2pverify.cli.table import pairs
 from p2pverify.node.files.textfile import read_bytes
+from p2pverify.node.reports.documents.jsonform import written
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.manifest import Manifest
@@ -97,11 +98,15 @@ def _document(
         "valid": reason is None,
         "reason": reason,
         "receipt": receipt.id,
+        "state": receipt.state,
+        "checks": [written(check) for check in receipt.checks],
         "answers": [
             {
                 "index": each.shown.index,
                 "peer_id": each.shown.peer_id,
                 "class": each.shown.class_,
+                "returned": each.shown.returned,
+                "compared": each.shown.compared,
                 "tokens": len(each.facts.answer.output.tokens),
                 "rerun": None if each.rerun is None else str(each.rerun),
                 "passport": _passport(network, each, options),
@@ -109,6 +114,22 @@ def _document(
             for each in (checked if reason is None else ())
         ],
     }
+
+
+def _without_majority(receipt: "ReceiptDocument", checked: list[_Checked]) -> list[str]:
+    """What is said of the questions whose answers have no majority, and of a request that failed otherwise."""
+    lines = []
+    for check in receipt.checks:
+        if not check.majority:
+            own = [each.facts for each in checked if each.shown.index == check.index]
+            signed = {(facts.answer.receipt.class_index, facts.answer.output) for facts in own}
+            lines.append(
+                f"no majority: {check.panel} peers were to answer, {len(own)} did, and signed {len(signed)} different "
+                f"answers to question {check.index}; the client got none of them"
+            )
+    if receipt.state == "failed" and not lines:
+        lines.append("the request failed: its client did not get all answers")
+    return lines
 
 
 def _passport(network: "Network", each: _Checked, options: VerifyOptions) -> dict[str, object] | None:
@@ -119,12 +140,13 @@ def _passport(network: "Network", each: _Checked, options: VerifyOptions) -> dic
 def _text(network: "Network", receipt: "ReceiptDocument", checked: list[_Checked], options: VerifyOptions) -> str:
     from p2pverify.core.inference.compare import Verdict
 
-    lines = [f"receipt {receipt.id} holds"]
+    lines = [f"receipt {receipt.id} holds", *_without_majority(receipt, checked)]
     for each in checked:
         question, output = each.facts.question, each.facts.answer.output
         seed = f"temperature {question.temperature_milli / 1000:g}, seed {question.seed.hex()}"
+        returned = "" if each.shown.returned else ", not returned"
         rows: list[tuple[str, object]] = [
-            ("answer", f"{each.shown.index}: {len(output.tokens)} tokens to {len(question.prompt)}, {seed}"),
+            ("answer", f"{each.shown.index}: {len(output.tokens)} tokens to {len(question.prompt)}, {seed}{returned}"),
             ("class", each.shown.class_),
         ]
         shown = _passport(network, each, options)

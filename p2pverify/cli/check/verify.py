@@ -8,24 +8,11 @@ import click
 
 from p2pverify.cli.check.kinds import HEAD_BYTES, KINDS, FileKind, VerifyOptions, kind_of_file
 from p2pverify.cli.output import UnusableError
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, read_id
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, CutId, InputFile
 from p2pverify.cli.show.rerun import JUDGING_KINDS
 
 _FILE = InputFile("'p2pverify passport', 'audit-endpoint' and GET /v1/receipts/ID make such files")
 _MANIFEST = InputFile("'p2pverify model manifest' writes such a file")
-
-
-class CutId(click.ParamType[bytes]):
-    """The id of a cut."""
-
-    name = "cut"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        """The id (32 B). Raises BadParameter."""
-        found = read_id(str(value))
-        if found is None:
-            self.fail("give the 64 hexadecimal digits of a cut's id", param, ctx)
-        return found
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`p2pverify ask`: asks the network's model a question through the running node.
+"""`p2pverify ask`: asks the network's model a question, through the running node or as a light client.
 
 The answer goes to stdout as it comes. One line on stderr says who answered, what was checked, and which receipt proves
 it. The node's door for clients (`api/openai`) does the work.
@@ -9,20 +9,26 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotReadyError, NotRunningError, NotVerifiedError
-from p2pverify.cli.params import InputFile, find_peer
+from p2pverify.cli.output import force_option, may_replace
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, CutId, InputFile, find_peer
 from p2pverify.cli.table import cell
 from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
 from p2pverify.node.files.home import Home
+from p2pverify.node.files.outputs import check_output, open_output
+from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.shown import interval, short_ids
+
+if TYPE_CHECKING:
+    from p2pverify.cli.run.ask_light import LightOptions
 
 TIMEOUT_S = 300.0  # between two pieces; a full check sends nothing until a majority is certain
 PROMPT_BYTES_MAX = 1 << 20
@@ -59,6 +65,12 @@ _FEWER = "the receipt has all answers, and --json prints it"
 @click.option(
     "--peer", metavar="PEER", help="Ask this peer alone: a peer id, or a short name as in 'p2pverify scores'."
 )
+@click.option("--bootstrap", multiple=True, metavar="ADDRESS", help="Ask without a node: connect to this peer.")
+@click.option("--network", "network_file", type=NETWORK_FILE, help="Without a node: the network. [of this home]")
+@click.option("--cut", type=CutId(), help="Without a node: the id of a cut that you trust, instead of the founders.")
+@click.option("--weights", type=WEIGHTS, help="Without a node: a file of the model, for its tokens. [the bundled one]")
+@click.option("-o", "--output", metavar="FILE", help="Without a node: where to write the receipt. [RECEIPT.json]")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt in JSON instead of the text.")
 def ask(
     prompt: str | None,
@@ -67,6 +79,12 @@ def ask(
     panel: int | None,
     every: int | None,
     peer: str | None,
+    bootstrap: tuple[str, ...],
+    network_file: Path | None,
+    cut: bytes | None,
+    weights: Path | None,
+    output: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Ask the network's model the question PROMPT through this home's node.
@@ -74,12 +92,24 @@ def ask(
     The text comes on stdout as the model writes it. Then one line on stderr says who answered, what was checked, and
     which receipt has the proof. A full check has several peers answer, and prints what more than half of them say.
 
+    With --bootstrap it needs no node and no home. It connects to the peer at ADDRESS, checks passports of peers that
+    this one knows against the network file, asks the best of them, and writes the receipt to a file. A second line
+    says how old the scores are and what they assume.
+
     Exit codes: 0 answered, 1 refused, 2 usage, 3 node not running, 4 nobody can answer now, 5 the answers of a full
     check differ and none has a majority, 130 interrupted.
     """
     text = _question(prompt, file)
     if peer is not None and (panel is not None or every is not None):
         raise click.UsageError("--peer asks one peer alone, so it takes no --panel and no --every")
+    if bootstrap:
+        from p2pverify.cli.run.ask_light import LightOptions
+
+        light = LightOptions(network_file, bootstrap, cut, weights, model, panel, every, peer)
+        _ask_without_node(text, light, output, force=force, as_json=as_json)
+        return
+    if (network_file, cut, weights, output, force) != (None, None, None, None, False):
+        raise click.UsageError("--network, --cut, --weights, --output and --force are for asking with --bootstrap")
     home = current_home()
     token = client.prove(home)
     wish = {"panel": panel, "every": every, "peer": None if peer is None else _peer(home, peer)}
@@ -104,6 +134,54 @@ def ask(
         client.print_json(found.text)
     else:
         click.echo(_told(found.document), err=True)
+
+
+def _ask_without_node(text: str, light: "LightOptions", output: str | None, *, force: bool, as_json: bool) -> None:
+    """Ask as a light client, and write the receipt. Raises CliError, UserError."""
+    from p2pverify.cli.run.ask_light import ask_light
+
+    if output is not None:
+        check_output(output, may_replace(force=force))
+    shown = _Shown(quiet=as_json)
+    found = ask_light(text, light, shown.show)
+    shown.end()
+    receipt = found.receipt
+    data = json.dumps(written(receipt), allow_nan=False)
+    target = output or (None if as_json else f"{receipt.id}.json")
+    if target is not None:
+        with open_output(target, may_replace(force=force)) as file:
+            file.write(data.encode() + b"\n")
+    if as_json and target != "-":
+        client.print_json(data)
+    if receipt.state == "failed":
+        check = receipt.checks[0]
+        counts = f"{check.answers} answered, {check.differ} differ"
+        raise NotVerifiedError(
+            f"no answer is that of more than half of {check.panel} peers: {counts}",
+            f"the receipt has all answers: {target}" if target else _FEWER,
+        )
+    if not as_json:
+        click.echo(f"{_told(receipt)} in {target}\n{found.about}", err=True)
+
+
+class _Shown:
+    """The text on stdout, as it comes."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._is_terminal = sys.stdout.isatty()
+        self._last = ""
+
+    def show(self, text: str) -> None:
+        """Show a piece. A pipe gets it as it is."""
+        if text and not self._quiet:
+            click.echo(_safe(text) if self._is_terminal else text, nl=False, color=True)
+            self._last = text
+
+    def end(self) -> None:
+        """End the last line."""
+        if not self._quiet and not self._last.endswith("\n"):
+            click.echo()
 
 
 def _question(prompt: str | None, file: Path | None) -> str:
@@ -154,14 +232,10 @@ def _print_text(response: client.ApiStream, *, quiet: bool) -> None:
     """Print the text of a stream as it comes. Raises CliError."""
     if response.status != 200:
         raise _refusal(response.status, _json(response.read(_ERROR_BYTES_MAX)))
-    is_terminal, last = sys.stdout.isatty(), ""
+    shown = _Shown(quiet=quiet)
     for event in _events(response):
-        text = _text(event)
-        if text and not quiet:
-            click.echo(_safe(text) if is_terminal else text, nl=False, color=True)  # a pipe gets the text as it is
-            last = text
-    if not quiet and not last.endswith("\n"):
-        click.echo()
+        shown.show(_text(event))
+    shown.end()
 
 
 def _events(response: client.ApiStream) -> Iterator[Any]:

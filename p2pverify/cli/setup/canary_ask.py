@@ -120,8 +120,7 @@ class _Exchange:
         target: "Address",
     ) -> None:
         from p2pverify.core.encoding.sign import public_key
-        from p2pverify.core.inference.question import Request, encode_request, sign_request
-        from p2pverify.core.roles.asker import EXPIRY_EPOCHS
+        from p2pverify.core.inference.question import EXPIRY_EPOCHS, Request, encode_request, sign_request
         from p2pverify.node.clock import unix_ms
 
         assert target.peer is not None

@@ -6,7 +6,7 @@ who does not know the answer already.
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX, Params
 from p2pverify.core.contract.output import Ask, Output, read_output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import (
@@ -34,6 +34,8 @@ ANSWER = "p2pverify/answer/1"
 OPEN = "p2pverify/open/1"
 SAMPLER = "p2pverify/sampler/1"
 
+#: Epochs after which a request need not be answered any more.
+EXPIRY_EPOCHS = 4
 #: Of a prompt and its answer together. A peer allows less: what its engine can hold.
 CONTEXT_TOKENS_MAX = 131_072
 TOKEN_BYTES_MAX = 5
@@ -70,6 +72,11 @@ class Question:
         return digest(self.to_value())
 
     @property
+    def size(self) -> int:
+        """The tokens of the prompt and of the longest answer together."""
+        return len(self.prompt) + self.tokens_max
+
+    @property
     def sampler_key(self) -> bytes:
         """Key of the sampler (32 B). It depends on the requester, so another requester gets another answer."""
         return digest([SAMPLER, self.seed, self.requester])
@@ -78,6 +85,14 @@ class Question:
     def ask(self) -> Ask:
         """This question, as an engine gets it."""
         return Ask(self.prompt, self.tokens_max, self.temperature_milli, self.sampler_key)
+
+
+def patience_ms(params: Params, tokens: int) -> int:
+    """How long a responder works for a question of so many tokens, prompt and answer together.
+
+    It is the contract's deadline for questions of the lengths that are owed, and grows with longer ones.
+    """
+    return params.deadline_ms * max(1, tokens // (params.prompt_tokens + params.answer_tokens))
 
 
 @dataclass(frozen=True, slots=True)

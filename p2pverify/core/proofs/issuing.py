@@ -1,34 +1,110 @@
 """Passports from a ledger: of the newest certified cut whose signatures here are enough for a reader without it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from p2pverify.core.encoding.canon import digest
-from p2pverify.core.proofs.passport import CutStub, Passport, SignatureStub
+from p2pverify.core.encoding.canon import digest, encode, sha256
+from p2pverify.core.proofs.exchange import PASSPORTS_BYTES_MAX, PassportSet, PassportsWanted
+from p2pverify.core.proofs.passport import Certificate, CutStub, Passport, SignatureStub
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import decode_cut, decode_cut_signature
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.score import LAST_RANK, rank_of
 from p2pverify.core.state.state import State
-from p2pverify.core.state.view import prove_score
+from p2pverify.core.state.view import Score, ScoreProver, scores
+from p2pverify.core.state.view_bytes import ScoreProof
 from p2pverify.core.state.weights import weighted_peers
 
 #: How many cuts before the newest one a passport may be.
 CUTS_BACK_MAX = 8
 
 
-def issue(fold: Fold, peer: bytes) -> Passport | None:
-    """The passport of a peer. None if no recent cut has a row of it, and the signatures that its reader counts.
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What passports of one cut are made of."""
+
+    state: State
+    prover: ScoreProver
+    certificate: Certificate
+    scores: tuple[Score, ...]
+
+
+class Issuer:
+    """Issues passports of one ledger. It remembers the parts of the cut that it issued last.
 
     Two thirds of the weight at its base certify a cut. The reader counts weight at the cut itself. This can be more, so
     the newest cut does not always serve.
     """
-    for state in _recent(fold):
-        weighted = tuple(sorted(weighted_peers(state)))
-        signatures = _signatures(fold, state, weighted)
-        score = prove_score(fold.network, state, peer)
-        if score is not None and 3 * len(signatures) >= 2 * len(weighted):
-            return Passport(score, _stub(fold.ledger, state.id), weighted, signatures)
-    return None
+
+    def __init__(self, fold: Fold) -> None:
+        self._fold = fold
+        self._known: tuple[tuple[bytes, int], _Parts | None] = ((b"", 0), None)
+
+    def passport(self, peer: bytes) -> Passport | None:
+        """The passport of a peer; None if there is no such cut, or it has no row of the peer."""
+        parts = self._parts()
+        score = None if parts is None else parts.prover.prove(peer)
+        if parts is None or score is None:
+            return None
+        return Passport(score, parts.certificate.cut, parts.certificate.weighted, parts.certificate.signatures)
+
+    def best(self, wanted: PassportsWanted, asker: bytes) -> PassportSet | None:
+        """The passports of the best peers that somebody asks for; None if there is no such cut.
+
+        Peers of one standing and one step of the lower end come in an order of the asker's own, so that askers do not
+        all choose the same peer.
+        """
+        parts = self._parts()
+        if parts is None:
+            return None
+        network, members, among = self._fold.network, parts.state.members, frozenset(wanted.among)
+
+        def serves(score: Score) -> bool:
+            model = network.classes[members[score.peer].class_index].manifest
+            return model == wanted.manifest and (not among or score.peer in among)
+
+        def order(score: Score) -> tuple[tuple[int, int], bytes]:
+            return rank_of(score.standing, score.low_ppm) or LAST_RANK, sha256(asker + score.peer)
+
+        best = sorted(filter(serves, parts.scores), key=order)[: wanted.count]
+        proofs: list[ScoreProof] = []
+        room = PASSPORTS_BYTES_MAX - len(PassportSet(parts.certificate, ()).encode())
+        for proof in filter(None, (parts.prover.prove(score.peer) for score in best)):
+            room -= len(encode([proof.row, proof.position, list(proof.path)]))
+            if room < 0:
+                break
+            proofs.append(proof)
+        return PassportSet(parts.certificate, tuple(proofs))
+
+    def _parts(self) -> _Parts | None:
+        """Those of the newest cut that serves. They are made again if there is a newer cut, or more signatures."""
+        fold = self._fold
+        parts = self._known[1]
+        if parts is not None and parts.state.id == fold.latest.id:
+            return parts
+        key = (fold.latest.id, len(fold.ledger))
+        if self._known[0] != key:
+            self._known = (key, self._find(fold, parts))
+        return self._known[1]
+
+    def _find(self, fold: Fold, known: _Parts | None) -> _Parts | None:
+        for state in _recent(fold):
+            if known is not None and known.state is state:
+                return known
+            weighted = tuple(sorted(weighted_peers(state)))
+            signatures = _signatures(fold, state, weighted)
+            if weighted and 3 * len(signatures) >= 2 * len(weighted):
+                prover = ScoreProver(fold.network, state)
+                stub = _stub(fold.ledger, state.id)
+                certificate = Certificate(prover.head, stub, weighted, signatures)
+                return _Parts(state, prover, certificate, scores(fold.network, state))
+        return None
+
+
+def issue(fold: Fold, peer: bytes) -> Passport | None:
+    """The passport of one peer, without remembering anything: see `Issuer`."""
+    return Issuer(fold).passport(peer)
 
 
 def _recent(fold: Fold) -> Iterator[State]:

@@ -1,9 +1,10 @@
 """A passport: one peer's row of a certified view, with all that a reader needs who has only the network's definition.
 
 It holds the view's head, the row with its Merkle path, the cut without its heads, the keys of all peers with weight,
-and signatures of the cut. `issuing` makes it from a ledger.
+and signatures of the cut. `issuing` makes it from a ledger, and `exchange` sends several of one cut together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network
@@ -116,6 +117,16 @@ class Passport:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What all passports of one cut share: the view's head, the cut, the keys with weight, and the signatures."""
+
+    head: ViewHead
+    cut: CutStub
+    weighted: tuple[bytes, ...]
+    signatures: tuple[SignatureStub, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PassportFacts:
     """What a passport shows: the row, the cut, and how many of the peers with weight signed it.
 
@@ -138,20 +149,31 @@ def decode_passport(data: bytes) -> Passport:
     top = as_array(decode(data, size_max=PASSPORT_BYTES_MAX, depth_max=5), "passport", length=8)
     if top[0] != DOMAIN:
         raise DecodeError("not a p2pverify/passport/1")
-    path = as_array(top[4], "path", length_max=PATH_MAX)
-    weighted = tuple(as_bytes(key, "key", size=32) for key in as_array(top[6], "weighted", length_max=WEIGHTED_MAX))
-    check_sorted(weighted, "weighted")
-    signatures = tuple(_signature(item) for item in as_array(top[7], "signatures", length_max=WEIGHTED_MAX))
-    check_sorted([each.place for each in signatures], "signatures")
-    if signatures and signatures[-1].place >= len(weighted):
+    _, head, row, position, path, cut, weighted, signatures = top
+    found = read_certificate(head, cut, weighted, signatures)
+    return Passport(read_row_proof(found.head, row, position, path), found.cut, found.weighted, found.signatures)
+
+
+def read_certificate(head: Value, cut: Value, weighted: Value, signatures: Value) -> Certificate:
+    """Read what all passports of one cut share. Raises DecodeError."""
+    keys = tuple(as_bytes(key, "key", size=32) for key in as_array(weighted, "weighted", length_max=WEIGHTED_MAX))
+    check_sorted(keys, "weighted")
+    stubs = tuple(_signature(item) for item in as_array(signatures, "signatures", length_max=WEIGHTED_MAX))
+    check_sorted([each.place for each in stubs], "signatures")
+    if stubs and stubs[-1].place >= len(keys):
         raise DecodeError("a signature of no key with weight")
-    score = ScoreProof(
-        read_view_head(top[1]),
-        as_bytes(top[2], "row", size_max=ROW_BYTES_MAX),
-        as_uint(top[3], "position"),
-        tuple(as_bytes(item, "path", size=32) for item in path),
+    return Certificate(read_view_head(head), _cut(cut), keys, stubs)
+
+
+def read_row_proof(head: ViewHead, row: Value, position: Value, path: Value) -> ScoreProof:
+    """Read the part of a passport that is its peer's alone. Raises DecodeError."""
+    hashes = as_array(path, "path", length_max=PATH_MAX)
+    return ScoreProof(
+        head,
+        as_bytes(row, "row", size_max=ROW_BYTES_MAX),
+        as_uint(position, "position"),
+        tuple(as_bytes(item, "path", size=32) for item in hashes),
     )
-    return Passport(score, _cut(top[5]), weighted, signatures)
 
 
 def check_passport(network: Network, passport: Passport) -> PassportFacts:
@@ -160,31 +182,30 @@ def check_passport(network: Network, passport: Passport) -> PassportFacts:
     It holds if the row is in the view, the view is that of the cut, and two thirds of the peers that have weight in the
     view signed the cut.
     """
-    score, weighted = passport.score, passport.weighted
-    head = score.head
+    score = passport.score
+    found = Certificate(score.head, passport.cut, passport.weighted, passport.signatures)
+    return check_passports(network, found, [score])[0]
+
+
+def check_passports(network: Network, certificate: Certificate, scores: Sequence[ScoreProof]) -> list[PassportFacts]:
+    """What several passports of one cut show. The signatures are checked once. Raises Refuted, DecodeError."""
+    head, weighted = certificate.head, certificate.weighted
     if head.network != network.id:
         raise Refuted("it is of another network")
-    if not score.holds(head.root):
+    if not all(score.holds(head.root) for score in scores):
         raise Refuted("the row is not in the view")
     if weighted_digest(weighted) != head.weighted:
         raise Refuted("the keys are not those with weight in the view")
-    if not weighted or 3 * len(passport.signatures) < 2 * len(weighted):
-        raise Refuted(f"{len(passport.signatures)} of {len(weighted)} peers with weight signed: fewer than two thirds")
-    cut_id = passport.cut.id(head)
-    for each in passport.signatures:
+    if not weighted or 3 * len(certificate.signatures) < 2 * len(weighted):
+        counts = f"{len(certificate.signatures)} of {len(weighted)}"
+        raise Refuted(f"{counts} peers with weight signed: fewer than two thirds")
+    cut_id = certificate.cut.id(head)
+    for each in certificate.signatures:
         if not each.holds(network.id, weighted[each.place], cut_id):
             raise Refuted("a signature does not hold")
-    signers = {weighted[each.place] for each in passport.signatures}
-    return PassportFacts(
-        read_score_row(score.row),
-        cut_id,
-        head.epoch,
-        head.index,
-        len(signers),
-        len(weighted),
-        len(signers.intersection(network.founders)),
-        len(network.founders),
-    )
+    signers = {weighted[each.place] for each in certificate.signatures}
+    counts_of = (len(signers), len(weighted), len(signers.intersection(network.founders)), len(network.founders))
+    return [PassportFacts(read_score_row(score.row), cut_id, head.epoch, head.index, *counts_of) for score in scores]
 
 
 def _cut(value: Value) -> CutStub:

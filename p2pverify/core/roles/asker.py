@@ -13,6 +13,7 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.inference.question import (
+    EXPIRY_EPOCHS,
     Opening,
     Question,
     Receipt,
@@ -27,7 +28,6 @@ from p2pverify.core.records.payloads.audit import AskedPeer
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.verdicts.targets import Panel
 
-EXPIRY_EPOCHS = 4
 #: Panel members are asked at different times, spread over this share of an epoch (in thousandths), so that two
 #: colluding members cannot tell from the timing that they got the same question.
 SPREAD_PERMILLE = 250

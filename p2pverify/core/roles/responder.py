@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, Params
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.contract.output import Output
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
@@ -19,6 +19,7 @@ from p2pverify.core.inference.question import (
     decode_request,
     encode_answer,
     encode_refusal,
+    patience_ms,
     salted_digest,
 )
 from p2pverify.core.records.payloads.audit import Audit
@@ -32,18 +33,6 @@ WAITING_MAX = 64
 #: Tokens of the questions that wait, prompts and answers.
 WAITING_TOKENS_MAX = 1_048_576
 EXPIRY_EPOCHS_MAX = 64
-
-
-def patience_ms(params: Params, tokens: int) -> int:
-    """How long a responder works for a question of so many tokens, prompt and answer together.
-
-    It is the contract's deadline for questions of the lengths that are owed, and grows with longer ones.
-    """
-    return params.deadline_ms * max(1, tokens // (params.prompt_tokens + params.answer_tokens))
-
-
-def _size(question: Question) -> int:
-    return len(question.prompt) + question.tokens_max
 
 
 def _weight(output: Output) -> int:
@@ -113,7 +102,7 @@ class Responder:
             return
         params = self._context.params
         waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
-        waits_ms += patience_ms(params, _size(question)) - params.deadline_ms
+        waits_ms += patience_ms(params, question.size) - params.deadline_ms
         expires_ms = params.epoch_start_ms(request.expiry_epoch + 1)
         yield from self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
 
@@ -137,9 +126,9 @@ class Responder:
             raise RequestRefused("bad-expiry", f"a request expires within {EXPIRY_EPOCHS_MAX} epochs")
         if question.manifest != context.network.classes[context.class_index].manifest:
             raise RequestRefused("unknown-model", "this peer does not serve the model of that manifest")
-        if _size(question) > self._context_tokens:
+        if question.size > self._context_tokens:
             raise RequestRefused(
-                "prompt-too-long", f"prompt and answer are at most {self._context_tokens} tokens together"
+                "prompt-too-long", f"{self._context_tokens} tokens are the most of prompt and answer together"
             )
         if self._vocab_tokens is not None and max(question.prompt, default=0) >= self._vocab_tokens:
             raise RequestRefused("unknown-token", f"tokens are less than {self._vocab_tokens}")
@@ -149,12 +138,12 @@ class Responder:
         waiting = self._waiting.get(key)
         if waiting is None:
             tokens = sum(each.tokens for each in self._waiting.values())
-            if len(self._waiting) >= WAITING_MAX or tokens + _size(question) > WAITING_TOKENS_MAX:
+            if len(self._waiting) >= WAITING_MAX or tokens + question.size > WAITING_TOKENS_MAX:
                 yield self.refuse(ticket, RequestRefused("busy", "too many questions wait for this peer's engine"))
                 return
             done = partial(self._computed, key)
             yield from self._context.compute(done, question.ask, purpose=Purpose.REQUEST, deadline_ms=deadline_ms)
-            waiting = self._waiting[key] = _Waiting(_size(question), self._context.newest_job)
+            waiting = self._waiting[key] = _Waiting(question.size, self._context.newest_job)
         elif len(waiting.requests) >= WAITING_MAX:
             yield self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
             return

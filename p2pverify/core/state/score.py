@@ -22,6 +22,20 @@ class Standing(StrEnum):
     GONE = "gone"
 
 
+#: Standings whose peers are asked by clients, the best first.
+ASKED = (Standing.TRUSTED, Standing.PROBATION)
+#: Lower ends of intervals in one such step are equal here. Otherwise the best peer of all would get all requests.
+LOW_STEP_PPM = 50_000
+LAST_RANK = (len(ASKED), 0)
+
+
+def rank_of(standing: str, low_ppm: int) -> tuple[int, int] | None:
+    """The rank by which clients choose peers; less is better. None: a client asks such a peer only if it names it."""
+    if standing not in ASKED:
+        return None
+    return ASKED.index(Standing(standing)), -(low_ppm // LOW_STEP_PPM)
+
+
 def cusum(before: int, dissents: int, agreements: int, steps: TestSteps) -> int:
     """The value of the sequential test (1/1024 nat) after some dissents and agreements of one kind."""
     return add_evidence(before, dissents * steps.up - agreements * steps.down)

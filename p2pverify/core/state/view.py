@@ -196,12 +196,24 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
 
 def prove_score(network: Network, state: State, peer: bytes) -> ScoreProof | None:
     """The proof of a peer's row; None if the state has no row of it."""
-    if peer not in state.members:
-        return None
-    position = sorted(state.members).index(peer)
-    head = view_head(network, state)  # it leaves the digests of all rows in the state
-    path = merkle.inclusion_path([row.digest for row in state.row_digests.rows.values()], position)
-    return ScoreProof(head, _Table(network, state).row(peer), position, path)
+    return ScoreProver(network, state).prove(peer)
+
+
+class ScoreProver:
+    """Proves rows of one view, whose head and hashes it computes once."""
+
+    def __init__(self, network: Network, state: State) -> None:
+        self._hashes = _row_hashes(network, state)
+        self._table = _Table(network, state)
+        self._positions = {peer: position for position, peer in enumerate(sorted(state.members))}
+        self.head = view_head(network, state)
+
+    def prove(self, peer: bytes) -> ScoreProof | None:
+        """The proof of a peer's row; None if the view has no row of it."""
+        position = self._positions.get(peer)
+        if position is None:
+            return None
+        return ScoreProof(self.head, self._table.row(peer), position, merkle.inclusion_path(self._hashes, position))
 
 
 def _score_row(score: Score, member: Member) -> list[object]:

@@ -1,9 +1,9 @@
-"""Requests and responses: inference on /p2pverify/request/2, evidence on /p2pverify/evidence/1.
+"""Requests and responses: inference on /p2pverify/request/2, evidence on /p2pverify/evidence/1, and passports.
 
 The asker writes one frame. The responder writes the tokens of its answer in frames, as they are made, and at last one
-frame with the rest of the response. Evidence has that last frame only. The node defines the bytes inside; this module
-enforces the limits: sizes, times, and which requests are served when there are too many. Protocol page:
-protocol/streams.md.
+frame with the rest of the response. Evidence and passports have that last frame only. The node defines the bytes
+inside; this module enforces the limits: sizes, times, and which requests are served when there are too many. Protocol
+page: protocol/streams.md.
 """
 
 import logging
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from p2pverify.core.inference.question import (
@@ -23,6 +24,7 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.inference.stream import FRAME_BYTES_MAX, LAST_BYTES_MAX, AnswerReader, AnswerWriter
 from p2pverify.core.limits import Rate, Shares
+from p2pverify.core.proofs.exchange import PASSPORT_REQUEST_BYTES_MAX, PASSPORTS_BYTES_MAX
 from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
 from p2pverify.net.border.framing import FrameTooLargeError, frame_bytes, read_frame, write_frame
 from p2pverify.net.border.link import Link
@@ -33,6 +35,7 @@ from p2pverify.node.ports import AskError, Hear, Reply, unheard
 
 PROTOCOL = "/p2pverify/request/2"
 EVIDENCE_PROTOCOL = "/p2pverify/evidence/1"
+PASSPORT_PROTOCOL = "/p2pverify/passport/1"
 #: The first byte of a frame: the last frame of a response, a refusal, or tokens of an answer that goes on.
 LAST = b"\x00"
 REFUSED = b"\x01"
@@ -42,6 +45,8 @@ RHYTHM_SECONDS = 0.05
 REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
 _REASON_BYTES_MAX = 32
 EVIDENCE_SECONDS_MAX = 20.0
+PASSPORT_SECONDS_MAX = 20.0
+PASSPORTS_OPEN_MAX = 1
 #: Requests that one peer may make, and that all peers together may make.
 RATE = Rate(per_second=8, burst=32)
 POOL = Rate(per_second=64, burst=256)
@@ -63,20 +68,27 @@ class RequestLimits:
     confirm_seconds_max: float = 10.0
     read_seconds_max: float = 20.0
     serve_seconds_max: float = 300.0  # until the first token, between two tokens, and until the response
+    usual_bytes: int = 64 * 1024  # of a request whose first token comes within `serve_seconds_max`
     take_seconds_max: float = 20.0  # for the asker to read the rest of a whole answer
 
+    def first_token_s(self, request_bytes: int) -> float:
+        """How long the first token of an answer may take. A long question takes an engine longer."""
+        return self.serve_seconds_max * max(1, request_bytes // self.usual_bytes)
 
-def limits_within(deadline_ms: int, context_tokens: int) -> RequestLimits:
-    """The limits for a network in which an answer is due within `deadline_ms`, and an engine that holds so many tokens.
 
-    A request that is larger than its engine needs is refused by its length alone.
+def limits_within(params: Params, context_tokens: int) -> RequestLimits:
+    """The limits for a network, and for an engine that holds so many tokens.
+
+    A request that is larger than its engine needs is refused by its length alone. The contract's deadline is for
+    questions of the lengths that members owe each other.
     """
     usual = RequestLimits()
     needed = REST_BYTES_MAX + TOKEN_BYTES_MAX * min(context_tokens, CONTEXT_TOKENS_MAX)
     return replace(
         usual,
         request_bytes_max=max(usual.request_bytes_max, needed),
-        serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000),
+        serve_seconds_max=min(usual.serve_seconds_max, params.deadline_ms / 1000),
+        usual_bytes=REST_BYTES_MAX + TOKEN_BYTES_MAX * (params.prompt_tokens + params.answer_tokens),
     )
 
 
@@ -87,6 +99,17 @@ def evidence_limits(limits: RequestLimits) -> RequestLimits:
         request_bytes_max=EVIDENCE_REQUEST_BYTES_MAX,
         response_bytes_max=EVIDENCE_BYTES_MAX,
         serve_seconds_max=EVIDENCE_SECONDS_MAX,
+    )
+
+
+def passport_limits(limits: RequestLimits) -> RequestLimits:
+    """The limits for passports, which strangers ask for."""
+    return replace(
+        limits,
+        request_bytes_max=PASSPORT_REQUEST_BYTES_MAX,
+        response_bytes_max=PASSPORTS_BYTES_MAX,
+        per_peer_max=PASSPORTS_OPEN_MAX,
+        serve_seconds_max=PASSPORT_SECONDS_MAX,
     )
 
 
@@ -113,6 +136,15 @@ EVIDENCE = Speech(
     "evidence_abandoned",
     "evidence_succeeded",
     "evidence_failed",
+)
+
+PASSPORTS = Speech(
+    PASSPORT_PROTOCOL,
+    "passports_answered",
+    "passports_refused_",
+    "passports_abandoned",
+    "passports_succeeded",
+    "passports_failed",
 )
 
 
@@ -266,7 +298,7 @@ class Requests:
             sender.hear(tokens)
 
         try:
-            with trio.fail_after(limits.serve_seconds_max) as scope:
+            with trio.fail_after(limits.first_token_s(len(request))) as scope:
                 async with self._turns.place(source, is_member=self._is_member(source)):
                     return await self._serve(request, source, hear)
         except CrowdedError:

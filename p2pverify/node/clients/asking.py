@@ -6,23 +6,33 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.inference.agreement import Agreement, Relation
-from p2pverify.core.inference.question import Question
+from p2pverify.core.inference.question import Question, patience_ms
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer, Choice
-from p2pverify.node.clients.line import AnswerLine, Exchanged, LineFailed
-from p2pverify.node.driver import Driver
+from p2pverify.node.clients.line import AnswerLine, Exchanged, LineFailed, Requester
 from p2pverify.node.reports.documents.receipt import EventName
 
 PEERS_TRIED = 3
-ANSWER_S = 120.0  # at most, and never longer than the contract's deadline
+ANSWER_S = 120.0  # at most for a question as members owe them, and never longer than the contract's deadline
+SLOWER = 8  # how many times slower than the own engine a peer may be with a long question
+
+#: The context of a node unless its operator takes another one; less is not possible.
+USUAL_CONTEXT_TOKENS = 1024
 
 Take = Callable[[tuple[int, ...]], None]
 """Takes tokens of the answer that the client gets."""
 
 Remark = Callable[[EventName, AnswerPeer, str], None]
 """Takes what happens: a word, with which peer, and why."""
+
+
+def usual_context(params: Params) -> int:
+    """What each member can hold: what the contract makes members ask for, and at least the usual context."""
+    owed = params.prompt_tokens + max(params.answer_tokens, params.long_tokens)
+    return max(USUAL_CONTEXT_TOKENS, owed)
 
 
 class NoAnswer(Exception):
@@ -71,9 +81,9 @@ class Asking:
     """Asks for one node's clients. `dice` draws nonces."""
 
     def __init__(
-        self, driver: Driver, network: ports.NetworkPort, choice: Choice, dice: random.Random, counters: Counters
+        self, requester: Requester, network: ports.AskingPort, choice: Choice, dice: random.Random, counters: Counters
     ) -> None:
-        self._driver = driver
+        self._requester = requester
         self._network = network
         self._choice = choice
         self._dice = dice
@@ -81,7 +91,7 @@ class Asking:
 
     @property
     def epoch(self) -> int:
-        return self._driver.machine.context.params.epoch_at(self._driver.now_ms())
+        return self._requester.epoch
 
     async def answer(
         self, question: Question, take: Take, note: Remark, named: AnswerPeer | None = None
@@ -93,17 +103,22 @@ class Asking:
         """
         reasons: list[str] = []
         taken: list[int] = []
-        best = [*self._choice.candidates(self.epoch)[:PEERS_TRIED], self._choice.own()]
-        for candidate in best if named is None else [named]:
+        for candidate in self.candidates(question, 1) if named is None else [named]:
             try:
                 return AnsweredQuestion((await self.ask(candidate, question, HeardTokens(taken, take), note),))
             except LineFailed as failed:
                 reasons.append(failed.code)
         raise NoAnswer(tuple(reasons))
 
+    def candidates(self, question: Question, panel: int) -> list[AnswerPeer]:
+        """Who is asked, in this order: a panel and some peers in reserve, and at last this node if it has an engine."""
+        found = self._choice.candidates(self.epoch, panel, question.size)
+        own = self._choice.own()
+        return [*found[: PEERS_TRIED + (panel if panel > 1 else 0)], *([] if own is None else [own])]
+
     async def ask(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens", note: Remark) -> PeerAnswer:
         """Ask one candidate, and remember how it answered. Raises LineFailed."""
-        epoch, began_ms = self.epoch, self._driver.now_ms()
+        epoch, began_ms = self.epoch, self._requester.now_ms()
         note("asked", candidate, "")
         try:
             with self._choice.asking(candidate.peer):
@@ -111,10 +126,12 @@ class Asking:
         except LineFailed as failed:
             note("failed", candidate, failed.code)
             self._counters.count(f"no answer: {failed.code}")
+            if failed.context is not None and failed.context < question.size:
+                self._choice.note_context(candidate.peer, epoch, failed.context)
             if failed.is_fault and not candidate.is_own:
                 self._choice.note_failed(candidate.peer, epoch)
             raise
-        elapsed_ms = max(0, self._driver.now_ms() - began_ms)
+        elapsed_ms = max(0, self._requester.now_ms() - began_ms)
         self._choice.note_speed(candidate.peer, epoch, elapsed_ms, len(exchanged.answer.output.tokens))
         self._counters.count("answered by this node" if candidate.is_own else "answered by peers")
         note("answered", candidate, "")
@@ -122,16 +139,27 @@ class Asking:
 
     async def _hear(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens") -> Exchanged:
         """The answer of one candidate, which must begin with the tokens that the client has. Raises LineFailed."""
-        line = AnswerLine(self._driver, self._network, candidate, question, self._dice.randbytes(32))
-        seconds = min(ANSWER_S, self._driver.machine.context.params.deadline_ms / 1000)
+        line = AnswerLine(self._requester, self._network, candidate, question, self._dice.randbytes(32))
         exchanged = None
-        with trio.move_on_after(seconds) as heard.scope:
+        with trio.move_on_after(self.patience_s(question)) as heard.scope:
             exchanged = await line.ask(heard.hear)
         if heard.differs or (exchanged is not None and heard.is_short):
             raise LineFailed("another-answer", is_fault=False)
         if exchanged is None:
             raise LineFailed("timeout", is_fault=True)
         return exchanged
+
+    def patience_s(self, question: Question) -> float:
+        """How long one peer may take. A long question has as much more as a slow peer needs, by this node's speed.
+
+        Without a measured speed it has as much as a responder may take by the contract.
+        """
+        params = self._requester.network.params
+        usual_s = min(ANSWER_S, params.deadline_ms / 1000)
+        cost_ms = self._requester.cost_ms(question)
+        if cost_ms:
+            return usual_s + SLOWER * cost_ms / 1000
+        return usual_s * patience_ms(params, question.size) / params.deadline_ms
 
 
 class HeardTokens:

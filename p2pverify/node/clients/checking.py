@@ -14,14 +14,17 @@ RECEIPT_FILE_BYTES_MAX = 67_108_864
 
 
 def parse_receipt_file(data: bytes) -> ReceiptDocument:
-    """The receipt in a file, which holds an answer. Raises DocumentError; whether it holds is not checked."""
+    """The receipt in a file, which holds an answer. Raises DocumentError; whether it holds is not checked.
+
+    Its state is "failed" if the answers have no majority, so that its client got none of them.
+    """
     if len(data) > RECEIPT_FILE_BYTES_MAX:
         raise DocumentError(f"more than {RECEIPT_FILE_BYTES_MAX} bytes")
     try:
         receipt = parse(ReceiptDocument, data.decode())
     except UnicodeDecodeError:
         raise DocumentError("not JSON") from None
-    if receipt.state != "answered" or not receipt.answers:
+    if receipt.state == "asking" or not receipt.answers:
         raise DocumentError(f"it holds no answer: its state is {receipt.state!r}")
     return receipt
 

@@ -5,21 +5,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.machine import Machine
-from p2pverify.core.state import view
-from p2pverify.core.state.score import Standing
-from p2pverify.core.state.state import State
+from p2pverify.core.state.score import LAST_RANK, Standing, rank_of
 
-#: Standings whose peers are asked, the best first.
-ASKED = (Standing.TRUSTED, Standing.PROBATION)
+if TYPE_CHECKING:
+    from p2pverify.core.machine import Machine
+    from p2pverify.core.state.view import Score
+
 FAILED_PEERS_MAX = 1024
 SPEEDS_KEPT = 1024
-#: Lower ends of intervals in one such step are equal here. Otherwise the best peer of all would get all requests.
-LOW_STEP_PPM = 50_000
+CONTEXTS_KEPT = 1024
 #: Epochs after which a peer's speed is forgotten, so that a peer that was slow once is tried again.
 SPEED_EPOCHS = 2
+#: Epochs for which a peer's word counts that its context is too small for a question.
+CONTEXT_EPOCHS = 64
 START_TOKENS = 8  # the start of an answer takes about as long as so many tokens
 
 
@@ -28,6 +29,7 @@ class AnswerPeer:
     """A peer that can answer, as the newest final view shows it. Rates are in parts per million.
 
     `standing` is None and the rates are 0 and 1,000,000 for a peer that is in no view. `cut` is the view's cut.
+    `is_contested` says that this node itself contests its conviction.
     """
 
     peer: bytes
@@ -39,57 +41,141 @@ class AnswerPeer:
     audits: int
     cut: bytes
     epoch: int
+    is_contested: bool = False
+
+    @property
+    def rank(self) -> tuple[int, int] | None:
+        """The rank by its standing and the lower end of its interval, less is better. None: asked only by name.
+
+        A convicted peer comes last if this node itself contests the conviction, because it has computed the decisions
+        again. The word of other members is not enough, because a cheater may have a friend.
+        """
+        if self.standing is None:
+            return None
+        return rank_of(self.standing, self.low_ppm) or (LAST_RANK if self.is_contested else None)
+
+
+class SeenView(Protocol):
+    """The newest final view, as far as a choice needs it."""
+
+    @property
+    def own_class(self) -> int | None:
+        """The class of this node; None if it has no engine."""
+        ...
+
+    def own(self) -> AnswerPeer | None:
+        """This node itself; None if it has no engine."""
+        ...
+
+    def others(self) -> Sequence[AnswerPeer]:
+        """The other members that run the model."""
+        ...
+
+
+class NodeView:
+    """The view of a node, which holds the ledger."""
+
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
+        self._known: tuple[bytes, tuple[AnswerPeer, ...]] = (b"", ())
+
+    @property
+    def own_class(self) -> int:
+        return self._machine.context.class_index
+
+    def own(self) -> AnswerPeer:
+        state, key = self._machine.fold.latest, self._machine.key
+        unseen = AnswerPeer(key, True, self.own_class, None, 0, 1_000_000, 0, state.id, state.epoch)
+        return next((each for each in self._peers() if each.is_own), unseen)
+
+    def others(self) -> list[AnswerPeer]:
+        classes = self._machine.network.classes
+        own = classes[self.own_class].manifest
+        return [each for each in self._peers() if not each.is_own and classes[each.class_index].manifest == own]
+
+    def _peers(self) -> tuple[AnswerPeer, ...]:
+        from p2pverify.core.state import view  # noqa: PLC0415 - slow to load, and a client without a ledger has none
+
+        state = self._machine.fold.latest
+        if self._known[0] != state.id:
+            found = view.scores(self._machine.network, state)
+            self._known = (state.id, tuple(map(self._peer, found)))
+        return self._known[1]
+
+    def _peer(self, score: "Score") -> AnswerPeer:
+        state, key = self._machine.fold.latest, self._machine.key
+        return AnswerPeer(
+            score.peer,
+            score.peer == key,
+            state.members[score.peer].class_index,
+            score.standing,
+            score.low_ppm,
+            score.high_ppm,
+            score.audits,
+            state.id,
+            state.epoch,
+            key in score.contested_by,
+        )
 
 
 class Choice:
-    """Chooses for one node. `linked` tells whether a peer is connected now, `dice` decides among equals."""
+    """Chooses for one client or node. `linked` tells who is connected now, `dice` decides among equals."""
 
-    def __init__(self, machine: Machine, linked: Callable[[], frozenset[bytes]], dice: random.Random) -> None:
-        self._machine = machine
+    def __init__(self, view: SeenView, linked: Callable[[], frozenset[bytes]], dice: random.Random) -> None:
+        self._view = view
         self._linked = linked
         self._dice = dice
         self._failed: BoundedDict[bytes, int] = BoundedDict(FAILED_PEERS_MAX)  # peer -> epoch
         self._speeds: BoundedDict[bytes, tuple[int, int]] = BoundedDict(SPEEDS_KEPT)  # peer -> epoch, us for a token
+        self._contexts: BoundedDict[bytes, tuple[int, int]] = BoundedDict(CONTEXTS_KEPT)  # peer -> epoch, tokens
         self._busy: Counter[bytes] = Counter()  # requests of this node that a peer is answering
-        self._view: tuple[bytes, tuple[view.Score, ...]] = (b"", ())
 
-    def candidates(self, epoch: int, panel: int = 1) -> list[AnswerPeer]:
+    def candidates(self, epoch: int, panel: int = 1, tokens: int = 0) -> list[AnswerPeer]:
         """The peers that may be asked in this epoch, in the order in which to ask them; this node is not among them.
 
         The first one is the best: by standing, lower end of the interval, this node's class, connection, and wait.
         Equals come in random order, so that load is spread. Among those of a standing, peers of one class come first,
         because their answers can be compared and one can go on with the answer of another: the class of the best peer,
-        or for a `panel` a class that can fill it.
+        or for a `panel` a class that can fill it. Peers that have said that `tokens` of prompt and answer are too many
+        for them are left out.
         """
-        state, linked = self._machine.fold.latest, self._linked()
-        scores = (score for score in self._scores(state) if self._rank(score) is not None)
-        found = [score for score in scores if self._may_answer(state, score.peer, epoch)]
-        found.sort(key=lambda score: (self._rank(score) or 0, *self._preference(state, score, epoch, linked)))
-        classes = [state.members[score.peer].class_index for score in found]
+        linked = self._linked()
+        free = (each for each in self._view.others() if self._failed.get(each.peer) != epoch)
+        ranked = [(each.rank, each) for each in free if self._context(each.peer, epoch, tokens) >= tokens]
+        found = [(rank, each) for rank, each in ranked if rank is not None]
+        found.sort(key=lambda one: (one[0], *self._preference(one[1], epoch, linked)))
+        classes = [each.class_index for _, each in found]
         first = self._class_of_panel(classes, panel) if panel > 1 else next(iter(classes), None)
-        found.sort(key=lambda score: (self._rank(score) or 0, state.members[score.peer].class_index != first))
-        return [_candidate(state, score, is_own=False) for score in found]
+        found.sort(key=lambda one: (one[0][0], one[1].class_index != first))
+        return [each for _, each in found]
 
-    def own(self) -> AnswerPeer:
-        """This node itself."""
-        state, key = self._machine.fold.latest, self._machine.key
-        found = self._find(state, key)
-        if found is None:
-            return AnswerPeer(
-                key, True, self._machine.context.class_index, None, 0, 1_000_000, 0, state.id, state.epoch
-            )
-        return found
+    def own(self) -> AnswerPeer | None:
+        """This node itself; None if it has no engine."""
+        return self._view.own()
 
     def named(self, peer: bytes) -> AnswerPeer | None:
         """A peer that a client has named, whatever its standing. None if it is no member with this node's model."""
-        if peer == self._machine.key:
-            return self.own()
-        state = self._machine.fold.latest
-        return self._find(state, peer) if peer in state.members and self._has_model(state, peer) else None
+        own = self.own()
+        if own is not None and own.peer == peer:
+            return own
+        return next((each for each in self._view.others() if each.peer == peer), None)
 
     def note_failed(self, peer: bytes, epoch: int) -> None:
         """Leave a peer out until this epoch is over."""
         self._failed[peer] = epoch
+
+    def note_context(self, peer: bytes, epoch: int, tokens: int) -> None:
+        """Note that a peer can hold only so many tokens of prompt and answer."""
+        self._contexts[peer] = (epoch, tokens)
+
+    def usual_context(self, epoch: int, unknown: int) -> int:
+        """What at least half of the candidates can hold; `unknown` stands for those that have refused nothing.
+
+        A few peers with a small context must not shorten the answers of all.
+        """
+        known = (self._context(each.peer, epoch, unknown) for each in self.candidates(epoch))
+        found = sorted((min(unknown, each) for each in known), reverse=True)
+        return found[len(found) // 2] if found else unknown
 
     @contextmanager
     def asking(self, peer: bytes) -> Iterator[None]:
@@ -108,38 +194,21 @@ class Choice:
         known = self._speed(peer, epoch)
         self._speeds[peer] = (epoch, found if known is None else (3 * known + found) // 4)
 
-    def _rank(self, score: view.Score) -> int | None:
-        """The rank of a standing, 0 for the best. None: never asked.
-
-        A convicted peer comes last if this node itself contests the conviction, because it has computed the decisions
-        again. The word of other members is not enough, because a cheater may have a friend.
-        """
-        if score.standing in ASKED:
-            return ASKED.index(score.standing)
-        return len(ASKED) if self._machine.key in score.contested_by else None
-
-    def _may_answer(self, state: State, peer: bytes, epoch: int) -> bool:
-        return peer != self._machine.key and self._failed.get(peer) != epoch and self._has_model(state, peer)
-
-    def _has_model(self, state: State, peer: bytes) -> bool:
-        classes = self._machine.network.classes
-        own = classes[self._machine.context.class_index]
-        return classes[state.members[peer].class_index].manifest == own.manifest
-
-    def _preference(
-        self, state: State, score: view.Score, epoch: int, linked: frozenset[bytes]
-    ) -> tuple[int, bool, bool, int, int, float]:
+    def _preference(self, each: AnswerPeer, epoch: int, linked: frozenset[bytes]) -> tuple[bool, bool, int, int, float]:
         """What decides among peers of one rank; less is better. Waits count in powers of two."""
-        busy = self._busy[score.peer]
-        wait_us = (self._speed(score.peer, epoch) or 0) * (1 + busy)
+        busy = self._busy[each.peer]
+        wait_us = (self._speed(each.peer, epoch) or 0) * (1 + busy)
         return (
-            -(score.low_ppm // LOW_STEP_PPM),
-            state.members[score.peer].class_index != self._machine.context.class_index,
-            score.peer not in linked,
+            each.class_index != self._view.own_class,
+            each.peer not in linked,
             wait_us.bit_length(),
             busy,
             self._dice.random(),
         )
+
+    def _context(self, peer: bytes, epoch: int, unknown: int) -> int:
+        noted = self._contexts.get(peer)
+        return unknown if noted is None or epoch - noted[0] >= CONTEXT_EPOCHS else noted[1]
 
     def _speed(self, peer: bytes, epoch: int) -> int | None:
         noted = self._speeds.get(peer)
@@ -147,31 +216,7 @@ class Choice:
 
     def _class_of_panel(self, indices: Sequence[int], panel: int) -> int:
         """The class of which a panel is taken: this node's if it has enough peers, else the one with the most."""
-        own, counts = self._machine.context.class_index, Counter(indices)
-        if counts[own] >= panel:
+        own, counts = self._view.own_class, Counter(indices)
+        if own is not None and counts[own] >= panel:
             return own
-        return max(counts, key=lambda index: (counts[index], index == own, -index), default=own)
-
-    def _find(self, state: State, peer: bytes) -> AnswerPeer | None:
-        is_own = peer == self._machine.key
-        found = (_candidate(state, score, is_own=is_own) for score in self._scores(state) if score.peer == peer)
-        return next(found, None)
-
-    def _scores(self, state: State) -> Sequence[view.Score]:
-        if self._view[0] != state.id:
-            self._view = (state.id, view.scores(self._machine.network, state))
-        return self._view[1]
-
-
-def _candidate(state: State, score: view.Score, *, is_own: bool) -> AnswerPeer:
-    return AnswerPeer(
-        score.peer,
-        is_own,
-        state.members[score.peer].class_index,
-        score.standing,
-        score.low_ppm,
-        score.high_ppm,
-        score.audits,
-        state.id,
-        state.epoch,
-    )
+        return max(counts, key=lambda index: (counts[index], index == own, -index), default=own or 0)

@@ -13,7 +13,10 @@ _COST = 60  # so that a rate per minute is a rate of these per second
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks. `id` is "" for clients on this machine without a key; `per_minute` and `at_once` are its limits."""
+    """Who asks. `id` is "" for clients on this machine without a key.
+
+    `per_minute` and `at_once` limit its requests; one that a panel of n peers answers counts as n.
+    """
 
     id: str = ""
     name: str = ""
@@ -59,6 +62,18 @@ class Desk:
         self._taken[client.id] += places
         return Place(self, client.id, places)
 
+    def widen(self, place: "Place", client: Client, places: int, now_ms: int) -> None:
+        """Count further answers of a request that was taken, because a panel answers it. They are never refused.
+
+        Each answer counts once more against the client's limits, so the client has to wait later.
+        """
+        self._free -= places
+        self._taken[client.id] += places
+        place.places += places
+        bucket = self._visits.get(client.id)
+        if client.per_minute and bucket is not None:
+            bucket.owe(_COST * places, now_ms)
+
     def _visit(self, client: Client, now_ms: int) -> None:
         bucket = self._visits.get(client.id)
         if bucket is None:
@@ -83,9 +98,9 @@ class Place:
 
     _desk: Desk
     _client_id: str
-    _places: int
+    places: int
 
     def leave(self) -> None:
         """Give the places back, once."""
-        self._desk.leave(self._client_id, self._places)
-        self._places = 0
+        self._desk.leave(self._client_id, self.places)
+        self.places = 0

@@ -19,20 +19,20 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
-from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer, usual_context
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
-from p2pverify.node.clients.choice import AnswerPeer, Choice
+from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
-from p2pverify.node.clients.language import Language
+from p2pverify.node.clients.language import Language, model_name
+from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
 from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy
 from p2pverify.node.reports.documents.receipt import (
     CHECKED,
     DIFFERS,
@@ -80,9 +80,11 @@ class Door:
         self._dice = dice or random.SystemRandom()
         self._counters = Counters()
         self._desk = Desk()
-        self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
-        self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
-        self._fullcheck = FullCheck(driver, self._asking, self._choice, self._counters)
+        own, view = self._context, NodeView(driver.machine)
+        self._choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
+        asks = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, driver.cost_ms)
+        self._asking = Asking(asks, network, self._choice, self._dice, self._counters)
+        self._fullcheck = FullCheck(own.network, self._asking, self._choice, self._counters, driver)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
@@ -94,7 +96,7 @@ class Door:
     @property
     def model(self) -> str:
         """The model's name for clients."""
-        return "-".join(self._manifest.model.replace("/", " ").split())
+        return model_name(self._manifest.model)
 
     @property
     def manifest(self) -> Manifest:
@@ -126,6 +128,15 @@ class Door:
     def room(self, prompt_tokens: int) -> int:
         """The most tokens that an answer to a prompt can have."""
         return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - prompt_tokens
+
+    def usual_room(self, prompt_tokens: int) -> int:
+        """The length of an answer for a client that names none: one that peers with the usual context can hold too.
+
+        If it would be short, it is `room`.
+        """
+        most, unknown = self.room(prompt_tokens), usual_context(self._context.params)
+        left = self._choice.usual_context(self._asking.epoch, unknown) - prompt_tokens
+        return most if left < unknown // 4 else min(most, left)
 
     def now_s(self) -> int:
         return self._driver.now_ms() // 1000
@@ -184,7 +195,9 @@ class Door:
         opened = OpenOrder(document, order.client, len(order.prompts) * (order.tokens_max + 1))
         self._open[receipt_id] = opened
         self._counters.count("orders")
-        self._nursery.start_soon(self._carry_out, order, opened, place)
+        panels = [self._panel(order) for _ in order.prompts]
+        self._desk.widen(place, order.client, sum(panels) - len(panels), now_ms)
+        self._nursery.start_soon(self._carry_out, order, opened, place, panels)
         return opened
 
     async def receipt(self, receipt_id: str, client: Client) -> ReceiptDocument | None:
@@ -200,12 +213,12 @@ class Door:
         opened = self._open.get(receipt_id)
         return opened if opened is not None and opened.client.id == client.id else None
 
-    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place) -> None:
+    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place, panels: Sequence[int]) -> None:
         answers: dict[int, AnsweredQuestion] = {}
         error: DoorError | None = None
         questions = self._questions(order)
         try:
-            error = await self._ask_all(order, questions, opened, answers)
+            error = await self._ask_all(order, questions, panels, opened, answers)
             if error is None and order.logprobs:
                 await self._score_all(questions, opened, answers)
             await self._finish(opened, questions, answers, "failed" if error else "answered")
@@ -231,7 +244,12 @@ class Door:
         return found
 
     async def _ask_all(
-        self, order: Order, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
+        self,
+        order: Order,
+        questions: Sequence[Question],
+        panels: Sequence[int],
+        opened: OpenOrder,
+        answers: dict[int, AnsweredQuestion],
     ) -> DoorError | None:
         """Ask all questions at once. Returns why one of them has no answer."""
         errors: list[DoorError] = []
@@ -250,7 +268,7 @@ class Door:
 
         async with trio.open_nursery() as nursery:
             for index, question in enumerate(questions):
-                nursery.start_soon(ask, index, question, self._panel(order))
+                nursery.start_soon(ask, index, question, panels[index])
         return errors[0] if errors else None
 
     def _panel(self, order: Order) -> int:
@@ -298,7 +316,7 @@ class Door:
             for one, relation in answered.related:
                 returned = one is answered.returned
                 checked = (*CHECKED, *self._recomputed(one, opened.scores.get(index) if returned else None))
-                issued = issue(self._driver.machine.fold, one.candidate.peer)
+                issued = self._driver.machine.issuer.passport(one.candidate.peer)
                 passport = None if issued is None else issued.encode()
                 found.append(
                     answer_document(

@@ -8,6 +8,7 @@ referee answers of other classes are not compared, and the receipt says so.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,7 +21,6 @@ from p2pverify.core.inference.question import Question
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import (
     ANSWER_S,
-    PEERS_TRIED,
     AnsweredQuestion,
     Asking,
     HeardTokens,
@@ -31,9 +31,10 @@ from p2pverify.node.clients.asking import (
 )
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import LineFailed
-from p2pverify.node.driver import Driver
-from p2pverify.node.engines.referee import RefereeUnavailable
-from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
+
+if TYPE_CHECKING:
+    from p2pverify.node.driver import Driver
 
 LINES_MAX = 64  # answers to full checks that are being made at once, of all clients
 
@@ -59,11 +60,13 @@ class _Sitting:
 
 
 class FullCheck:
-    """Carries out full checks for one node."""
+    """Carries out full checks. `driver` has the referee; without it answers of several classes are not judged."""
 
-    def __init__(self, driver: Driver, asking: Asking, choice: Choice, counters: Counters) -> None:
+    def __init__(
+        self, network: Network, asking: Asking, choice: Choice, counters: Counters, driver: "Driver | None" = None
+    ) -> None:
         self._driver = driver
-        self._network: Network = driver.machine.network
+        self._network = network
         self._asking = asking
         self._choice = choice
         self._counters = counters
@@ -76,8 +79,7 @@ class FullCheck:
         answer is that of more than half of the panel. Raises NoAnswer if nobody answers.
         """
         epoch = self._asking.epoch
-        best = [*self._choice.candidates(epoch, panel)[: panel + PEERS_TRIED], self._choice.own()]
-        sitting = _Sitting(question, panel, deque(best))
+        sitting = _Sitting(question, panel, deque(self._asking.candidates(question, panel)))
         async with trio.open_nursery() as nursery:
             for _ in range(panel):
                 nursery.start_soon(self._seat, sitting, take, note)
@@ -133,7 +135,8 @@ class FullCheck:
 
     async def _verdict(self, question: Question, answered: PeerAnswer) -> Verdict | None:
         bounds = self._network.classes[answered.candidate.class_index].across
-        if bounds is None or not self._network.referee:
+        driver = self._driver
+        if driver is None or bounds is None or not self._network.referee:
             return None
         output = answered.exchanged.answer.output
 
@@ -146,7 +149,7 @@ class FullCheck:
 
         try:
             with trio.fail_after(ANSWER_S):
-                return verdict(await self._driver.use_engine(judge, role=REFEREE), bounds)
+                return verdict(await driver.use_engine(judge, role=REFEREE), bounds)
         except (EngineBusy, RefereeUnavailable, ValueError, trio.TooSlowError) as error:
             self._counters.count(f"answers not judged: {type(error).__name__}")
             return None

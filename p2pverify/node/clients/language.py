@@ -21,6 +21,11 @@ class Message:
     content: str
 
 
+def model_name(model: str) -> str:
+    """The name of a manifest's model for clients: without spaces and slashes."""
+    return "-".join(model.replace("/", " ").split())
+
+
 class Language(Protocol):
     """Tokens and chat template of the model of this node. Methods block, and any thread may call them."""
 

@@ -3,10 +3,14 @@
 A client's request has the form of any other request, and takes the same way.
 """
 
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
+    EXPIRY_EPOCHS,
     Answer,
     Question,
     Request,
@@ -15,21 +19,46 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer
-from p2pverify.node.driver import Driver
 from p2pverify.node.requests.asking import ask_streaming
 
-#: Refusals that say nothing against a peer: it has too much to do.
-BUSY = frozenset({"busy"})
+#: Refusals that say nothing against a peer: it has too much to do, or its context is too small.
+TOO_LONG = "prompt-too-long"
+INNOCENT = frozenset({"busy", TOO_LONG, "too-large"})
+_CONTEXT = re.compile(r"([1-9]\d{0,5}) ", re.ASCII)
+
+Serve = Callable[[bytes, bytes, ports.Hear], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks: its identity in a network, and its clock.
+
+    `serve` answers with the own engine, and `cost_ms` is the time that this takes for a question; 0 if it is unknown.
+    """
+
+    network: Network
+    seed: bytes
+    key: bytes
+    now_ms: Callable[[], int]
+    serve: Serve | None = None
+    cost_ms: Callable[[Question], int] = lambda _: 0
+
+    @property
+    def epoch(self) -> int:
+        return self.network.params.epoch_at(self.now_ms())
 
 
 class LineFailed(Exception):
-    """There is no answer on this line. `code` is one word; `is_fault` says whether to leave the peer out for a time."""
+    """There is no answer on this line. `code` is one word; `is_fault` says whether to leave the peer out for a time.
 
-    def __init__(self, code: str, *, is_fault: bool) -> None:
+    `context` is the most tokens that the peer can hold, if it has refused for that.
+    """
+
+    def __init__(self, code: str, *, is_fault: bool, context: int | None = None) -> None:
         super().__init__(code)
+        self.context = context
         self.code = code
         self.is_fault = is_fault
 
@@ -47,15 +76,15 @@ class AnswerLine:
     """Asks one candidate one question. The caller sets the deadline."""
 
     def __init__(
-        self, driver: Driver, network: ports.NetworkPort, candidate: AnswerPeer, question: Question, nonce: bytes
+        self, requester: Requester, network: ports.AskingPort, candidate: AnswerPeer, question: Question, nonce: bytes
     ) -> None:
-        context = driver.machine.context
-        expiry = context.params.epoch_at(driver.now_ms()) + EXPIRY_EPOCHS
-        self._driver = driver
+        own = requester
+        self._serve = requester.serve
         self._network = network
         self._candidate = candidate
-        self._request = Request(context.network_id, context.key, candidate.peer, question.id, nonce, expiry)
-        self._data = encode_request(self._request, question, sign_request(context.seed, self._request))
+        expiry = own.epoch + EXPIRY_EPOCHS
+        self._request = Request(own.network.id, own.key, candidate.peer, question.id, nonce, expiry)
+        self._data = encode_request(self._request, question, sign_request(own.seed, self._request))
         self._tokens_max = question.tokens_max
 
     async def ask(self, hear: ports.Hear) -> Exchanged:
@@ -64,7 +93,8 @@ class AnswerLine:
         try:
             answer = decode_response(response, self._request)
         except RequestRefused as refused:
-            raise LineFailed(refused.code, is_fault=refused.code not in BUSY) from None
+            context = _context_in(refused) if refused.code == TOO_LONG else None
+            raise LineFailed(refused.code, is_fault=refused.code not in INNOCENT, context=context) from None
         except DecodeError:
             raise LineFailed("malformed", is_fault=True) from None
         if answer.receipt.class_index != self._candidate.class_index:
@@ -73,9 +103,16 @@ class AnswerLine:
 
     async def _respond(self, hear: ports.Hear) -> bytes:
         if self._candidate.is_own:
-            return await self._driver.serve(self._data, self._candidate.peer, hear)
+            assert self._serve is not None
+            return await self._serve(self._data, self._candidate.peer, hear)
         asking = ask_streaming(self._network, self._candidate.peer, self._data, tokens_max=self._tokens_max, hear=hear)
         try:
             return (await asking).data
         except ports.AskError as failed:
-            raise LineFailed(failed.reason, is_fault=failed.reason not in BUSY) from None
+            raise LineFailed(failed.reason, is_fault=failed.reason not in INNOCENT) from None
+
+
+def _context_in(refused: RequestRefused) -> int | None:
+    """The number with which the detail of the refusal begins; None if it has none."""
+    found = _CONTEXT.match(refused.detail)
+    return None if found is None else int(found.group(1))

@@ -3,14 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from p2pverify.node.engines.refusals import RefereeUnavailable
 from p2pverify.node.ports import Engine
 
 NO_REFEREE = "this node has no referee: it cannot judge across classes"
 log = logging.getLogger(__name__)
-
-
-class RefereeUnavailable(Exception):
-    """This node has no referee; the message says what to do."""
 
 
 class Referee:

@@ -16,13 +16,14 @@ from typing import TypeVar, cast
 
 import trio
 
-from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.costs import Costs
 from p2pverify.core.counters import Counters
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
-from p2pverify.node.engines.referee import Referee, RefereeUnavailable
+from p2pverify.node.engines.referee import Referee
+from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
 from p2pverify.node.engines.running import Running, RunningJob
 from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
@@ -59,10 +60,6 @@ class _Call:
 
 
 Job = Compute | MeasureJob | _Call
-
-
-class EngineBusy(Exception):
-    """Too many jobs wait for the engine."""
 
 
 class Worker:
@@ -104,6 +101,10 @@ class Worker:
             return None
         self._drops.note([job.purpose])
         return ComputeFailed(job.job, TOO_MANY, is_dropped=True)
+
+    def cost_ms(self, ask: Ask) -> int:
+        """The estimated time of an answer of the own engine; 0 if nothing is known."""
+        return self._costs.estimate(Compute(0, Purpose.REQUEST, 0, ask))
 
     async def call(self, do: Callable[[Engine], _T], *, role: str = OWN) -> _T:
         """Call `do` with an engine, in the thread, when no other job waits.

@@ -24,8 +24,8 @@ from p2pverify.node.endpoints.address import (
 )
 from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
+from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import FileMissingError, user_path
-from p2pverify.node.files.tomlfile import read_model
 
 CONFIG_BYTES_MAX = 65_536
 BOOTSTRAP_MAX = 64

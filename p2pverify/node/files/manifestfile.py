@@ -10,7 +10,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.manifesttable import ManifestTable, manifest_lines
 from p2pverify.node.files.outputs import always, open_output
 from p2pverify.node.files.textfile import FileError
-from p2pverify.node.files.tomlfile import read_model
+from p2pverify.node.files.tomlfile import load_table
 from p2pverify.node.ports import ModelInfo
 from p2pverify.resources import resource
 
@@ -20,7 +20,7 @@ MANIFEST_FILE_BYTES_MAX = 196_608
 def load_manifest(path: Path) -> Manifest:
     """Read a manifest file of at most 192 KiB. Raises FileError."""
     missing = f"make it with 'p2pverify model selftest --manifest {path}'"
-    table = read_model(path, ManifestTable, size_max=MANIFEST_FILE_BYTES_MAX, missing=missing)
+    table = load_table(path, ManifestTable, size_max=MANIFEST_FILE_BYTES_MAX, missing=missing)
     try:
         return decode_manifest(table.manifest().encode())
     except DecodeError as error:

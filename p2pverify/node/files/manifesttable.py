@@ -1,12 +1,11 @@
-"""Manifests in network files and in files of their own: the keys as pydantic reads them, and the lines to write.
+"""Manifests in network files and in files of their own: the keys as they are read, and the lines to write.
 
 The core's own decoder checks whether the keys together make a valid manifest.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Annotated
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import Calibration, Canary, CanaryAnswer, Manifest
@@ -14,8 +13,15 @@ from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.contract.pool import Line as PoolLine
 from p2pverify.core.contract.pool import Pool
+from p2pverify.node.files.tomlfile import Check
 
-Count = Annotated[StrictInt, Field(ge=0)]
+
+def _check_count(number: int) -> None:
+    if number < 0:
+        raise ValueError(f"{number} is less than 0")
+
+
+Count = Annotated[int, Check(_check_count)]
 
 
 def check_digest(text: str) -> str:
@@ -32,8 +38,8 @@ def check_text(text: str) -> str:
     return text
 
 
-Digest = Annotated[StrictStr, AfterValidator(check_digest)]
-Line = Annotated[StrictStr, AfterValidator(check_text)]
+Digest = Annotated[str, Check(check_digest)]
+Line = Annotated[str, Check(check_text)]
 
 
 def toml_text(text: str) -> str:
@@ -41,18 +47,14 @@ def toml_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-class Table(BaseModel):
-    """A table that rejects unknown keys. Its checks are built when it is first read, because a file has few tables."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class _PathTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class _PathTable:
     engine: Line
     numeric_path: Line
 
 
-class GoldenQuestionTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class GoldenQuestionTable:
     """A golden question; `sampler_key` in 64 hex digits."""
 
     prompt: tuple[Count, ...]
@@ -61,13 +63,15 @@ class GoldenQuestionTable(Table):
     sampler_key: Digest
 
 
+@dataclass(frozen=True, kw_only=True)
 class GoldenPathTable(_PathTable):
     """The answers of one path: for each question, the digest of its tokens and the digest of its logits."""
 
     answers: tuple[tuple[Digest, Digest], ...]
 
 
-class PoolLineTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class PoolLineTable:
     """A line of the pooled test: see `core.contract.pool.Line`."""
 
     base: Count
@@ -75,7 +79,8 @@ class PoolLineTable(Table):
     rate_ppm: Count
 
 
-class PoolTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class PoolTable:
     """The bets of the pooled test: see `core.contract.pool.Pool`."""
 
     keeps_ppm: Count
@@ -85,7 +90,8 @@ class PoolTable(Table):
         return Pool(self.keeps_ppm, tuple(PoolLine(one.base, one.slope, one.rate_ppm) for one in self.lines))
 
 
-class AcrossTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class AcrossTable:
     """Thresholds of the referee: see `core.contract.network.Across`."""
 
     match_base: Count
@@ -98,9 +104,10 @@ class AcrossTable(Table):
 
     def across(self) -> Across:
         pool = None if self.pool is None else self.pool.pool()
-        return Across(**self.model_dump(exclude={"pool"}), pool=pool)
+        return Across(**{name: getattr(self, name) for name, _ in ACROSS_BOUNDS}, pool=pool)
 
 
+@dataclass(frozen=True, kw_only=True)
 class CalibrationTable(_PathTable):
     """What honest answers of a path look like to a judge of another path."""
 
@@ -112,13 +119,15 @@ class CalibrationTable(_PathTable):
     alarm_ppm: Count
 
 
+@dataclass(frozen=True, kw_only=True)
 class CanaryAnswerTable(_PathTable):
     """A salted hash in 64 hex digits."""
 
     answer: Digest
 
 
-class CanaryTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class CanaryTable:
     """A commitment to a secret prompt and its answers."""
 
     prompt: Digest
@@ -126,7 +135,8 @@ class CanaryTable(Table):
     answers: tuple[CanaryAnswerTable, ...]
 
 
-class ManifestTable(Table):
+@dataclass(frozen=True, kw_only=True)
+class ManifestTable:
     """A model, described by digests (64 hex digits)."""
 
     model: Line

@@ -6,11 +6,9 @@ fields of `Params`. The core's own decoder checks whether the keys together make
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import (
@@ -20,15 +18,14 @@ from p2pverify.core.contract.network import (
     DeterminismClass,
     Network,
     Origin,
-    Params,
     decode_network,
 )
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
-from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
+from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, params_of, read_founder, read_params
 from p2pverify.node.files.textfile import FileError, read_bytes
-from p2pverify.node.files.tomlfile import describe, parse_model
+from p2pverify.node.files.tomlfile import parse_table
 
 if TYPE_CHECKING:
     from p2pverify.core.state.state import State
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "HONEST_PPM",
     "NETWORK_FILE_BYTES_MAX",
-    "ParamsTable",
     "dump_network",
     "load_network",
     "load_start",
@@ -46,6 +42,7 @@ __all__ = [
     "parse_network",
     "read_founder",
     "read_network",
+    "read_params",
     "read_start_file",
     "state_path",
 ]
@@ -72,7 +69,7 @@ def read_network(path: Path) -> bytes:
 
 def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...]]:
     """The network and the manifests in a network file's bytes. Raises FileError, which names the line or the key."""
-    table = parse_model(path, data, NetworkTable)
+    table = parse_table(path, data, NetworkTable)
     try:
         return _build(table)
     except DecodeError as error:
@@ -140,9 +137,9 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
             )
             for c in table.classes
         ),
-        Params(**table.params.model_dump()),
+        params_of(table.params),
         table.referee,
-        None if table.origin is None else Origin(*map(bytes.fromhex, table.origin.model_dump().values())),
+        None if table.origin is None else Origin(*map(bytes.fromhex, astuple(table.origin))),
     )
     return decode_network(network.encode()), tuple(sorted(manifests, key=lambda m: m.digest))
 
@@ -217,10 +214,7 @@ def new_network(
     """
     start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
     manifest = manifest_of(model_info, provenance) if known is None else known
-    try:
-        chosen = ParamsTable.model_validate({"genesis_ms": start, **params})
-    except ValidationError as error:
-        raise ValueError(describe(error)) from None
+    chosen = read_params({"genesis_ms": start, **params})
     own = (model_info.engine, model_info.numeric_path)
     paths = list(dict.fromkeys((own, *others)))
     names = _class_names(paths, class_name or model_info.engine.split("/")[0])
@@ -236,7 +230,7 @@ def new_network(
         tuple(sorted(founders)),
         (manifest.digest,),
         classes,
-        Params(**chosen.model_dump()),
+        chosen,
         check_text(referee),
     )
     try:

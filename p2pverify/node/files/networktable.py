@@ -1,23 +1,15 @@
-"""The keys of a network file, as pydantic reads them. `networkfile` checks what they mean together."""
+"""The keys of a network file, as they are read. `networkfile` checks what they mean together."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, make_dataclass
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StrictInt,
-    StrictStr,
-    ValidationInfo,
-    create_model,
-    field_validator,
-)
-
-from p2pverify.core.contract.network import PARAM_BOUNDS
+from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
-from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, Table
+from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable
+from p2pverify.node.files.tomlfile import Check, read_table
 
 HONEST_PPM = 1000  # dissents per million answers, for a class in which equal inputs give equal bits
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
@@ -98,62 +90,34 @@ def usual_tail(params: Mapping[str, int], context_tokens: int) -> dict[str, int]
     return {name: value for name, value in usual.items() if name not in params}
 
 
-def _in_bounds(value: int, info: ValidationInfo) -> int:
-    low, high = _BOUNDS[str(info.field_name)]
-    if not low <= value <= high:
-        raise ValueError(f"{value} is not from {low} to {high}")
-    return value
+def _within(low: int, high: int) -> Callable[[int], None]:
+    def see(value: int) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"{value} is not from {low} to {high}")
+
+    return see
 
 
-_FIELDS: dict[str, Any] = {
-    name: (Annotated[StrictInt, AfterValidator(_in_bounds)], DEFAULTS.get(name, ...)) for name in _BOUNDS
-}
-if TYPE_CHECKING:
-
-    class ParamsTable(Table):
-        def __init__(self, **values: int) -> None: ...
-else:
-    #: The rules as numbers: the fields of `core.contract.network.Params`, which gives their units and meanings.
-    ParamsTable = create_model("ParamsTable", __base__=Table, **_FIELDS)
-
-
-class ClassTable(Table):
-    """A determinism class. `manifest` is a manifest's digest; `across` is absent if no referee judges its answers."""
-
-    name: Line
-    manifest: Digest
-    engine: Line
-    numeric_path: Line
-    honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
-    across: AcrossTable | None = None
+#: The rules as numbers: the fields of `core.contract.network.Params`, which gives their units and meanings.
+ParamsTable = make_dataclass(
+    "ParamsTable",
+    [
+        (name, Annotated[int, Check(_within(low, high))], field(default=DEFAULTS.get(name, MISSING)))
+        for name, low, high in PARAM_BOUNDS
+    ],
+    frozen=True,
+    kw_only=True,
+)
 
 
-class OriginTable(Table):
-    """Where a forked network comes from: the ids of the other network and of its cut, and the root of the state."""
-
-    network: Digest
-    cut: Digest
-    state: Digest
+def read_params(rules: Mapping[str, int]) -> Params:
+    """The rules, with usual values for those that are not named. Raises ValueError, which names the wrong ones."""
+    return params_of(read_table(ParamsTable, rules))
 
 
-class NetworkTable(Table):
-    """The whole file. `manifests` lists digests of manifests that are not in the file."""
-
-    name: Line
-    founders: tuple[StrictStr, ...] = ()
-    origin: OriginTable | None = None
-    manifests: tuple[Digest, ...] = ()
-    referee: Line = ""
-    params: ParamsTable
-    manifest: tuple[ManifestTable, ...] = ()
-    classes: tuple[ClassTable, ...] = Field(alias="class")
-
-    @field_validator("founders")
-    @classmethod
-    def _founders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for founder in value:
-            read_founder(founder)
-        return value
+def params_of(table: Any) -> Params:
+    """The rules in a table of them."""
+    return Params(**asdict(table))
 
 
 def read_founder(text: str) -> bytes:
@@ -165,3 +129,38 @@ def read_founder(text: str) -> bytes:
     if not is_valid_key(key):
         raise ValueError(f"{text[:80]!r} is not a peer id; 'p2pverify init' prints one (12D3Koo...)")
     return key
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTable:
+    """A determinism class. `manifest` is a manifest's digest; `across` is absent if no referee judges its answers."""
+
+    name: Line
+    manifest: Digest
+    engine: Line
+    numeric_path: Line
+    honest_ppm: Annotated[int, Check(_within(1, 999_998))] = HONEST_PPM
+    across: AcrossTable | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginTable:
+    """Where a forked network comes from: the ids of the other network and of its cut, and the root of the state."""
+
+    network: Digest
+    cut: Digest
+    state: Digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTable:
+    """The whole file. `manifests` lists digests of manifests that are not in the file."""
+
+    name: Line
+    founders: tuple[Annotated[str, Check(read_founder)], ...] = ()
+    origin: OriginTable | None = None
+    manifests: tuple[Digest, ...] = ()
+    referee: Line = ""
+    params: ParamsTable  # type: ignore[valid-type]  # its fields are those of `PARAM_BOUNDS`
+    manifest: tuple[ManifestTable, ...] = ()
+    classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})

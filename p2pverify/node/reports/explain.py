@@ -28,8 +28,7 @@ from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.core.state.verdicts.derive import owed_slot
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.referee import RefereeUnavailable
-from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.disputes import whole_dispute
 from p2pverify.node.reports.documents.explained import ExplainedAudit

@@ -7,7 +7,6 @@ import trio
 from prometheus_client.metrics_core import Metric
 
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.state import State
@@ -142,7 +141,7 @@ class NodeReports(Reports):
         )
 
     def passport(self, peer: bytes) -> PassportDocument | None:
-        found = issue(self._machine.fold, peer)
+        found = self._machine.issuer.passport(peer)
         if found is None:
             return None
         head = found.score.head

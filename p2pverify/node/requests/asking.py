@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import trio
 
-from p2pverify.node.ports import AskError, Hear, NetworkPort, Reply, unheard
+from p2pverify.node.ports import AskError, AskingPort, Hear, Reply, unheard
 
 #: How long a peer may be silent after it has begun to answer. Its engine is at work then, and makes a token in less.
 STALL_SECONDS_MAX = 30.0
 
 
 async def ask_streaming(
-    network: NetworkPort,
+    network: AskingPort,
     peer: bytes,
     request: bytes,
     *,
@@ -19,7 +19,7 @@ async def ask_streaming(
     hear: Hear = unheard,
     stall_s: float = STALL_SECONDS_MAX,
 ) -> Reply:
-    """Ask as `NetworkPort.ask` does. Raises AskError, "stalled" if nothing follows a token for `stall_s` seconds.
+    """Ask as `AskingPort.ask` does. Raises AskError, "stalled" if nothing follows a token for `stall_s` seconds.
 
     The caller sets the deadline of the whole. Challenges and all other requests are sent through here, so that a peer
     cannot tell them apart by the patience of the requester.

@@ -8,7 +8,7 @@ from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
-from p2pverify.node.files.networkfile import ParamsTable
+from p2pverify.node.files.networkfile import read_params
 from p2pverify.testnet.faults import Fault
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable
@@ -74,7 +74,7 @@ class WorldPlan:
     def params(self) -> Params:
         rules = dict(self.rules)
         rules.setdefault("genesis_ms", GENESIS_MS)
-        return Params(**ParamsTable.model_validate(rules).model_dump())
+        return read_params(rules)
 
     @property
     def command(self) -> str:

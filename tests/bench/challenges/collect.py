@@ -11,8 +11,7 @@ from trio.testing import MockClock
 
 from p2pverify.api.openai.routes import TEMPERATURE
 from p2pverify.core.events import Compute, Computed, Send
-from p2pverify.core.inference.question import Question, Request, decode_request
-from p2pverify.core.roles.asker import EXPIRY_EPOCHS
+from p2pverify.core.inference.question import EXPIRY_EPOCHS, Question, Request, decode_request
 from p2pverify.engine.gguf.weights import bundled
 from p2pverify.engine.language import open_language
 from p2pverify.node.clients.language import Message

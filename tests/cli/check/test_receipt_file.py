@@ -11,7 +11,7 @@ from p2pverify.node.clients.desk import LOCAL
 from p2pverify.node.clients.order import Order
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.files.networkfile import dump_network
-from p2pverify.node.reports.documents.receipt import ReceiptDocument
+from p2pverify.node.reports.documents.receipt import FullCheckDocument, ReceiptDocument
 from tests.cli.transcript import run
 from tests.support.doors import EPOCHS, open_door
 from tests.support.networks import MANIFEST, make_network, seeds
@@ -84,6 +84,25 @@ def test_what_was_not_signed_is_refuted(answered: tuple[Path, ReceiptDocument]) 
         done = verify(folder, replace(receipt, answers=(changed, second)))
         assert done.returncode == 5, changed
         assert reason in done.stderr
+
+
+def test_answers_without_a_majority_hold(answered: tuple[Path, ReceiptDocument]) -> None:
+    """All answers are shown with what each peer signed. Bytes that do not hold are refuted as elsewhere."""
+    folder, receipt = answered
+    divided = tuple(replace(each, returned=False, compared="differs") for each in receipt.answers)
+    check = FullCheckDocument(index=0, panel=2, answers=2, agree=0, differ=2, not_compared=0, majority=False)
+    failed = replace(receipt, state="failed", checks=(check,), answers=divided)
+    done = verify(folder, failed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no majority: 2 peers were to answer" in done.stdout
+    assert done.stdout.count("proven: the peer signed for exactly these tokens") == 2
+    assert done.stdout.count(", not returned") == 2
+    found = json.loads(verify(folder, failed, "--json").stdout)
+    assert (found["valid"], found["state"], found["checks"][0]["majority"]) == (True, "failed", False)
+    done = verify(folder, replace(failed, answers=(replace(divided[0], text=""), replace(divided[1], queue_ms=9999))))
+    assert (done.returncode, "the waiting time that it shows" in done.stderr) == (5, True)
+    done = verify(folder, replace(failed, checks=()))
+    assert (done.returncode, "the request failed: " in done.stdout) == (0, True)
 
 
 def test_a_receipt_of_another_network(answered: tuple[Path, ReceiptDocument]) -> None:

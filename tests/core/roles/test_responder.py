@@ -12,11 +12,12 @@ from p2pverify.core.inference.question import (
     RequestRefused,
     decode_response,
     encode_request,
+    patience_ms,
     sign_request,
 )
 from p2pverify.core.roles import responder
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.responder import ANSWER_TOKENS_MIN, Responder, patience_ms
+from p2pverify.core.roles.responder import ANSWER_TOKENS_MIN, Responder
 from tests.support.networks import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(3)
@@ -110,7 +111,7 @@ def test_questions_are_as_long_as_the_engines_context() -> None:
     request, data = _request(small, 5001, 1000)
     (refused,) = small.serve(2, data, request.requester, NOW_MS)
     assert isinstance(refused, Respond)
-    with pytest.raises(RequestRefused, match="prompt-too-long: prompt and answer are at most 6000 tokens together"):
+    with pytest.raises(RequestRefused, match="prompt-too-long: 6000 tokens are the most of prompt and answer together"):
         decode_response(refused.data, request)
 
 

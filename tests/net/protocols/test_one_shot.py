@@ -9,7 +9,7 @@ import trio
 from p2pverify.core.encoding import sign
 from p2pverify.net.border.host import DialError
 from p2pverify.net.peers import exchange, peer_list
-from p2pverify.net.protocols import one_shot, requests
+from p2pverify.net.protocols import requests, visitor
 from p2pverify.net.protocols.one_shot import ask_peer
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.ports import AskError
@@ -53,7 +53,7 @@ async def test_an_answer_may_take_its_time(nursery, monkeypatch):
     monkeypatch.setattr(exchange, "INTERVAL_S_MIN", 0.001)
     monkeypatch.setattr(exchange, "INTERVAL_S_MAX", 0.001)
     seen, enough = [], trio.Event()
-    decode = one_shot.decode_peer_list
+    decode = visitor.decode_peer_list
 
     def count(data):
         seen.append(data)
@@ -65,7 +65,7 @@ async def test_an_answer_may_take_its_time(nursery, monkeypatch):
         await enough.wait()
         return b"at last"
 
-    monkeypatch.setattr(one_shot, "decode_peer_list", count)
+    monkeypatch.setattr(visitor, "decode_peer_list", count)
     with trio.fail_after(10):
         alice = await join(nursery, "alice", inbox=FakeInbox(response=slowly))
         assert await _visit(alice, Marks()) == b"at last"

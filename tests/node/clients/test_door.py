@@ -7,16 +7,27 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.inference.question import RequestRefused, decode_request, decode_response, encode_refusal
+from p2pverify.core.counters import Counters
+from p2pverify.core.inference.question import (
+    Question,
+    RequestRefused,
+    decode_request,
+    decode_response,
+    encode_refusal,
+)
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
+from p2pverify.core.window import CheckPolicy
 from p2pverify.node.clients import asking, line
-from p2pverify.node.clients.choice import Choice
+from p2pverify.node.clients.asking import usual_context
+from p2pverify.node.clients.choice import Choice, NodeView
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX, Client, Desk, DeskBusy
+from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.ports import AskError
 from p2pverify.store.clients.receipts import StoredReceipts
 from tests.support.doors import DoorBench, grown_world, open_door
+from tests.support.networks import make_network, seeds
 
 PROMPT = (1, *b"why is the sky blue?", 2)
 
@@ -281,7 +292,7 @@ def test_only_peers_of_good_standing_are_chosen(world, standing, monkeypatch):
         return tuple(replace(one, standing=standing) if one.peer == bad else one for one in real(network, state))
 
     monkeypatch.setattr(view, "scores", scores)
-    choice = Choice(machine, frozenset, random.Random(3))
+    choice = Choice(NodeView(machine), frozenset, random.Random(3))
     found = [candidate.peer for candidate in choice.candidates(5)]
     assert machine.key not in found
     if standing is Standing.TRUSTED:
@@ -313,6 +324,83 @@ def test_the_desk_counts_places():
         desk.take(alice, 1, 1000)
     assert (often.value.is_own_limit, often.value.retry_after_s) == (True, 29)
     desk.take(alice, 1, 30_000).leave()
+
+
+def test_a_panel_counts_as_its_answers():
+    """It is never refused in the middle. The key waits for it later, and has its places taken meanwhile."""
+    desk = Desk(8)
+    alice = Client("a", per_minute=6, at_once=4)
+    place = desk.take(alice, 1, 0)
+    desk.widen(place, alice, 4, 0)
+    assert desk.taken == 5
+    with pytest.raises(DeskBusy, match="answers at once"):
+        desk.take(alice, 1, 0)
+    place.leave()
+    assert desk.taken == 0
+    desk.take(alice, 1, 0).leave()
+    with pytest.raises(DeskBusy) as often:
+        desk.take(alice, 1, 0)
+    assert often.value.retry_after_s == 10
+    place = desk.take(alice, 1, 10_000)
+    desk.widen(place, alice, 2, 10_000)
+    place.leave()
+    with pytest.raises(DeskBusy) as debt:
+        desk.take(alice, 1, 10_000)
+    assert debt.value.retry_after_s == 30
+
+
+async def test_the_answers_of_a_panel_count_against_a_key(bench):
+    """A full check of three takes three of the key's four answers, so two checks leave less than none."""
+    alice = Client("a", "alice", per_minute=4)
+    for seed in (1001, 1002):
+        await asked_of(bench, client=alice, policy=CheckPolicy(3, 1), seed=seed)
+    with pytest.raises(DeskBusy, match="4 times a minute"):
+        bench.door.begin(order(client=alice))
+
+
+async def test_a_small_context_is_no_fault(bench, monkeypatch):
+    """Peers that cannot hold a question are passed over for it, and are asked smaller ones in the same epoch."""
+    for peer in bench.world.peers[1:]:
+        monkeypatch.setattr(peer.machine.responder, "_context_tokens", 60)
+    long = bench.door.begin(order(tokens_max=64, seed=2001))
+    await read(long)
+    assert long.document.answers[0].own
+    failed = [event.detail for event in long.document.events if event.event == "failed"]
+    assert set(failed) == {line.TOO_LONG}
+    short = bench.door.begin(order(tokens_max=30, seed=2002))
+    await read(short)
+    assert not short.document.answers[0].own
+    asked = len(bench.network.asked)
+    await asked_of(bench, tokens_max=64, seed=2003)
+    assert len(bench.network.asked) == asked + len(bench.others) - len(failed)  # the others are not asked again
+
+
+async def test_most_peers_decide_how_long_answers_usually_are(bench):
+    """One peer with a small context changes nothing, and no peer makes answers short."""
+    epoch, choice = bench.door._asking.epoch, bench.door._choice
+    unknown = bench.door.usual_room(20)
+    assert unknown == usual_context(bench.world.network.params) - 20 <= bench.door.room(20)
+    choice.note_context(bench.others[0], epoch, 900)
+    assert bench.door.usual_room(20) == unknown
+    for peer in bench.others[:3]:
+        choice.note_context(peer, epoch, 900)
+    assert bench.door.usual_room(20) == 880
+    for peer in bench.others:
+        choice.note_context(peer, epoch, 30)
+    assert bench.door.usual_room(20) == bench.door.room(20)
+
+
+def test_patience_grows_with_a_long_question():
+    """By this node's speed if it is known, else by the contract."""
+    network = make_network(seeds(3), prompt_tokens=32, answer_tokens=64, epoch_ms=10_000)
+    short, long = (Question(bytes(32), (1,) * size, 46, 0, bytes(16), bytes(32)) for size in (50, 9554))
+
+    def patience(question: Question, cost_ms: int) -> float:
+        requester = Requester(network, bytes(32), bytes(32), lambda: 0, cost_ms=lambda _: cost_ms)
+        return asking.Asking(requester, None, None, random.Random(1), Counters()).patience_s(question)
+
+    assert (patience(short, 0), patience(long, 0)) == (20, 2000)
+    assert (patience(short, 500), patience(long, 30_000)) == (24, 260)
 
 
 async def test_too_many_orders_are_refused_and_places_come_back(bench):

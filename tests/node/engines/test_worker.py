@@ -12,7 +12,8 @@ from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
 from p2pverify.node.engines.referee import NO_REFEREE
-from p2pverify.node.engines.worker import EngineBusy, Worker
+from p2pverify.node.engines.refusals import EngineBusy
+from p2pverify.node.engines.worker import Worker
 from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 from tests.node.fakes import FakeEngine
 

@@ -31,7 +31,13 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.proofs.passport import PassportFacts, Refuted, check_passport
 from p2pverify.node.clients.checking import check_receipt_document, parse_receipt_file
 from p2pverify.node.reports.documents.jsonform import DocumentError, written
-from p2pverify.node.reports.documents.receipt import AskedQuestion, ClientAnswer, ReceiptDocument, ReceiptEvent
+from p2pverify.node.reports.documents.receipt import (
+    AskedQuestion,
+    ClientAnswer,
+    FullCheckDocument,
+    ReceiptDocument,
+    ReceiptEvent,
+)
 from tests.support.proofs import shown_answer
 
 IDENTITY = b"\x01" + bytes(31)  # the point of order 1, under which any message is signed by (identity, 0)
@@ -153,6 +159,7 @@ def _good() -> list[Case]:
             "two answers of two peers",
             _receipt(_answer(), _answer(1, signed(to_carol), _response(to_carol, CAROL))),
         ),
+        _case("no majority: two peers signed different answers, and the client got neither", _divided()),
         _case(
             "the node that was asked answered itself, greedily",
             _receipt(_answer(0, signed(own, own_question, BOB), _response(own))),
@@ -174,6 +181,15 @@ def _good() -> list[Case]:
         _case("members that nobody signed are not checked", _with(**told)),
         _case("members of a later version, blanks, and another order", _spread()),
     ]
+
+
+def _divided() -> Any:
+    """A full check whose two answers differ."""
+    to_carol = replace(REQUEST, responder=CAROL.key)
+    other = _answer(0, signed(to_carol), _response(to_carol, CAROL, tokens=RIGHT[::-1]))
+    answers = [{**each, "returned": False, "compared": "differs"} for each in (_answer(), other)]
+    check = FullCheckDocument(index=0, panel=2, answers=2, agree=0, differ=2, not_compared=0, majority=False)
+    return _receipt(*answers, state="failed", panel=2, checks=[written(check)])
 
 
 def _spread() -> str:

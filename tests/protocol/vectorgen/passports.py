@@ -13,13 +13,21 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.proofs.issuing import issue
+from p2pverify.core.proofs.exchange import (
+    NO_PASSPORTS,
+    PassportSet,
+    PassportsWanted,
+    decode_passports,
+    decode_passports_wanted,
+)
+from p2pverify.core.proofs.issuing import Issuer, issue
 from p2pverify.core.proofs.passport import (
     CutStub,
     Passport,
     Refuted,
     SignatureStub,
     check_passport,
+    check_passports,
     decode_passport,
 )
 from p2pverify.core.records.envelope import Kind
@@ -27,6 +35,8 @@ from p2pverify.core.records.payloads.cut import CutSignature
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from tests.support.proofs import shown_passport
+
+REQUESTED = "p2pverify/passport-request/1"
 
 
 def example(peer: bytes = ALICE.key) -> Passport:
@@ -55,6 +65,74 @@ def _case(comment: str, network: Network, data: bytes, reason: str | None = None
     assert found == reason, f"{comment}: {found}"
     inputs = {"network": network.encode().hex(), "passport": data.hex()}
     return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
+
+
+def _set_case(comment: str, network: Network, data: bytes, reason: str | None = None) -> Case:
+    expect: object = "reject"
+    try:
+        decoded = decode_passports(data)
+        shown = [] if decoded is None else check_passports(network, decoded.certificate, decoded.scores)
+        expect = None if decoded is None else [shown_passport(each) for each in shown]
+        found = None
+    except (DecodeError, Refuted) as refused:
+        found = refused.reason
+    assert found == reason, f"{comment}: {found}"
+    inputs = {"network": network.encode().hex(), "passports": data.hex()}
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
+
+
+def _wanted_case(comment: str, data: bytes, reason: str | None = None) -> Case:
+    try:
+        decode_passports_wanted(data)
+        found = None
+    except DecodeError as refused:
+        found = refused.reason
+    assert found == reason, f"{comment}: {found}"
+    expect = "accept" if reason is None else "reset"
+    return {"comment": comment, "input": {"request": data.hex()}, "expect": expect, "reason": reason}
+
+
+def _wanted() -> list[Case]:
+    model, keys = NETWORK.manifests[0], tuple(sorted((ALICE.key, BOB.key)))
+    good = [REQUESTED, model, list(keys), 2]
+    return [
+        _wanted_case("the best of two peers", PassportsWanted(model, keys, 2).encode()),
+        _wanted_case("the best of all peers", PassportsWanted(model, (), 16).encode()),
+        _wanted_case("another domain", encode(["x", *good[1:]]), "not a p2pverify/passport-request/1"),
+        _wanted_case("no peer", encode([*good[:3], 0]), "count: at least 1"),
+        _wanted_case("17 peers", encode([*good[:3], 17]), "count: above 16"),
+        _wanted_case(
+            "keys out of order", encode([*good[:2], list(keys[::-1]), 2]), "among are not sorted and distinct"
+        ),
+        _wanted_case("a short key", encode([*good[:2], [bytes(31)], 2]), "key: not 32 bytes"),
+        _wanted_case("a missing item", encode(good[:3]), "passport request: not 4 items"),
+    ]
+
+
+def _sets(story: folds.Story) -> list[Case]:
+    wanted = PassportsWanted(story.network.manifests[0], (), 16)
+    found = Issuer(story.book.fold).best(wanted, ALICE.key)
+    assert found is not None
+    shared, (first, *others) = found.certificate, found.scores
+    moved = replace(first, position=first.position + 1)
+    unsigned = replace(shared, signatures=shared.signatures[:1])
+    other = replace(NETWORK, name="another")
+    return [
+        _set_case("all peers of a network, the best first", story.network, found.encode()),
+        _set_case("no cut that serves", story.network, NO_PASSPORTS),
+        _set_case("a cut without the rows", story.network, PassportSet(shared, ()).encode()),
+        _set_case("another network", other, found.encode(), "it is of another network"),
+        _set_case(
+            *("a row at another place", story.network, PassportSet(shared, (*others, moved)).encode()),
+            "the row is not in the view",
+        ),
+        _set_case(
+            *("one signature", story.network, PassportSet(unsigned, found.scores).encode()),
+            f"1 of {len(shared.weighted)} peers with weight signed: fewer than two thirds",
+        ),
+        _set_case(*("17 rows", story.network, PassportSet(shared, (first,) * 17).encode()), "rows: more than 16 items"),
+        _set_case("no passports", story.network, encode([]), "passports: not 6 items"),
+    ]
 
 
 def _flipped(data: bytes) -> bytes:
@@ -141,11 +219,13 @@ def cases() -> dict[Path, list[Case]]:
     assert len(first_state().members) == len(good.weighted)
     other = replace(NETWORK, name="another")
     return {
+        Path("passport-request"): _wanted(),
+        Path("passport-set"): _sets(story),
         Path("passport"): [
             _case("the example of the page", NETWORK, good.encode()),
             *found,
             _case("another network", other, good.encode(), "it is of another network"),
             _case("no passport", NETWORK, encode([]), "passport: not 8 items"),
             *(_case(comment, NETWORK, data, reason) for comment, data, reason in _bad(good)),
-        ]
+        ],
     }
