@@ -25,6 +25,7 @@ from p2pverify.core.contract.network import (
 )
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.engines.kinds import referee_path
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
 from p2pverify.node.files.textfile import FileError, read_bytes
@@ -259,7 +260,7 @@ def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: A
     """The referee's thresholds for a path: its calibration, else the one for unknown paths, else `usual`."""
     if not referee:
         return None
-    calibrated = manifest.bounds(referee)
+    calibrated = manifest.bounds(referee, referee_path(referee))
     return calibrated.get(path) or calibrated.get((ANY, ANY)) or usual
 
 
