@@ -20,7 +20,7 @@ from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
 from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
-from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for
+from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
@@ -62,9 +62,13 @@ network.add_command(fork)
     "manifest_file",
     type=InputFile("make it with 'p2pverify model selftest --manifest FILE'"),
     metavar="FILE",
-    help="Measurements of the model by 'p2pverify model'. Default: those that come with p2pverify.",
+    help="Measurements of the model by 'p2pverify model'. Default: what comes with p2pverify or from 'model add'.",
 )
-@click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
+@click.option(
+    "--across",
+    is_flag=True,
+    help="Admit peers of other numeric paths too. A referee judges their answers: the engine that the manifest knows.",
+)
 @click.option(
     "--for",
     "purpose",
@@ -279,14 +283,15 @@ def _open_to_all(kind: EngineKind, info: "ModelInfo", known: "Manifest") -> dict
     """The arguments of `new_network` that admit every path. Raises CliError if there are no thresholds for them."""
     from p2pverify.core.contract.network import ANY
 
-    referee = referee_for(kind)
-    if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
+    able = [one for one in referees_for(kind) if (ANY, ANY) in known.bounds(one, referee_path(one))]
+    if not able:
         raise CliError(
-            f"no manifest says how {referee} should judge answers of unknown paths",
-            "measure that with 'p2pverify model calibrate --manifest FILE', and give FILE to --manifest",
+            f"no manifest says how {referee_for(kind)} should judge answers of unknown paths",
+            "measure that with 'p2pverify model add', or with 'p2pverify model calibrate --manifest FILE', and give "
+            "FILE to --manifest",
         )
     return {
-        "referee": referee,
+        "referee": able[0],
         "unknown": True,
         "others": known.golden.beside(info.engine, info.numeric_path),
     }

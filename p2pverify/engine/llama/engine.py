@@ -1,9 +1,10 @@
 """The default engine: llama.cpp in canonical settings, one determinism class per code path.
 
-With flash attention over a q8_0 key-value cache, and with batches of a size that `steady` knows, decoding gives the same
-bits as evaluating a prompt. So a prefix that is still in memory can be reused without changing an answer. A challenger
-that wrote a prompt therefore answers it without evaluating it again, and a claimed answer is scored in one pass with
-the bits that its author had. `bindings` and `variants` load the library; `causal` writes prompts, samples and scores.
+With flash attention over a q8_0 key-value cache, and with batches of a size that `steady` knows, decoding gives the
+same bits as evaluating a prompt. So a prefix that is still in memory can be reused without changing an answer. A
+challenger that wrote a prompt therefore answers it without evaluating it again, and a claimed answer is scored in one
+pass with the bits that its author had. `bindings` and `variants` load the library; `causal` writes prompts, samples and
+scores.
 """
 
 import platform

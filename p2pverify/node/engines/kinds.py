@@ -8,21 +8,28 @@ from typing import Literal
 
 EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
 DEFAULT_ENGINE: EngineKind = "llama"
+#: The size of the bundled weights, with which the memory of peers was measured.
+BUNDLED_MB = 98.4
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
     """The cost of a testnet peer with an engine. `start_s` is the time in seconds until a forked peer serves its API.
 
-    `peer_mb` is the memory in MB that the peer does not share with others. `second_mb` is the memory in MB of a second
-    model to cheat with. `token` is the time of a token as a multiple of llama.cpp's. It is 1 for an engine without a
-    language model.
+    `peer_mb` is the memory in MB that the peer does not share with others, with weights of BUNDLED_MB. It grows by
+    `growth` MB for each MB of larger weights. `second_mb` is the memory in MB of a second model to cheat with. `token`
+    is the time of a token as a multiple of llama.cpp's. It is 1 for an engine without a language model.
     """
 
     start_s: float
     peer_mb: float
     second_mb: float
     token: float = 1.0
+    growth: float = 0.0
+
+    def memory_mb(self, weights_mb: float) -> float:
+        """The memory of a peer whose weights have `weights_mb` MB."""
+        return self.peer_mb + self.growth * max(0.0, weights_mb - BUNDLED_MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,9 @@ ENGINES: dict[EngineKind, EngineTraits] = {
         referee_path="x86-64-avx2/fa1/kv-q8_0",
         founds=True,
         paths=_LLAMA_PATHS,
-        load=EngineLoad(1.0, 95.0, 110.0),
+        load=EngineLoad(1.0, 95.0, 110.0, growth=0.35),
     ),
-    "exact": EngineTraits("exact/", referee="exact/1", load=EngineLoad(4.0, 700.0, 110.0, token=5.0)),
+    "exact": EngineTraits("exact/", referee="exact/1", load=EngineLoad(4.0, 700.0, 110.0, token=5.0, growth=7.0)),
     "openai": EngineTraits("openai/"),
     "transformers": EngineTraits("transformers/"),
     "toy": EngineTraits(
