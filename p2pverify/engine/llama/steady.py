@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from p2pverify.engine.gguf.reader import Tensor
 
 _Q4_0, _Q4_1, _Q5_0, _Q8_0 = 2, 3, 6, 8
-_K_QUANTS = range(10, 15)
+_Q4_K, _Q6_K = 12, 14
+_K_QUANTS = frozenset((_Q4_K, _Q6_K))
 _PLAIN = frozenset((_Q4_0, _Q4_1, _Q5_0, _Q8_0))
 TOKENS_MAX = 64
 K_QUANT_TOKENS = 4

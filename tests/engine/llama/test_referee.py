@@ -64,6 +64,7 @@ def test_a_machine_of_another_path_is_no_referee(monkeypatch: pytest.MonkeyPatch
         ((Kind.Q8_0, Kind.Q4_K, Kind.Q6_K), K_QUANT_TOKENS),
         ((Kind.Q4_0, Kind.F16), 1),
         ((Kind.IQ4_XS,), 1),
+        ((Kind.Q5_K,), 1),
         ((), TOKENS_MAX),
     ],
 )
