@@ -25,7 +25,7 @@ dispute_epochs = 16
 disputes_per_cut = 3
 spot_check_permille = 0
 fork_epochs = 64
-cheat_ppm = 100000
+cheat_ppm = {cheat_ppm}
 conviction_odds = 1000000
 weight_changes_per_cut = 1
 growth_epochs = 16
@@ -72,12 +72,15 @@ def play(folder: Path, scenario: str) -> dict[str, object]:
 
 def test_in_one_class(tmp_path: Path, gemma: Path) -> None:
     """No manifest is needed, because all peers compute in one class."""
-    rules = RULES.format(answer_tokens=6, more="", cheat="prune")
+    rules = RULES.format(answer_tokens=6, cheat_ppm=100_000, more="", cheat="prune")
     assert play(tmp_path, IN_CLASS.format(gemma=gemma) + rules)["verdict"] == "pass"
 
 
 def test_across_classes(tmp_path: Path, gemma: Path) -> None:
-    """Keys and values in q8_0 and in f16 give other bits. The pinned path of llama.cpp judges, by its calibration."""
+    """Keys and values in q8_0 and in f16 give other bits. The pinned path of llama.cpp judges, by its calibration.
+
+    A quick calibration bounds the rate of honest mismatches at 7 % only, so a higher rate of cheating is looked for.
+    """
     added = subprocess.run(
         [sys.executable, "-m", "p2pverify", "model", "add", str(gemma), "--quick"],
         env={**os.environ, ENVIRONMENT: str(tmp_path / "manifests"), variants.ENVIRONMENT: str(tmp_path / "none")},
@@ -86,5 +89,5 @@ def test_across_classes(tmp_path: Path, gemma: Path) -> None:
         check=False,
     )
     assert added.returncode == 0, added.stderr
-    rules = RULES.format(answer_tokens=12, more="across_percent = 100", cheat="prune")
+    rules = RULES.format(answer_tokens=12, cheat_ppm=500_000, more="across_percent = 100", cheat="prune")
     assert play(tmp_path, ACROSS.format(gemma=gemma) + rules)["verdict"] == "pass"

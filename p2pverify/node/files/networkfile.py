@@ -6,7 +6,7 @@ fields of `Params`. The core's own decoder checks whether the keys together make
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import (
     ANY,
+    CLASSES_MAX,
     PARAM_BOUNDS,
     Across,
     DeterminismClass,
@@ -39,6 +40,7 @@ __all__ = [
     "HONEST_PPM",
     "NETWORK_FILE_BYTES_MAX",
     "ParamsTable",
+    "add_model",
     "dump_network",
     "load_network",
     "load_start",
@@ -244,6 +246,39 @@ def new_network(
         return decode_network(network.encode()), (decode_manifest(manifest.encode()),)
     except DecodeError as error:
         raise ValueError(error.reason) from None
+
+
+def add_model(
+    network: Network, manifests: Sequence[Manifest], added: Manifest, *, honest_ppm: int = HONEST_PPM
+) -> tuple[Network, tuple[Manifest, ...]]:
+    """The same contract with one more model: a class for each numeric path with golden answers in its manifest.
+
+    If the network has a class for unknown machines, the model gets one too. Peers ask and judge only peers with their
+    own model, so each model needs members of its own. Raises ValueError, with a sentence, if this makes no network.
+    """
+    paths = [(path.engine, path.numeric_path) for path in added.golden.distinct()]
+    if not paths:
+        raise ValueError(f"the manifest of {added.model} has no golden answers, so nobody can prove a class of it")
+    if any(c.is_any for c in network.classes):
+        paths.append((ANY, ANY))
+    taken = {c.name for c in network.classes}
+    classes = list(network.classes)
+    for path in paths:
+        stem = f"{added.model[:40]} {'any' if path[0] == ANY else path[1].partition('/')[0][:16]}"
+        name = next(n for n in (stem, *(f"{stem}-{number}" for number in range(2, CLASSES_MAX + 2))) if n not in taken)
+        taken.add(name)
+        across = _across_of(added, network.referee, path, None)
+        if network.referee and across is None:
+            raise ValueError(
+                f"the manifest of {added.model} does not say how {network.referee} should judge its answers"
+            )
+        classes.append(DeterminismClass(name, added.digest, *path, honest_ppm, across))
+    listed = tuple(sorted({*network.manifests, added.digest}))
+    try:
+        made = decode_network(replace(network, manifests=listed, classes=tuple(classes)).encode())
+    except DecodeError as error:
+        raise ValueError(error.reason) from None
+    return made, (*manifests, decode_manifest(added.encode()))
 
 
 def _class_names(paths: Sequence[tuple[str, str]], first: str) -> list[str]:
