@@ -87,6 +87,15 @@ class Choice:
         state = self._machine.fold.latest
         return self._find(state, peer) if peer in state.members and self._has_model(state, peer) else None
 
+    def serving(self) -> Counter[bytes]:
+        """How many peers of good standing serve each model, by its manifest, in the newest final view."""
+        state, classes = self._machine.fold.latest, self._machine.network.classes
+        return Counter(
+            classes[state.members[score.peer].class_index].manifest
+            for score in self._scores(state)
+            if score.standing in ASKED
+        )
+
     def note_failed(self, peer: bytes, epoch: int) -> None:
         """Leave a peer out until this epoch is over."""
         self._failed[peer] = epoch

@@ -7,7 +7,7 @@ its receipt.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -51,10 +51,31 @@ TOKENISING_MAX = 2  # texts that are tokenised at once
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of the network. `peers` of good standing serve it. `is_here`: this node takes orders for it."""
+
+    manifest: Manifest
+    digest: bytes
+    peers: int
+    is_here: bool
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What a client may call it; the first is its usual name."""
+        return client_name(self.manifest), self.manifest.model, self.digest.hex()
+
+
+def client_name(manifest: Manifest) -> str:
+    """A model's name for clients, which has no spaces."""
+    return "-".join(manifest.model.replace("/", " ").split())
+
+
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order.
 
-    `policy` is the policy of clients that name none.
+    `policy` is the policy of clients that name none. `listed` are the known manifests of the network: peers serve their
+    models, and this node knows the language of its own.
     """
 
     def __init__(
@@ -68,8 +89,10 @@ class Door:
         dice: random.Random | None = None,
         *,
         policy: CheckPolicy = NO_CHECKS,
+        listed: Sequence[Manifest] = (),
     ) -> None:
         self.policy = policy
+        self._listed = listed
         self._driver = driver
         self._context = driver.machine.context
         self._info = info
@@ -94,7 +117,7 @@ class Door:
     @property
     def model(self) -> str:
         """The model's name for clients."""
-        return "-".join(self._manifest.model.replace("/", " ").split())
+        return client_name(self._manifest)
 
     @property
     def manifest(self) -> Manifest:
@@ -103,6 +126,14 @@ class Door:
     @property
     def manifest_digest(self) -> bytes:
         return self._context.network.classes[self._context.class_index].manifest
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """The models of the network, this node's first."""
+        counts = self._choice.serving()
+        own = ServedModel(self._manifest, self.manifest_digest, counts[self.manifest_digest], is_here=True)
+        others = (one for one in self._listed if one.digest != self.manifest_digest)
+        return own, *(ServedModel(one, one.digest, counts[one.digest], is_here=False) for one in others)
 
     @property
     def created_s(self) -> int:
