@@ -37,10 +37,11 @@ class Effort:
     without: frozenset[str] = frozenset()
 
 
-#: Minutes for a model of 270 million weights. The slow builds for old processors are left out.
+#: Minutes for a model of 270 million weights. The slow builds for old processors are left out. Short answers leave time
+#: for more of them: the bound of honest mismatches has to stay below the rate of cheating that a network looks for.
 QUICK = Effort(
-    2 * SAMPLES_MIN,
-    QuestionShape(prompt_tokens=16, answer_tokens=24),
+    4 * SAMPLES_MIN,
+    QuestionShape(prompt_tokens=12, answer_tokens=16),
     frozenset((EXACT, "sandybridge", "sse42")),
 )
 THOROUGH = Effort(100, QuestionShape())
