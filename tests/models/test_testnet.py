@@ -39,7 +39,7 @@ kind = "{cheat}"
 IN_CLASS = '[testnet]\npeers = 5\nseed = 1\ntimeout_s = 900\nweights = "{gemma}"\n'
 ACROSS = """[testnet]
 peers = 5
-seed = 1
+seed = 4
 timeout_s = 900
 weights = "{gemma}"
 referee = "llama"
@@ -78,6 +78,7 @@ def test_in_one_class(tmp_path: Path, gemma: Path) -> None:
 
 def test_across_classes(tmp_path: Path, gemma: Path) -> None:
     """Keys and values in q8_0 and in f16 give other bits. The pinned path of llama.cpp judges, by its calibration.
+    The cheater has f16, because on the referee's own path every margin is refused, and no threshold is tried.
 
     A quick calibration bounds the rate of honest mismatches at 7 % only, so a higher rate of cheating is looked for.
     """
