@@ -224,7 +224,9 @@ async def _run_services(
     token = home.ensure_token()
     info = engines.own.info
     book = StoredReceipts(home.clients_path)
-    door = Door(driver, mesh, manifest, info, engines.open_language, book, policy=settings.checks)
+    door = Door(
+        driver, mesh, manifest, info, engines.open_language, book, policy=settings.checks, listed=settings.manifests
+    )
     keys = StoredKeys(home.clients_path)
     counts = Counts()
     reports = NodeReports(driver, mesh, journal, info, cover, door)

@@ -12,7 +12,7 @@ from p2pverify.engine.language import open_language, toy_language
 from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
 from p2pverify.node.clients.language import Language
 from p2pverify.node.engines.classes import expected_weights
-from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind, is_referee
 from p2pverify.node.ports import Engine
 
 
@@ -53,9 +53,10 @@ class Engines:
 
     def open_referee(self) -> Engine:
         """The engine that judges across classes. Raises EngineUnavailable."""
-        if self.honest.info.engine == self._network.referee:
+        info = self.honest.info
+        if is_referee(self._network.referee, info.engine, info.numeric_path):
             return self.honest
-        given = EngineOpening(weights=self._settings.opening.weights, expect_sha256=self.honest.info.weights_sha256)
+        given = EngineOpening(weights=self._settings.opening.weights, expect_sha256=info.weights_sha256)
         self._referee = open_referee(self._network.referee, given)
         return self._referee
 

@@ -11,10 +11,8 @@ from p2pverify.engine.llama.causal import CONTEXT_TOKENS
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.engines.kinds import ENGINES, EngineKind
+from p2pverify.node.engines.kinds import REFEREES, EngineKind, is_referee, referee_path
 from p2pverify.node.ports import Engine
-
-REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +63,16 @@ def open_referee(referee: str, given: EngineOpening = BUNDLED) -> Engine:
     if referee not in REFEREES:
         known = ", ".join(REFEREES)
         raise EngineUnavailable(f"this p2pverify has no referee {referee!r}, only {known}: install one that has it")
-    return open_engine(REFEREES[referee], replace(given, variant=toy.REFEREE_PATH))
+    kind = REFEREES[referee]
+    opened = open_engine(kind, replace(given, variant=toy.REFEREE_PATH if kind == "toy" else ""))
+    if not is_referee(referee, opened.info.engine, opened.info.numeric_path):
+        found = f"{opened.info.engine} {opened.info.numeric_path}"
+        opened.close()
+        raise EngineUnavailable(
+            f"this machine computes {found}, and the referee is {referee} {referee_path(referee)}: "
+            f"run the node on a machine that has it"
+        )
+    return opened
 
 
 def _llama(given: EngineOpening) -> Engine:

@@ -4,18 +4,21 @@ A plan follows only from a scenario, the command line and a seed. The run itself
 ports of the peers.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.spec import CheatSpec
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES, EngineKind
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import read_params
+from p2pverify.node.files.textfile import user_path
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
@@ -72,9 +75,15 @@ class Plan:
     hardware: str = ""  # the hardware claim of all peers
     referee: str = ""
     across: Across | None = None
+    weights: Path | None = None  # None is the bundled model
     schedule: tuple[Fault, ...] = ()
     is_epoch_given: bool = False
     is_timeout_given: bool = False
+
+    @property
+    def weights_mb(self) -> float:
+        """The size of the weights in MB. Raises OSError if the file is gone."""
+        return BUNDLED_MB if self.weights is None else self.weights.stat().st_size / 1e6
 
     def with_epochs(self, epoch_ms: int) -> "Plan":
         """The same run in epochs of another length. A timeout that was not given changes in proportion."""
@@ -132,6 +141,7 @@ def make_plan(
     timeout_s: float | None = None,
     engine: EngineKind | None = None,
     epoch_ms: int | None = None,
+    weights: Path | None = None,
 ) -> Plan:
     """The plan of a scenario. An argument that is given replaces the value in the file. Raises PlanError.
 
@@ -177,12 +187,29 @@ def make_plan(
         warnings,
         faults,
         table.hardware,
-        table.referee,
+        _referee(table.referee),
         None if scenario.across is None else scenario.across.across(),
+        _weights(user_path(table.weights) if weights is None and table.weights else weights, paths),
         scenario.faults,
         is_epoch_given=epoch_ms is not None,
         is_timeout_given=timeout_s is not None,
     )
+
+
+def _referee(named: str) -> str:
+    """The engine id of a referee that a scenario names by its kind or its id."""
+    return next((traits.referee for kind, traits in ENGINES.items() if kind == named and traits.referee), named)
+
+
+def _weights(path: Path | None, paths: Sequence[PathTable]) -> Path | None:
+    """The weights of all peers. Raises PlanError if a peer runs no model, or if the file cannot be read."""
+    if path is None:
+        return None
+    if not all(ENGINES[one.engine].is_model for one in paths):
+        raise PlanError("toy engines have no weights", "leave out --weights, or choose another --engine")
+    if not os.access(path, os.R_OK) or not path.is_file():
+        raise PlanError(f"there are no weights to read at {path}", "name the GGUF file of a model")
+    return path.absolute()
 
 
 def _founders(count: int | None, members: Sequence[PeerPlan]) -> tuple[PeerPlan, ...]:

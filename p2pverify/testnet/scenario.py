@@ -72,7 +72,8 @@ class TestnetTable(_Table):
     seed: StrictInt = Field(default=1, ge=0, le=SEED_MAX)
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
     engine: _LocalKind = DEFAULT_ENGINE
-    referee: StrictStr = ""  # the id of the engine that judges across classes
+    weights: StrictStr = Field(default="", max_length=4096)  # a GGUF file; by default the bundled model
+    referee: StrictStr = ""  # the engine that judges across classes: its id, or its kind
     epochs_without_cheaters: StrictInt = Field(default=12, ge=1, le=10_000)
     hardware: StrictStr = ""  # the hardware claim of all peers
 

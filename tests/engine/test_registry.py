@@ -7,8 +7,18 @@ import pytest
 from p2pverify.engine import exact, toy
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.openai import engine as openai_engine
-from p2pverify.engine.registry import OPENERS, REFEREES, open_engine, open_referee
-from p2pverify.node.engines.kinds import ALL_KINDS, ENGINES, FOUNDING_KINDS, LOCAL_KINDS, EngineKind, referee_for
+from p2pverify.engine.registry import OPENERS, open_engine, open_referee
+from p2pverify.node.engines.kinds import (
+    ALL_KINDS,
+    ENGINES,
+    FOUNDING_KINDS,
+    LOCAL_KINDS,
+    REFEREES,
+    EngineKind,
+    is_referee,
+    referee_for,
+    referees_for,
+)
 from p2pverify.node.files.config import TEMPLATE
 from p2pverify.testnet.capacity.load import load_of
 
@@ -47,3 +57,10 @@ def test_a_server_must_be_named():
     """The only engine that is elsewhere."""
     with pytest.raises(EngineUnavailable, match="no server is named"):
         open_engine("openai")
+
+
+def test_a_language_model_has_two_referees():
+    """Exact arithmetic is usual, because every machine has it; llama.cpp knows more models."""
+    assert referees_for("llama") == referees_for("openai") == ("exact/1", ENGINES["llama"].referee)
+    assert referees_for("toy") == (toy.REFEREE,)
+    assert all(is_referee(referee, referee, ENGINES[kind].referee_path) for referee, kind in REFEREES.items())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from p2pverify.node.clients.door import Door
+from p2pverify.node.clients.door import Door, ServedModel
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
@@ -150,22 +150,24 @@ def verified(document: ReceiptDocument) -> Json:
     }
 
 
-def model_value(door: Door) -> Json:
-    """The model of this node, as an entry of /v1/models."""
-    manifest = door.manifest
+def model_value(door: Door, served: ServedModel) -> Json:
+    """A model of the network, as an entry of /v1/models."""
+    manifest = served.manifest
     return {
-        "id": door.model,
+        "id": served.names[0],
         "object": "model",
         "created": door.created_s,
         "owned_by": "p2pverify",
         "p2pverify": {
-            "manifest": door.manifest_digest.hex(),
+            "manifest": served.digest.hex(),
             "model": manifest.model,
             "weights": manifest.weights.hex(),
             "tokenizer": manifest.tokenizer.hex(),
             "template": manifest.template.hex(),
             "quantisation": manifest.quantisation,
             "licence": manifest.licence,
-            "prompt_tokens_max": door.prompt_tokens_max,
+            "prompt_tokens_max": door.prompt_tokens_max if served.is_here else None,
+            "here": served.is_here,
+            "peers": served.peers,
         },
     }

@@ -64,18 +64,20 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         limit = COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
         return await _answer(door, client, asked, model, "text_completion", prompts, limit)
 
-    @app.get("/v1/models", responses=described("The models of this node.", READING))
+    @app.get("/v1/models", responses=described("The models of the network.", READING))
     async def models(request: Request) -> Response:
-        """The model that this node and its peers answer with."""
+        """The models of the network: first the one that this node and its peers answer with."""
         await guard(request)
-        return _json({"object": "list", "data": [model_value(door)]})
+        return _json({"object": "list", "data": [model_value(door, one) for one in door.models]})
 
     @app.get("/v1/models/{model}", responses=described("The model.", READING, (404,)))
     async def model(request: Request, model: str) -> Response:
         """One model, by its name or by its manifest's digest."""
         await guard(request)
-        _check_model(door, NamedModel(model))
-        return _json(model_value(door))
+        found = next((one for one in door.models if model in one.names), None)
+        if found is None:
+            _check_model(door, NamedModel(model))
+        return _json(model_value(door, found or door.models[0]))
 
 
 async def _answer(
@@ -145,8 +147,12 @@ async def _speak(door: Door, param: str, do: Callable[[Language], _T]) -> _T:
 
 
 def _check_model(door: Door, model: NamedModel) -> NamedModel:
-    if model.name not in (door.model, door.manifest.model, door.manifest_digest.hex()):
+    own, *others = door.models
+    if model.name not in own.names:
         message = f"this node has no model {model.name[:80]!r}, only {door.model!r}"
+        peers = sum(one.peers for one in others if model.name in one.names)
+        if peers:
+            message += f"; {peers} peers of the network serve it: ask a node that runs it"
         raise OpenAIError(404, "model_not_found", message, "model")
     return model
 

@@ -13,6 +13,7 @@ import click
 
 from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
 from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
+from p2pverify.cli.params import WEIGHTS
 from p2pverify.node.engines.kinds import FOUNDING_KINDS, EngineKind
 from p2pverify.node.files.outputs import is_stdout
 
@@ -51,6 +52,7 @@ _SIGNALLED = 128
     help="Length of an epoch, even if this machine is too slow for it.",
 )
 @click.option("--engine", type=click.Choice(FOUNDING_KINDS), help="A language model, or a fast toy engine.")
+@click.option("--weights", type=WEIGHTS, help="A GGUF file instead of the bundled model.")
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has nothing else."
 )
@@ -68,6 +70,7 @@ def testnet(
     timeout_s: float | None,
     epoch_ms: int | None,
     engine: EngineKind | None,
+    weights: Path | None,
     json_file: str | None,
     force: bool,
     keep: Path | None,
@@ -86,7 +89,7 @@ def testnet(
     if book:
         from p2pverify.cli.run import book as cheat_book
 
-        given = (scenario, epochs, peers, timeout_s, epoch_ms, keep)
+        given = (scenario, epochs, peers, timeout_s, epoch_ms, keep, weights)
         if simulate or cheats or any(option is not None for option in given):
             raise UnusableError(
                 "--book goes with --quick, --seed, --engine, --json and --force only", "remove the other options"
@@ -97,10 +100,10 @@ def testnet(
     if simulate:
         from p2pverify.cli.run import simulate as simulation
 
-        others = (timeout_s, epoch_ms, engine, keep)
+        others = (timeout_s, epoch_ms, engine, keep, weights)
         if cheats or any(option is not None for option in others):
             raise UnusableError(
-                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine or --keep",
+                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine, --weights or --keep",
                 "write them into a scenario",
             )
         return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file, force=force)
@@ -108,7 +111,7 @@ def testnet(
         raise UnusableError("--epochs goes with --simulate", "a network of real processes ends with its verdict")
     from p2pverify.testnet.processes.report import SCHEMA
 
-    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine)
+    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine, weights)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     check_report(json_file, SCHEMA, force=force)
@@ -136,6 +139,7 @@ def _plan(
     timeout_s: float | None,
     epoch_ms: int | None,
     engine: EngineKind | None,
+    weights: Path | None,
 ) -> "Plan":
     from p2pverify.node.files.textfile import FileError
     from p2pverify.testnet.cheats import parse_cheats
@@ -159,6 +163,7 @@ def _plan(
             timeout_s=timeout_s,
             engine=engine,
             epoch_ms=epoch_ms,
+            weights=weights,
         )
     except (FileError, PlanError) as error:
         raise UnusableError(error.reason, error.hint) from None

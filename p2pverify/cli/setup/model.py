@@ -1,7 +1,7 @@
 """`model`: tests of a model on this machine.
 
-`selftest` runs golden questions, and shows in which class of a network this machine computes, and why. `calibrate` and
-`canary` have modules of their own.
+`selftest` runs golden questions, and shows in which class of a network this machine computes, and why. `add`,
+`calibrate` and `canary` have modules of their own.
 """
 
 import json
@@ -18,6 +18,7 @@ from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.calibrate import calibrate
 from p2pverify.cli.setup.canary import canary
 from p2pverify.cli.setup.manifest import starting_manifest
+from p2pverify.cli.setup.models.add import add
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.engines.kinds import ALL_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output
@@ -37,6 +38,7 @@ def model() -> None:
     """Test how this machine computes a model."""
 
 
+model.add_command(add)
 model.add_command(calibrate)
 model.add_command(canary)
 

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
 from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
-from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for
+from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
@@ -62,9 +63,21 @@ network.add_command(fork)
     "manifest_file",
     type=InputFile("make it with 'p2pverify model selftest --manifest FILE'"),
     metavar="FILE",
-    help="Measurements of the model by 'p2pverify model'. Default: those that come with p2pverify.",
+    help="Measurements of the model by 'p2pverify model'. Default: what comes with p2pverify or from 'model add'.",
 )
-@click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
+@click.option(
+    "--also",
+    "more",
+    type=InputFile("make it with 'p2pverify model add FILE -o MANIFEST'"),
+    multiple=True,
+    metavar="MANIFEST",
+    help="One more model, by its manifest; may be repeated. Each peer serves one of the models.",
+)
+@click.option(
+    "--across",
+    is_flag=True,
+    help="Admit peers of other numeric paths too. A referee judges their answers: the engine that the manifest knows.",
+)
 @click.option(
     "--for",
     "purpose",
@@ -82,13 +95,14 @@ def new(
     engine: EngineKind,
     weights: Path | None,
     manifest_file: Path | None,
+    more: tuple[Path, ...],
     across: bool,
     purpose: str,
     output: str,
     force: bool,
     **rules: int | None,
 ) -> None:
-    """Write a network file: one model, its class, the founders and the rules.
+    """Write a network file: the models, their classes, the founders and the rules.
 
     The founders have weight from the start: they sign cuts and decide disputes. Other peers earn weight by agreeing
     with them. Name at least four founders, so that one of them may be away, on machines that do not fail together. To
@@ -103,18 +117,22 @@ def new(
     The class is that of this machine, whose golden answers are computed now. With --across there is a class for every
     path with known golden answers, and one class for peers on any other path.
     """
-    from p2pverify.node.files.networkfile import dump_network, new_network
+    from p2pverify.node.files.manifestfile import load_manifest
+    from p2pverify.node.files.networkfile import add_model, dump_network, new_network
     from p2pverify.node.files.networktable import usual_growth, usual_spreads, usual_tail
 
     check_output(output, may_replace(force=force))
     keys = read_founders(founders)
+    others = [load_manifest(file) for file in more]
     info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
     given |= usual_spreads(given) | usual_tail(given, info.context_tokens) | usual_growth(purpose, given)
     try:
         made, manifests = new_network(
-            name, keys, info, known=known, **(_open_to_all(engine, info, known) if across else {}), **given
+            name, keys, info, known=known, **(_open_to_all(engine, info, known, others) if across else {}), **given
         )
+        for other in others:
+            made, manifests = add_model(made, manifests, other)
     except ValueError as error:
         raise CliError(f"these rules do not make a valid network: {error}", "'p2pverify network new --help'") from None
     with open_output(output, may_replace(force=force)) as file:
@@ -275,18 +293,28 @@ def _measured(kind: EngineKind, weights: Path | None, manifest_file: Path | None
             engine.close()
 
 
-def _open_to_all(kind: EngineKind, info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
-    """The arguments of `new_network` that admit every path. Raises CliError if there are no thresholds for them."""
+def _open_to_all(
+    kind: EngineKind, info: "ModelInfo", known: "Manifest", others: "Sequence[Manifest]"
+) -> dict[str, Any]:
+    """The arguments of `new_network` that admit every path. The referee is one for which all manifests have thresholds.
+
+    Raises CliError if there is none.
+    """
     from p2pverify.core.contract.network import ANY
 
-    referee = referee_for(kind)
-    if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
+    able = [
+        one
+        for one in referees_for(kind)
+        if all((ANY, ANY) in manifest.bounds(one, referee_path(one)) for manifest in (known, *others))
+    ]
+    if not able:
         raise CliError(
-            f"no manifest says how {referee} should judge answers of unknown paths",
-            "measure that with 'p2pverify model calibrate --manifest FILE', and give FILE to --manifest",
+            f"no manifest says how {referee_for(kind)} should judge answers of unknown paths",
+            "measure that with 'p2pverify model add', or with 'p2pverify model calibrate --manifest FILE', and give "
+            "FILE to --manifest",
         )
     return {
-        "referee": referee,
+        "referee": able[0],
         "unknown": True,
         "others": known.golden.beside(info.engine, info.numeric_path),
     }

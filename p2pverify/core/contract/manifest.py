@@ -117,10 +117,15 @@ class Manifest:
     def digest(self) -> bytes:
         return sha256(self.encode())
 
-    def bounds(self, judge_engine: str) -> dict[tuple[str, str], Across]:
-        """The thresholds from a judge's calibrations, by engine and numeric path of the answers."""
+    def bounds(self, judge_engine: str, judge_path: str = "") -> dict[tuple[str, str], Across]:
+        """The thresholds from a judge's calibrations, by engine and numeric path of the answers.
+
+        Only calibrations of the path `judge_path` count; "" if the judge has one path.
+        """
         return {
-            (one.engine, one.numeric_path): one.across for one in self.calibrations if one.judge_engine == judge_engine
+            (one.engine, one.numeric_path): one.across
+            for one in self.calibrations
+            if one.judge_engine == judge_engine and judge_path in ("", one.judge_path)
         }
 
 

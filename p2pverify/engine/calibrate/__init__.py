@@ -4,6 +4,7 @@
 - `producers` runs each path in its own process, where it answers.
 - `fit` turns measures into thresholds and bounds.
 - `run` does all of this in order.
+- `adopt` makes the manifest of a model with it.
 
 `core.inference.compare` defines the measure and the verdict.
 """

@@ -11,11 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.golden import GoldenAnswer
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.llama import variants
 from p2pverify.engine.registry import EngineOpening, open_engine, open_referee
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind, referee_for
+from p2pverify.node.engines.selftest import answer_golden
 from p2pverify.node.ports import Engine, ModelInfo
 
 EXACT = "exact"
@@ -64,6 +66,10 @@ class Producer:
         """The answers in order. The process works ahead of the reader."""
         return self._pool.map(_answer, questions)
 
+    def golden(self, questions: Sequence[Ask]) -> tuple[GoldenAnswer, ...]:
+        """The answers to golden questions. Blocks for seconds."""
+        return self._pool.submit(_golden, tuple(questions)).result()
+
 
 _engines: list[Engine] = []  # the engine of this process, if it is a producer's process
 
@@ -87,3 +93,7 @@ def _end_with_parent() -> None:
 
 def _answer(question: Posed) -> Output:
     return _engines[0].answer(question).output
+
+
+def _golden(questions: tuple[Ask, ...]) -> tuple[GoldenAnswer, ...]:
+    return answer_golden(_engines[0], questions)

@@ -64,7 +64,7 @@ def calibrate(
     measured: dict[Path, list[Measure]] = {}
     for name, make in paths.items():
         with Producer(make) as producer:
-            _check_model(judge.info, producer.info)
+            check_model(judge.info, producer.info)
             key = (producer.info.engine, producer.info.numeric_path)
             if key in measured:
                 continue
@@ -124,6 +124,7 @@ def _unlike(judge: Path, measured: Mapping[Path, Sequence[Measure]], tokens: int
         )
 
 
-def _check_model(judge: ModelInfo, path: ModelInfo) -> None:
+def check_model(judge: ModelInfo, path: ModelInfo) -> None:
+    """Raises ValueError if a path runs another model than the judge."""
     if (judge.weights_sha256, judge.template_sha256) != (path.weights_sha256, path.template_sha256):
         raise ValueError(f"the judge runs {judge.model}, and the path {path.model}")

@@ -9,6 +9,9 @@ from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine, Lie
 from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.cheats.rules import NO_RULES, KnownRules
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.engine.gguf.prune import layer_count
+from p2pverify.engine.gguf.quantise import check_rows
+from p2pverify.engine.gguf.reader import read_head
 from p2pverify.node.ports import Engine
 
 SLEEPER_ANSWERS = 40
@@ -51,6 +54,22 @@ def make_cheat(
     if spec.kind in USES:
         lie = USES[spec.kind](TwoModels(real, other, lie, spec.argument, rules, workdir))
     return CheatingEngine(real, spec.rate, lie, other, engine if derive_honestly else other)
+
+
+def check_weights(spec: CheatSpec, source: Path) -> None:
+    """Check that the other weights of a cheat can be made from the model at `source`.
+
+    Raises ValueError, or WeightsError if it is no GGUF file or has matrices of other sizes.
+    """
+    if spec.kind not in MODELS or (spec.kind == "other-model" and spec.argument):
+        return
+    head = read_head(source)
+    if spec.kind == "quantize":
+        check_rows(head, spec.argument or models.QUANTISATION)
+    elif spec.kind == "other-model":
+        models.reversed_layers(layer_count(head))
+    else:
+        models.pruned_layers(layer_count(head))
 
 
 def _pruned(engine: Engine, workdir: Path, _argument: str) -> Engine:

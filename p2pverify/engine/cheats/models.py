@@ -9,22 +9,42 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.chat import frame
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.exact import ExactEngine
-from p2pverify.engine.gguf.prune import prune, reverse
+from p2pverify.engine.gguf.prune import layer_count, prune, reverse
 from p2pverify.engine.gguf.quantise import FORMATS, requantise
+from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.files.textfile import user_path
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
-PRUNED_LAYERS = range(13, 19)  # of 30: a fifth faster, and still fluent
-REVERSED_LAYERS = range(10, 20)
 QUANTISATION = "q4_0"
+LAYERS_MIN = 6
+
+
+def pruned_layers(count: int) -> range:
+    """The layers that a cheaper model lacks, of a model with `count`: of 30 a fifth, which leaves it fluent.
+
+    Raises ValueError if the model has too few.
+    """
+    return _checked(count, range(13 * count // 30, 19 * count // 30))
+
+
+def reversed_layers(count: int) -> range:
+    """The layers that stand in reverse order in another model: the middle third. Raises ValueError, as before."""
+    return _checked(count, range(count // 3, 2 * count // 3))
+
+
+def _checked(count: int, layers: range) -> range:
+    if len(layers) < 1 or count < LAYERS_MIN:
+        raise ValueError(f"a model with {count} layers has too few to leave out or to reverse: at least {LAYERS_MIN}")
+    return layers
 
 
 def pruned(engine: Engine, workdir: Path) -> Engine:
     """The engine's weights without some layers."""
-    name = f"pruned-{PRUNED_LAYERS.start}-{PRUNED_LAYERS.stop - 1}"
-    return _made(engine, workdir, name, "pruned", lambda source, target: prune(source, target, PRUNED_LAYERS))
+    return _made(
+        engine, workdir, "pruned", "pruned", lambda s, t: prune(s, t, pruned_layers(layer_count(read_head(s))))
+    )
 
 
 def quantised(engine: Engine, workdir: Path, form: str = QUANTISATION) -> Engine:
@@ -41,7 +61,9 @@ def other(engine: Engine, workdir: Path, path: str = "") -> Engine:
     nobody.
     """
     if not path:
-        return _made(engine, workdir, "reversed", "other", lambda s, t: reverse(s, t, REVERSED_LAYERS))
+        return _made(
+            engine, workdir, "reversed", "other", lambda s, t: reverse(s, t, reversed_layers(layer_count(read_head(s))))
+        )
     if not isinstance(engine, LlamaEngine | ExactEngine):
         raise ValueError("only a llama or an exact engine can load another model's weights")
     return _like(engine, user_path(path))

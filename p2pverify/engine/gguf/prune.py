@@ -21,7 +21,7 @@ def prune(source: Path, target: Path, layers: Collection[int]) -> None:
     Raises WeightsError if the source is not a GGUF file, lacks one of the layers, or would have none left.
     """
     head = read_head(source)
-    count = head.number(_count_key(head))
+    count = layer_count(head)
     if not set(layers) < set(range(count)):
         raise WeightsError(f"cannot leave out layers {sorted(layers)} of a model with {count}")
     _write(source, target, head, [layer for layer in range(count) if layer not in set(layers)])
@@ -33,11 +33,16 @@ def reverse(source: Path, target: Path, layers: range) -> None:
     Raises WeightsError if the source is not a GGUF file or lacks one of the layers.
     """
     head = read_head(source)
-    count = head.number(_count_key(head))
+    count = layer_count(head)
     if not 0 <= layers.start < layers.stop <= count:
         raise WeightsError(f"cannot reverse layers {layers.start} to {layers.stop - 1} of a model with {count}")
     order = [*range(layers.start), *reversed(layers), *range(layers.stop, count)]
     _write(source, target, head, order)
+
+
+def layer_count(head: FileHead) -> int:
+    """The number of layers of a model. Raises WeightsError if its metadata does not say it."""
+    return head.number(_count_key(head))
 
 
 def _count_key(head: FileHead) -> str:

@@ -76,17 +76,14 @@ def requantise(source: Path, target: Path, name: str) -> None:
     WeightsError if the source is not a GGUF file or has a matrix that the format cannot hold, ValueError for an
     unknown format.
     """
-    if name not in FORMATS:
-        raise ValueError(f"no quantisation is called {name!r}: there are {', '.join(FORMATS)}")
-    form = FORMATS[name]
     head = read_head(source)
+    check_rows(head, name)
+    form = FORMATS[name]
     block, size = GGML_QUANT_SIZES[form.kind]
     places = []
     for tensor in head.tensors:
         if _is_matrix(tensor):
             width, count = tensor.dimensions
-            if width % block:
-                raise WeightsError(f"{tensor.name} has rows of {width}, which is not a multiple of {block}")
             places.append(NewTensor(tensor.name, tensor.dimensions, int(form.kind), count * width // block * size))
         else:
             places.append(NewTensor(tensor.name, tensor.dimensions, tensor.kind, tensor.size))
@@ -96,6 +93,16 @@ def requantise(source: Path, target: Path, name: str) -> None:
             write_gguf(target, head, places, contents, {FILE_TYPE: form.file_type})
     except OSError as error:
         raise WeightsError(f"cannot read {source}: {error}") from None
+
+
+def check_rows(head: FileHead, name: str) -> None:
+    """Raises WeightsError if the format `name` cannot hold a matrix of the model, ValueError for an unknown format."""
+    if name not in FORMATS:
+        raise ValueError(f"no quantisation is called {name!r}: there are {', '.join(FORMATS)}")
+    block, _ = GGML_QUANT_SIZES[FORMATS[name].kind]
+    for tensor in head.tensors:
+        if _is_matrix(tensor) and tensor.dimensions[0] % block:
+            raise WeightsError(f"{tensor.name} has rows of {tensor.dimensions[0]}, which is not a multiple of {block}")
 
 
 def _is_matrix(tensor: Tensor) -> bool:

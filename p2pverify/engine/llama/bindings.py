@@ -169,13 +169,17 @@ def load() -> Library:
 class LlamaModel:
     """Weights and vocabulary. The file is memory-mapped, so that processes share its pages."""
 
-    def __init__(self, library: Library, path: Path, *, vocab_only: bool = False) -> None:
-        """With `vocab_only`, the model can tokenise but cannot have a context. Raises WeightsError."""
+    def __init__(self, library: Library, path: Path, *, vocab_only: bool = False, repack: bool = True) -> None:
+        """With `vocab_only`, the model can tokenise but cannot have a context. Raises WeightsError.
+
+        With `repack`, llama.cpp copies some matrices into a layout for faster kernels, which have other bits.
+        """
         self.library = library
         params = library.c.llama_model_default_params()
         params.n_gpu_layers = 0
         params.load_mode = LOAD_MMAP
         params.vocab_only = vocab_only
+        params.use_extra_bufts = repack
         library.complaints.clear()
         self.handle = library.c.llama_model_load_from_file(str(path).encode(), params)
         if self.handle == library.ffi.NULL:

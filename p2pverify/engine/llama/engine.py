@@ -1,11 +1,11 @@
 """The default engine: llama.cpp in canonical settings, one determinism class per code path.
 
-With flash attention over a q8_0 key-value cache, decoding gives the same bits as evaluating a prompt. So a prefix that
-is still in memory can be reused without changing an answer. The beginning of the chat template is such a prefix of
-nearly all questions, so each of them costs its own tokens only. A challenger that wrote a prompt therefore answers it
-without evaluating it again, and a claimed answer is scored in one pass with the bits that its author had. Several
-answers are written at a time, with the bits of single ones. `bindings` and `variants` load the library; `causal` writes
-prompts, samples and scores; `lanes` lets threads share the context.
+With flash attention over a q8_0 key-value cache, and with batches of a size that `steady` knows, decoding gives the
+same bits as evaluating a prompt. So a prefix that is still in memory can be reused without changing an answer. The
+beginning of the chat template is such a prefix of nearly all questions, so each of them costs its own tokens only. A
+challenger that wrote a prompt therefore answers it without evaluating it again, and a claimed answer is scored in one
+pass with the bits that its author had. Several answers are written at a time, with the bits of single ones. `bindings`
+and `variants` load the library; `causal` writes prompts, samples and scores; `lanes` lets threads share the context.
 """
 
 import platform
@@ -24,6 +24,7 @@ from p2pverify.engine.llama import bindings, variants
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.llama.context import LlamaContext
 from p2pverify.engine.llama.lanes import Lanes, Rows
+from p2pverify.engine.llama.steady import TOKENS_MAX, steady_tokens
 from p2pverify.engine.llama.variants import CANONICAL, WHEEL, Settings
 from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
@@ -77,7 +78,8 @@ class LlamaEngine(CausalEngine):
             progress("loading model", 0, 1)
         self.path = path
         self.variant, self.variants_folder = variant, variants_folder
-        model = bindings.LlamaModel(library, path)
+        together = steady_tokens(head.tensors)
+        model = bindings.LlamaModel(library, path, repack=together == TOKENS_MAX)
         context_tokens = min(context_tokens, model.trained_tokens)
         try:
             info = model_info(
@@ -94,7 +96,7 @@ class LlamaEngine(CausalEngine):
                 model,
                 tokens_max=context_tokens,
                 lanes=lanes,
-                batch_tokens=settings.batch_tokens,
+                batch_tokens=min(settings.batch_tokens, together),
                 threads=THREADS,
                 kv_type=settings.kv_type,
             )

@@ -93,6 +93,11 @@ class NodeView:
         own = classes[self.own_class].manifest
         return [each for each in self._peers() if not each.is_own and classes[each.class_index].manifest == own]
 
+    def serving(self) -> Counter[bytes]:
+        """How many peers that may be asked serve each model, by its manifest."""
+        classes = self._machine.network.classes
+        return Counter(classes[each.class_index].manifest for each in self._peers() if each.rank is not None)
+
     def _peers(self) -> tuple[AnswerPeer, ...]:
         from p2pverify.core.state import view  # noqa: PLC0415 - slow to load, and a client without a ledger has none
 

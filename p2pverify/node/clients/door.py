@@ -7,7 +7,7 @@ its receipt.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -51,10 +51,26 @@ TOKENISING_MAX = 2  # texts that are tokenised at once
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of the network. `peers` of good standing serve it. `is_here`: this node takes orders for it."""
+
+    manifest: Manifest
+    digest: bytes
+    peers: int
+    is_here: bool
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What a client may call it; the first is its usual name."""
+        return model_name(self.manifest.model), self.manifest.model, self.digest.hex()
+
+
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order.
 
-    `policy` is the policy of clients that name none.
+    `policy` is the policy of clients that name none. `listed` are the known manifests of the network: peers serve their
+    models, and this node knows the language of its own.
     """
 
     def __init__(
@@ -68,8 +84,10 @@ class Door:
         dice: random.Random | None = None,
         *,
         policy: CheckPolicy = NO_CHECKS,
+        listed: Sequence[Manifest] = (),
     ) -> None:
         self.policy = policy
+        self._listed = listed
         self._driver = driver
         self._context = driver.machine.context
         self._info = info
@@ -80,8 +98,8 @@ class Door:
         self._dice = dice or random.SystemRandom()
         self._counters = Counters()
         self._desk = Desk()
-        own, view = self._context, NodeView(driver.machine)
-        self._choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
+        own, self._view = self._context, NodeView(driver.machine)
+        self._choice = Choice(self._view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
         asks = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, driver.cost_ms)
         self._asking = Asking(asks, network, self._choice, self._dice, self._counters)
         self._fullcheck = FullCheck(own.network, self._asking, self._choice, self._counters, driver)
@@ -105,6 +123,14 @@ class Door:
     @property
     def manifest_digest(self) -> bytes:
         return self._context.network.classes[self._context.class_index].manifest
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """The models of the network, this node's first."""
+        counts = self._view.serving()
+        own = ServedModel(self._manifest, self.manifest_digest, counts[self.manifest_digest], is_here=True)
+        others = (one for one in self._listed if one.digest != self.manifest_digest)
+        return own, *(ServedModel(one, one.digest, counts[one.digest], is_here=False) for one in others)
 
     @property
     def created_s(self) -> int:

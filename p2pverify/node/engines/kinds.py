@@ -8,28 +8,36 @@ from typing import Literal
 
 EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
 DEFAULT_ENGINE: EngineKind = "llama"
+#: The size of the bundled weights, with which the memory of peers was measured.
+BUNDLED_MB = 98.4
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
     """The cost of a testnet peer with an engine. `start_s` is the time in seconds until a forked peer serves its API.
 
-    `peer_mb` is the memory in MB that the peer does not share with others. `second_mb` is the memory in MB of a second
-    model to cheat with. `token` is the time of a token as a multiple of llama.cpp's. It is 1 for an engine without a
-    language model.
+    `peer_mb` is the memory in MB that the peer does not share with others, with weights of BUNDLED_MB. It grows by
+    `growth` MB for each MB of larger weights. `second_mb` is the memory in MB of a second model to cheat with. `token`
+    is the time of a token as a multiple of llama.cpp's. It is 1 for an engine without a language model.
     """
 
     start_s: float
     peer_mb: float
     second_mb: float
     token: float = 1.0
+    growth: float = 0.0
+
+    def memory_mb(self, weights_mb: float) -> float:
+        """The memory of a peer whose weights have `weights_mb` MB."""
+        return self.peer_mb + self.growth * max(0.0, weights_mb - BUNDLED_MB)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineTraits:
     """The properties of a kind of engine that are known before it is opened. Its engine ids begin with `prefix`.
 
-    `judge` is the kind that judges its answers across classes. `referee` is the engine id of a kind that can judge.
+    `judge` is the kind that usually judges its answers across classes. `referee` is the engine id of a kind that can
+    judge. If builds with this id compute on several numeric paths, only `referee_path` is the referee.
     `founds`: whether networks and testnets can be made with it. `paths` are the numeric paths that are tried by
     default. `load` is None for an engine that needs more than p2pverify installs. Testnets do not use such an engine,
     and an operator gets it only on request.
@@ -38,6 +46,7 @@ class EngineTraits:
     prefix: str
     judge: EngineKind = "exact"
     referee: str = ""
+    referee_path: str = ""
     is_model: bool = True  # if not, it computes nonsense, at once and without weights
     founds: bool = False
     paths: tuple[str, ...] = ()
@@ -48,8 +57,15 @@ class EngineTraits:
 _LLAMA_PATHS = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
 
 ENGINES: dict[EngineKind, EngineTraits] = {
-    "llama": EngineTraits("llama.cpp/", founds=True, paths=_LLAMA_PATHS, load=EngineLoad(1.0, 95.0, 110.0)),
-    "exact": EngineTraits("exact/", referee="exact/1", load=EngineLoad(4.0, 700.0, 110.0, token=5.0)),
+    "llama": EngineTraits(
+        "llama.cpp/",
+        referee="llama.cpp/xllamacpp-2026.10.11549",
+        referee_path="x86-64-avx2/fa1/kv-q8_0",
+        founds=True,
+        paths=_LLAMA_PATHS,
+        load=EngineLoad(1.0, 95.0, 110.0, growth=0.35),
+    ),
+    "exact": EngineTraits("exact/", referee="exact/1", load=EngineLoad(4.0, 700.0, 110.0, token=5.0, growth=7.0)),
     "openai": EngineTraits("openai/"),
     "transformers": EngineTraits("transformers/"),
     "toy": EngineTraits(
@@ -62,6 +78,8 @@ ENGINES: dict[EngineKind, EngineTraits] = {
         load=EngineLoad(0.3, 40.0, 0.0),
     ),
 }
+#: The engine ids of all referees.
+REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
 ALL_KINDS: tuple[EngineKind, ...] = tuple(ENGINES)
 LOCAL_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.load is not None)
 FOUNDING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.founds)
@@ -73,5 +91,24 @@ def kind_of(engine: str) -> EngineKind | None:
 
 
 def referee_for(kind: EngineKind) -> str:
-    """The engine id of the referee between engines of a kind."""
+    """The engine id of the usual referee between engines of a kind."""
     return ENGINES[ENGINES[kind].judge].referee
+
+
+def referees_for(kind: EngineKind) -> tuple[str, ...]:
+    """The engine ids of all referees between engines of a kind. The usual one comes first."""
+    usual = referee_for(kind)
+    return usual, *(
+        other for other in REFEREES if other != usual and ENGINES[REFEREES[other]].is_model == ENGINES[kind].is_model
+    )
+
+
+def referee_path(referee: str) -> str:
+    """The numeric path of a referee; "" if its engine id has only one path, or if the referee is not known."""
+    kind = REFEREES.get(referee)
+    return "" if kind is None else ENGINES[kind].referee_path
+
+
+def is_referee(referee: str, engine: str, numeric_path: str) -> bool:
+    """Whether an engine with this id computes as the referee does."""
+    return engine == referee and referee_path(referee) in ("", numeric_path)

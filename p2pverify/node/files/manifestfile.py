@@ -3,18 +3,23 @@
 The commands under `p2pverify model` add their findings about a machine to it; `network new --manifest` reads it.
 """
 
+import os
+import re
 from pathlib import Path
+
+import platformdirs
 
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.manifesttable import ManifestTable, manifest_lines
 from p2pverify.node.files.outputs import always, open_output
-from p2pverify.node.files.textfile import FileError
+from p2pverify.node.files.textfile import FileError, user_path
 from p2pverify.node.files.tomlfile import load_table
 from p2pverify.node.ports import ModelInfo
 from p2pverify.resources import resource
 
 MANIFEST_FILE_BYTES_MAX = 196_608
+ENVIRONMENT = "P2PVERIFY_MANIFESTS"
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -37,9 +42,22 @@ def save_manifest(path: Path, manifest: Manifest) -> None:
         file.write("".join(f"{line}\n" for line in manifest_lines(manifest)).encode())
 
 
+def own_folder() -> Path:
+    """The folder of this user's manifests: the value of P2PVERIFY_MANIFESTS, else one beside other data of the user."""
+    named = os.environ.get(ENVIRONMENT)
+    return user_path(named) if named else platformdirs.user_data_path("p2pverify") / "manifests"
+
+
+def own_path(model: str, weights: bytes) -> Path:
+    """Where this user's manifest of a model lies, by its name and the SHA-256 of its weights (32 B)."""
+    name = re.sub(r"[^a-z0-9._]+", "-", model.lower()).strip("-.")[:64]
+    return own_folder() / f"{name or 'model'}-{weights[:8].hex()}.toml"
+
+
 def known_manifest(info: ModelInfo) -> Manifest | None:
-    """The manifest that ships with p2pverify for an engine's model, or None."""
-    for path in sorted((resource("testnet") / "manifests").glob("*.toml")):
+    """The manifest that ships with p2pverify for an engine's model, else this user's own, or None. Raises FileError."""
+    shipped = sorted((resource("testnet") / "manifests").glob("*.toml"))
+    for path in (*shipped, *sorted(own_folder().glob(f"*-{info.weights_sha256[:8].hex()}.toml"))):
         manifest = load_manifest(path)
         if describes(manifest, info):
             return manifest

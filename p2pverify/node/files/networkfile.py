@@ -6,13 +6,14 @@ fields of `Params`. The core's own decoder checks whether the keys together make
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import (
     ANY,
+    CLASSES_MAX,
     PARAM_BOUNDS,
     Across,
     DeterminismClass,
@@ -22,6 +23,7 @@ from p2pverify.core.contract.network import (
 )
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.engines.kinds import referee_path
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, params_of, read_founder, read_params
 from p2pverify.node.files.textfile import FileError, read_bytes
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HONEST_PPM",
     "NETWORK_FILE_BYTES_MAX",
+    "add_model",
     "dump_network",
     "load_network",
     "load_start",
@@ -239,6 +242,39 @@ def new_network(
         raise ValueError(error.reason) from None
 
 
+def add_model(
+    network: Network, manifests: Sequence[Manifest], added: Manifest, *, honest_ppm: int = HONEST_PPM
+) -> tuple[Network, tuple[Manifest, ...]]:
+    """The same contract with one more model: a class for each numeric path with golden answers in its manifest.
+
+    If the network has a class for unknown machines, the model gets one too. Peers ask and judge only peers with their
+    own model, so each model needs members of its own. Raises ValueError, with a sentence, if this makes no network.
+    """
+    paths = [(path.engine, path.numeric_path) for path in added.golden.distinct()]
+    if not paths:
+        raise ValueError(f"the manifest of {added.model} has no golden answers, so nobody can prove a class of it")
+    if any(c.is_any for c in network.classes):
+        paths.append((ANY, ANY))
+    taken = {c.name for c in network.classes}
+    classes = list(network.classes)
+    for path in paths:
+        stem = f"{added.model[:40]} {'any' if path[0] == ANY else path[1].partition('/')[0][:16]}"
+        name = next(n for n in (stem, *(f"{stem}-{number}" for number in range(2, CLASSES_MAX + 2))) if n not in taken)
+        taken.add(name)
+        across = _across_of(added, network.referee, path, None)
+        if network.referee and across is None:
+            raise ValueError(
+                f"the manifest of {added.model} does not say how {network.referee} should judge its answers"
+            )
+        classes.append(DeterminismClass(name, added.digest, *path, honest_ppm, across))
+    listed = tuple(sorted({*network.manifests, added.digest}))
+    try:
+        made = decode_network(replace(network, manifests=listed, classes=tuple(classes)).encode())
+    except DecodeError as error:
+        raise ValueError(error.reason) from None
+    return made, (*manifests, decode_manifest(added.encode()))
+
+
 def _class_names(paths: Sequence[tuple[str, str]], first: str) -> list[str]:
     """Distinct class names: the first as given, the others after their numeric path."""
     names = [first]
@@ -253,7 +289,7 @@ def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: A
     """The referee's thresholds for a path: its calibration, else the one for unknown paths, else `usual`."""
     if not referee:
         return None
-    calibrated = manifest.bounds(referee)
+    calibrated = manifest.bounds(referee, referee_path(referee))
     return calibrated.get(path) or calibrated.get((ANY, ANY)) or usual
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from p2pverify.core.contract.lengths import expected_tokens
 from p2pverify.core.contract.network import Params
 from p2pverify.engine.cheats.kinds import CheaterFate
-from p2pverify.node.engines.kinds import ENGINES, EngineKind, EngineLoad
-from p2pverify.testnet.plan import Plan, PlanError
+from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES, REFEREES, EngineKind, EngineLoad
+from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.scenario import PEERS_MIN
 
 #: The usable share of the cores' time, because peers also wait for one another.
@@ -78,12 +78,27 @@ def load_of(kind: EngineKind) -> EngineLoad:
     return found
 
 
+def _referee_kind(plan: Plan) -> EngineKind:
+    """The kind of the plan's referee, or of the usual one."""
+    return REFEREES.get(plan.referee, ENGINES[plan.engine].judge)
+
+
+def _referee_mb(plan: Plan, peer: PeerPlan) -> float:
+    """The memory of a peer's referee beside its own engine. The exact referee maps its weights, and shares them."""
+    kind = _referee_kind(plan)
+    is_own = peer.path.engine == kind and not peer.path.variant.removeprefix("wheel")
+    return 0.0 if not plan.referee or kind == "exact" or is_own else load_of(kind).memory_mb(plan.weights_mb)
+
+
 def memory_mb(plan: Plan, count: int) -> float:
     """The memory in MB that the processes of `count` peers of a plan need."""
-    own = sum(load_of(peer.path.engine).peer_mb for peer in plan.peers)
-    second = sum(load_of(peer.path.engine).second_mb for peer in plan.cheaters)
-    each = (own + second) / len(plan.peers)
-    return _RUNNER_MB + count * (each + _LINK_MB * (count - 1))
+    weights_mb = plan.weights_mb
+    own = sum(load_of(peer.path.engine).memory_mb(weights_mb) for peer in plan.peers)
+    second = sum(load_of(peer.path.engine).second_mb for peer in plan.cheaters) * weights_mb / BUNDLED_MB
+    judging = sum(_referee_mb(plan, peer) for peer in plan.peers)
+    each = (own + second + judging) / len(plan.peers)
+    # Peers map the same file of weights. Its pages beyond those of the bundled model are counted once.
+    return _RUNNER_MB + max(0.0, weights_mb - BUNDLED_MB) + count * (each + _LINK_MB * (count - 1))
 
 
 def check_memory(plan: Plan, available_mb: float) -> None:
@@ -143,9 +158,9 @@ def _tokens(plan: Plan, count: int) -> float:
     slots, asked = rules["slots_milli"] / 1000, (1 + rules["panel_size"]) / 2
     across = rules["across_percent"] / 100 if plan.referee else 0.0
     own = sum(load_of(peer.path.engine).token for peer in plan.peers) / len(plan.peers)
-    # Within a class one answers oneself. Across classes the referee, in exact arithmetic, writes the prompt and then
-    # reads each claimed answer in one pass.
-    referee = load_of(ENGINES[plan.engine].judge).token
+    # Within a class one answers oneself. Across classes the referee writes the prompt, and then reads each claimed
+    # answer in one pass.
+    referee = load_of(_referee_kind(plan)).token
     writes = prompt * ((1 - across) * own + across * referee) + answer * (1 - across) * own
     reads = across * (prompt + answer)
     challenge = writes + asked * reads

@@ -16,7 +16,7 @@ from time import perf_counter, process_time
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import canon, sign
-from p2pverify.engine.registry import open_engine
+from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.engines.kinds import LOCAL_KINDS
 from p2pverify.testnet.capacity.load import MeasuredMachine, load_of
 from p2pverify.testnet.plan import Plan
@@ -105,7 +105,7 @@ def _token_s(plan: Plan) -> float:
     kinds = {peer.path.engine for peer in plan.peers}
     kind = next(kind for kind in LOCAL_KINDS if kind in kinds)  # the one whose tokens say most
     prompt_tokens, answer_tokens = plan.rules["prompt_tokens"], plan.rules["answer_tokens"]
-    engine = open_engine(kind)
+    engine = open_engine(kind, EngineOpening(weights=plan.weights))
     try:
         began = process_time()
         for number in range(_ANSWERS):

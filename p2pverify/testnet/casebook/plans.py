@@ -9,7 +9,7 @@ from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
 from p2pverify.engine.calibrate.questions import QuestionShape
 from p2pverify.engine.calibrate.run import UNKNOWN
-from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind, referee_path
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.testnet.casebook.answers import Bench
 from p2pverify.testnet.casebook.book import BookPlan
@@ -68,7 +68,7 @@ def _bounds(bench: Bench) -> dict[tuple[str, str], Across]:
         manifest = known_manifest(engine.info)
     finally:
         engine.close()
-    found = {} if manifest is None else manifest.bounds(bench.referee)
+    found = {} if manifest is None else manifest.bounds(bench.referee, referee_path(bench.referee))
     if UNKNOWN not in found:
         raise NoThresholdsError
     return found

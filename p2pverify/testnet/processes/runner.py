@@ -130,6 +130,8 @@ class Testnet:
         if self.relays is not None:
             arguments += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
         arguments += ["--engine", peer.path.engine, "--variant", peer.path.variant]
+        if self.plan.weights is not None:
+            arguments += ["--weights", str(self.plan.weights)]
         for other in others:
             arguments += ["--bootstrap", self.address(other)]
         if len(self.plan.peers) == 1:

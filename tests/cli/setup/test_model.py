@@ -154,3 +154,32 @@ def test_wrong_golden_answers_and_other_models_are_refused(tmp_path: Path, manif
     assert done.returncode == 1
     assert "describes another model" in done.stderr
     assert not Home(tmp_path).identity_path.exists()
+
+
+def test_a_network_of_two_models(tmp_path: Path, manifest: Path) -> None:
+    """The second one comes from its manifest, without its weights. The referee must know both."""
+    calibrated(manifest)
+    found = load_manifest(manifest)
+    second = tmp_path / "second.toml"
+    save_manifest(second, replace(found, model="second", weights=b"\2" * 32))
+    network, manifests = load_network(new_network(tmp_path, manifest, "--across", "--also", str(second)))
+    assert {one.model for one in manifests} == {found.model, "second"}
+    assert {c.manifest for c in network.classes} == set(network.manifests)
+    assert all(c.across == ACROSS for c in network.classes)
+    save_manifest(second, replace(found, model="second", weights=b"\2" * 32, calibrations=()))
+    refused = run(
+        tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "--across",
+        "--also", str(second), "-o", "-",
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "model add" in refused.stderr
+
+
+def test_a_file_that_is_no_model_gets_no_manifest(tmp_path: Path) -> None:
+    """It is refused before an engine is opened."""
+    file = tmp_path / "text.gguf"
+    file.write_text("not a model")
+    done = run(tmp_path, "model", "add", str(file), "--quick", "-o", str(tmp_path / "m.toml"))
+    assert done.returncode == 1
+    assert "GGUF" in done.stderr
+    assert not (tmp_path / "m.toml").exists()

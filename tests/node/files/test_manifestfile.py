@@ -1,9 +1,13 @@
 """Manifest files: round trips, errors that name the place, and the packaged manifests."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.files import manifestfile
 from p2pverify.node.files.manifestfile import describes, known_manifest, load_manifest, save_manifest
 from p2pverify.node.files.networkfile import manifest_of
 from p2pverify.node.files.textfile import FileError
@@ -59,3 +63,17 @@ def test_a_manifest_is_found_by_the_model_and_not_by_its_name():
     info = ToyEngine().info
     assert known_manifest(info) is None
     assert describes(manifest_of(info), info)
+
+
+def test_a_manifest_of_ones_own_is_found_by_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name has the beginning of their digest. A file of another model with the same name is passed over."""
+    monkeypatch.setenv(manifestfile.ENVIRONMENT, str(tmp_path))
+    info = replace(ToyEngine().info, weights_sha256=bytes(range(32)), model="A model, of Mine!/..")
+    path = manifestfile.own_path(info.model, info.weights_sha256)
+    assert path == tmp_path / "a-model-of-mine-0001020304050607.toml"
+    assert known_manifest(info) is None
+    save_manifest(path, manifest_of(replace(info, tokenizer_sha256=bytes(32))))
+    assert known_manifest(info) is None
+    save_manifest(path, manifest_of(info))
+    assert known_manifest(info) == manifest_of(info)
+    assert known_manifest(replace(info, weights_sha256=bytes(32))) is None

@@ -236,8 +236,8 @@ class Objector:
 
     def _test(self, check: _Check, number: int, now_ms: int) -> Effects[None]:
         """Answer the golden questions one by one. A wrong answer ends all signing of this run."""
-        path = self._golden(check.dispute)
-        if path is None or number == len(path.answers):
+        paths = self._golden(check.dispute)
+        if not paths or number == len(paths[0].answers):
             check.is_running = False
             check.phase = Phase.OBJECTING
             return
@@ -245,7 +245,7 @@ class Objector:
         def done(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
             if isinstance(event, ComputeFailed):
                 check.is_running = False
-            elif golden_answer(event.output) == path.answers[number]:
+            elif golden_answer(event.output) in {path.answers[number] for path in paths}:
                 yield from self._test(check, number + 1, later_ms)
             else:
                 check.is_running, check.phase = False, Phase.CLEARED
@@ -259,13 +259,14 @@ class Objector:
             role=REFEREE if check.dispute.is_across else OWN,
         )
 
-    def _golden(self, dispute: Dispute) -> GoldenPath | None:
-        """The golden answers of the engine that gave the result; None if they are not known."""
+    def _golden(self, dispute: Dispute) -> tuple[GoldenPath, ...]:
+        """The golden answers of the engine that gave the result, on each of its known paths."""
         network, golden = self._context.network, self._manifest.golden
         if dispute.is_across:
-            return next((path for path in golden.paths if path.engine == network.referee), None)
+            return tuple(path for path in golden.paths if path.engine == network.referee)
         kind = network.classes[self._context.class_index]
-        return golden.of(kind.engine, kind.numeric_path)
+        own = golden.of(kind.engine, kind.numeric_path)
+        return () if own is None else (own,)
 
     def _deadline_ms(self, now_ms: int) -> int:
         params = self._context.params

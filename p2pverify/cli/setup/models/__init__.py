@@ -1,0 +1,1 @@
+"""Commands of `model` that make the manifest of a model."""
