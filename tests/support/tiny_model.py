@@ -44,7 +44,7 @@ class Tiny:
     window: int = 0
     rope_factors: bool = False
     extra: tuple[str, ...] = ()
-    changes: dict[str, int | float | str] = field(default_factory=dict)
+    changes: dict[str, int | float | str | list[int]] = field(default_factory=dict)
 
 
 def write(path: Path, tiny: Tiny) -> Path:
@@ -107,7 +107,7 @@ def _vectors(tiny: Tiny, head: int) -> Iterator[tuple[str, int]]:
 
 
 def _write_metadata(writer: gguf.GGUFWriter, tiny: Tiny, head: int) -> None:
-    entries: dict[str, int | float | str] = {
+    entries: dict[str, int | float | str | list[int]] = {
         "embedding_length": tiny.width,
         "feed_forward_length": tiny.hidden,
         "attention.head_count": tiny.heads,
@@ -128,6 +128,8 @@ def _write_metadata(writer: gguf.GGUFWriter, tiny: Tiny, head: int) -> None:
         name = f"{tiny.architecture}.{key}"
         if isinstance(value, str):
             writer.add_string(name, value)
+        elif isinstance(value, list):
+            writer.add_array(name, value)
         elif isinstance(value, int):
             writer.add_uint32(name, value)
         else:

@@ -127,8 +127,10 @@ class FileHead:
     def scalar(self, key: str) -> Scalar:
         """A scalar or string of the metadata. Raises WeightsError if it is absent or an array."""
         entry = self.entries.get(key)
-        if entry is None or entry.kind == ARRAY:
+        if entry is None:
             raise WeightsError(f"the GGUF file lacks {key}")
+        if entry.kind == ARRAY:
+            raise WeightsError(f"{key} in the GGUF file is a list, and one value is expected")
         cursor = Cursor(self.data)
         cursor.at = entry.value
         return cursor.text() if entry.kind == STRING else cursor.scalar(SCALARS[entry.kind])

@@ -150,6 +150,7 @@ def test_matrices_of_equal_form_are_one(tmp_path: Path) -> None:
         (Tiny(changes={"rope.scaling.type": "yarn"}), "rope.scaling.type = 'yarn'"),
         (Tiny("gemma3", changes={"final_logit_softcapping": 30.0}), "softcapping = 30"),
         (Tiny(changes={"expert_count": 8}), "expert_count = 8"),
+        (Tiny(changes={"attention.head_count_kv": [2, 1]}), "head_count_kv in the GGUF file is a list"),
         (Tiny("qwen2", bias=1e6), "a bias of"),
         (Tiny(extra=("blk.0.attn_q.bias",)), r"the tensor blk\.0\.attn_q\.bias"),
         (Tiny(extra=("blk.1.attn_sinks.weight",)), r"the tensor blk\.1\.attn_sinks"),
