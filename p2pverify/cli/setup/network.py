@@ -134,7 +134,13 @@ def new(
         for other in others:
             made, manifests = add_model(made, manifests, other)
     except ValueError as error:
-        raise CliError(f"these rules do not make a valid network: {error}", "'p2pverify network new --help'") from None
+        is_weak = "honest_ppm must be below" in str(error)
+        hint = (
+            "measure more answers with 'p2pverify model add --force', or give a higher --cheat-ppm" if is_weak else ""
+        )
+        raise CliError(
+            f"these rules do not make a valid network: {error}", hint or "'p2pverify network new --help'"
+        ) from None
     with open_output(output, may_replace(force=force)) as file:
         file.write(dump_network(made, manifests).encode())
     target = None if is_stdout(output) else Path(output)
