@@ -10,6 +10,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
@@ -264,6 +265,10 @@ class Reports(Protocol):
     def scores(self, *, final: bool) -> ScoresDocument: ...
 
     def audits(self, *, limit: int) -> AuditsDocument: ...
+
+    async def me(self) -> MeDocument:
+        """How peers treat the clients of this node. Raises BookError."""
+        ...
 
     def passport(self, peer: bytes) -> PassportDocument | None:
         """The passport of a peer; None if no recent certified cut has one for it."""

@@ -127,6 +127,7 @@ def join(
             gateway=(config.gateway if gateway is None else gateway) or None,
             clients_need_key=config.clients_need_key,
             checks=CheckPolicy(config.panel, config.every),
+            audit_rate=config.audit_rate,
             hardware=config.hardware,
             cover=_cover(config),
             alone=alone,

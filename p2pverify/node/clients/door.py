@@ -23,6 +23,7 @@ from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.desk import Client, Desk, Place
@@ -54,7 +55,7 @@ _T = TypeVar("_T")
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order.
 
-    `policy` is the policy of clients that name none.
+    `policy` is the policy of clients that name none. The `auditor` scores stored receipts again.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Door:
         dice: random.Random | None = None,
         *,
         policy: CheckPolicy = NO_CHECKS,
+        auditor: Auditor | None = None,
     ) -> None:
         self.policy = policy
+        self.auditor = auditor
         self._driver = driver
         self._context = driver.machine.context
         self._info = info
@@ -131,7 +134,8 @@ class Door:
         return self._driver.now_ms() // 1000
 
     def statistics(self) -> dict[str, int]:
-        return {"answers being made": self._desk.taken, **self._counters}
+        audited = {} if self.auditor is None else self.auditor.statistics()
+        return {"answers being made": self._desk.taken, **self._counters, **audited}
 
     async def speak(self, do: Callable[[Language], _T]) -> _T:
         """Call `do` with the model's language, in a thread. Raises what `do` raises, and DoorError."""
@@ -149,6 +153,8 @@ class Door:
         """Answer orders until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            if self.auditor is not None:
+                nursery.start_soon(self.auditor.run)
             task_status.started()
             try:
                 await trio.sleep_forever()
@@ -193,7 +199,10 @@ class Door:
         if opened is not None:
             return opened.document
         kept = await self._book.find(receipt_id)
-        return None if kept is None or kept.client != client.id else read_receipt(kept.document)
+        document = None if kept is None or kept.client != client.id else read_receipt(kept.document)
+        if document is None or self.auditor is None:
+            return document
+        return replace(document, events=(*document.events, *await self.auditor.events(receipt_id)))
 
     def open_order(self, receipt_id: str, client: Client) -> OpenOrder | None:
         """An order of this client that is being answered."""
@@ -317,6 +326,8 @@ class Door:
         )
         await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document)))
         opened.change(document)
+        if self.auditor is not None:
+            self.auditor.note(document.id)
 
     def _recomputed(self, answered: PeerAnswer, scores: TokenScores | None) -> tuple[str, ...]:
         """Whether each token of an answer in the own class is the one that the own engine picks, if it scored them."""

@@ -8,6 +8,7 @@ referee answers of other classes are not compared, and the receipt says so.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -15,9 +16,8 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.counters import Counters
 from p2pverify.core.events import REFEREE
 from p2pverify.core.inference.agreement import Agreement, ComparedAnswer, Relation, agree, early_majority
-from p2pverify.core.inference.compare import Measure, Verdict, malformed, measure_claim, verdict
+from p2pverify.core.inference.compare import Verdict, verdict
 from p2pverify.core.inference.question import Question
-from p2pverify.node import ports
 from p2pverify.node.clients.asking import (
     ANSWER_S,
     PEERS_TRIED,
@@ -32,6 +32,7 @@ from p2pverify.node.clients.asking import (
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import LineFailed
 from p2pverify.node.driver import Driver
+from p2pverify.node.engines.measuring import measure_answer
 from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
 
 LINES_MAX = 64  # answers to full checks that are being made at once, of all clients
@@ -135,14 +136,7 @@ class FullCheck:
         if bounds is None or not self._network.referee:
             return None
         output = answered.exchanged.answer.output
-
-        def judge(referee: ports.Engine) -> Measure:
-            count = len(output.tokens)
-            if not 0 < count <= question.tokens_max or max(output.tokens) >= referee.info.vocab_tokens:
-                return malformed(count)
-            scored = referee.score(question.ask, output.tokens)
-            return measure_claim(scored.deficits, scored.ends, count, output.finish, question.tokens_max)
-
+        judge = partial(measure_answer, question=question, output=output)
         try:
             with trio.fail_after(ANSWER_S):
                 return verdict(await self._driver.use_engine(judge, role=REFEREE), bounds)

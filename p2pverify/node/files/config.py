@@ -68,6 +68,10 @@ TEMPLATE = """\
 # panel = 1
 # every = 10
 
+# The share of stored receipts that this node scores again later, when it has nothing else to do. It draws them in
+# secret. 'p2pverify me' shows what it found beside what the network's auditors find. 0 scores none again.
+# audit_rate = 0.1
+
 # What runs the model:
 # "llama" is llama.cpp, the usual engine.
 # "exact" computes in integers: slowly, but with the same bits on every machine.
@@ -125,6 +129,7 @@ class Config(BaseModel):
     clients_need_key: bool = False
     panel: int = Field(default=NO_CHECKS.panel, ge=1, le=PANEL_MAX)
     every: int = Field(default=NO_CHECKS.every, ge=1, le=PLAN_REQUESTS_MAX)
+    audit_rate: float = Field(default=0.1, ge=0, le=1)
     engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None
