@@ -25,6 +25,7 @@ from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.node.clients.audits.auditor import Auditor
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
@@ -60,8 +61,9 @@ class NodeSettings:
 
     `gateway` is the address at which clients with keys are served; with `clients_need_key` those of this machine need
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
-    again. `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for others.
-    `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
+    again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
+    home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
+    state with which a forked network begins.
     """
 
     home: Home
@@ -77,6 +79,7 @@ class NodeSettings:
     clients_need_key: bool = False
     checks: CheckPolicy = NO_CHECKS
     audit_rate: float = 0.0
+    report: ReportWish = "never"
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     alone: bool = False
@@ -228,7 +231,12 @@ async def _run_services(
     info = engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
-    door = Door(driver, mesh, manifest, info, engines.open_language, book, policy=settings.checks, auditor=auditor)
+    door = Door(
+        *(driver, mesh, manifest, info, engines.open_language, book),
+        policy=settings.checks,
+        auditor=auditor,
+        report=settings.report,
+    )
     keys = StoredKeys(home.clients_path)
     counts = Counts()
     reports = NodeReports(driver, mesh, journal, info, cover, door)

@@ -250,8 +250,8 @@ class Libp2pNetwork(NetworkPort):
         return link
 
 
-async def _evidence(inbox: Inbox, request: bytes, _source: bytes, _hear: Hear) -> bytes:
-    return inbox.evidence(request)
+async def _evidence(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
+    return inbox.evidence(request, source)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

@@ -126,8 +126,8 @@ class Inbox(Protocol):
         """
         ...
 
-    def evidence(self, request: bytes) -> bytes:
-        """The answer to a request for evidence in an open dispute. Raises RemoteProtocolError."""
+    def evidence(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a peer that requests evidence in an open dispute. Raises RemoteProtocolError."""
         ...
 
     def sync_answer(self, request: bytes) -> bytes:

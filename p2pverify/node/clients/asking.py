@@ -1,6 +1,5 @@
 """One answer to one question of a client: peers are asked in turn until one has answered, and this node comes last."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +19,9 @@ ANSWER_S = 120.0  # at most, and never longer than the contract's deadline
 
 Take = Callable[[tuple[int, ...]], None]
 """Takes tokens of the answer that the client gets."""
+
+SaltOf = Callable[[bytes], bytes]
+"""The secret salt (32 B) of a request to a peer; another one for each request."""
 
 Remark = Callable[[EventName, AnswerPeer, str], None]
 """Takes what happens: a word, with which peer, and why."""
@@ -68,15 +70,12 @@ class AnsweredQuestion:
 
 
 class Asking:
-    """Asks for one node's clients. `dice` draws nonces."""
+    """Asks for one node's clients."""
 
-    def __init__(
-        self, driver: Driver, network: ports.NetworkPort, choice: Choice, dice: random.Random, counters: Counters
-    ) -> None:
+    def __init__(self, driver: Driver, network: ports.NetworkPort, choice: Choice, counters: Counters) -> None:
         self._driver = driver
         self._network = network
         self._choice = choice
-        self._dice = dice
         self._counters = counters
 
     @property
@@ -84,7 +83,7 @@ class Asking:
         return self._driver.machine.context.params.epoch_at(self._driver.now_ms())
 
     async def answer(
-        self, question: Question, take: Take, note: Remark, named: AnswerPeer | None = None
+        self, question: Question, salt_of: SaltOf, take: Take, note: Remark, named: AnswerPeer | None = None
     ) -> AnsweredQuestion:
         """Get one answer, of the peer `named` or of the best one. `take` gets the tokens as they arrive.
 
@@ -96,18 +95,20 @@ class Asking:
         best = [*self._choice.candidates(self.epoch)[:PEERS_TRIED], self._choice.own()]
         for candidate in best if named is None else [named]:
             try:
-                return AnsweredQuestion((await self.ask(candidate, question, HeardTokens(taken, take), note),))
+                return AnsweredQuestion((await self.ask(candidate, question, salt_of, HeardTokens(taken, take), note),))
             except LineFailed as failed:
                 reasons.append(failed.code)
         raise NoAnswer(tuple(reasons))
 
-    async def ask(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens", note: Remark) -> PeerAnswer:
+    async def ask(
+        self, candidate: AnswerPeer, question: Question, salt_of: SaltOf, heard: "HeardTokens", note: Remark
+    ) -> PeerAnswer:
         """Ask one candidate, and remember how it answered. Raises LineFailed."""
         epoch, began_ms = self.epoch, self._driver.now_ms()
         note("asked", candidate, "")
         try:
             with self._choice.asking(candidate.peer):
-                exchanged = await self._hear(candidate, question, heard)
+                exchanged = await self._hear(candidate, question, salt_of(candidate.peer), heard)
         except LineFailed as failed:
             note("failed", candidate, failed.code)
             self._counters.count(f"no answer: {failed.code}")
@@ -120,9 +121,9 @@ class Asking:
         note("answered", candidate, "")
         return PeerAnswer(candidate, exchanged, elapsed_ms)
 
-    async def _hear(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens") -> Exchanged:
+    async def _hear(self, candidate: AnswerPeer, question: Question, salt: bytes, heard: "HeardTokens") -> Exchanged:
         """The answer of one candidate, which must begin with the tokens that the client has. Raises LineFailed."""
-        line = AnswerLine(self._driver, self._network, candidate, question, self._dice.randbytes(32))
+        line = AnswerLine(self._driver, self._network, candidate, question, salt)
         seconds = min(ANSWER_S, self._driver.machine.context.params.deadline_ms / 1000)
         exchanged = None
         with trio.move_on_after(seconds) as heard.scope:

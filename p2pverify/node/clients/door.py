@@ -24,7 +24,8 @@ from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.audits.auditor import Auditor
-from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
+from p2pverify.node.clients.audits.reporting import client_salt
+from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook, ReportWish
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
@@ -55,7 +56,8 @@ _T = TypeVar("_T")
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order.
 
-    `policy` is the policy of clients that name none. The `auditor` scores stored receipts again.
+    `policy` is the policy of clients that name none, and `report` what they agree to. The `auditor` scores stored
+    receipts again.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Door:
         *,
         policy: CheckPolicy = NO_CHECKS,
         auditor: Auditor | None = None,
+        report: ReportWish = "never",
     ) -> None:
+        self.report = report
         self.policy = policy
         self.auditor = auditor
         self._driver = driver
@@ -84,7 +88,7 @@ class Door:
         self._counters = Counters()
         self._desk = Desk()
         self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
-        self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
+        self._asking = Asking(driver, network, self._choice, self._counters)
         self._fullcheck = FullCheck(driver, self._asking, self._choice, self._counters)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
@@ -187,7 +191,7 @@ class Door:
             answers=(),
             events=(),
         )
-        opened = OpenOrder(document, order.client, len(order.prompts) * (order.tokens_max + 1))
+        opened = OpenOrder(document, order.client, order.report, len(order.prompts) * (order.tokens_max + 1))
         self._open[receipt_id] = opened
         self._counters.count("orders")
         self._nursery.start_soon(self._carry_out, order, opened, place)
@@ -270,12 +274,13 @@ class Door:
         self, order: Order, question: Question, panel: int, opened: OpenOrder, index: int
     ) -> AnsweredQuestion:
         take, note = partial(opened.take, index), partial(self._note, opened, index)
+        salt_of = partial(client_salt, self._context, opened.document.id, index)
         if panel > 1:
-            return await self._fullcheck.answer(question, panel, take, note)
+            return await self._fullcheck.answer(question, panel, salt_of, take, note)
         named = None if order.peer is None else self._choice.named(order.peer)
         if named is None and order.peer is not None:
             raise NoAnswer(("no such peer",))
-        return await self._asking.answer(question, take, note, named)
+        return await self._asking.answer(question, salt_of, take, note, named)
 
     async def _score_all(
         self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
@@ -324,7 +329,7 @@ class Door:
             checks=tuple(check_document(index, each) for index, each in sorted(answers.items()) if each.panel > 1),
             answers=tuple(found),
         )
-        await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document)))
+        await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document), opened.report))
         opened.change(document)
         if self.auditor is not None:
             self.auditor.note(document.id)

@@ -27,6 +27,7 @@ from p2pverify.node.clients.asking import (
     NoAnswer,
     PeerAnswer,
     Remark,
+    SaltOf,
     Take,
 )
 from p2pverify.node.clients.choice import AnswerPeer, Choice
@@ -43,6 +44,7 @@ class _Sitting:
     """One full check on its way."""
 
     question: Question
+    salt_of: SaltOf
     panel: int
     waiting: deque[AnswerPeer]
     classes: set[int] = field(default_factory=set)  # of all that were asked
@@ -69,7 +71,9 @@ class FullCheck:
         self._counters = counters
         self._limiter = trio.CapacityLimiter(LINES_MAX)
 
-    async def answer(self, question: Question, panel: int, take: Take, note: Remark) -> AnsweredQuestion:
+    async def answer(
+        self, question: Question, panel: int, salt_of: SaltOf, take: Take, note: Remark
+    ) -> AnsweredQuestion:
         """Have `panel` peers answer. `take` gets the majority's tokens.
 
         A peer that fails is replaced by the next one, and this node itself is the last. There is no majority if no
@@ -77,7 +81,7 @@ class FullCheck:
         """
         epoch = self._asking.epoch
         best = [*self._choice.candidates(epoch, panel)[: panel + PEERS_TRIED], self._choice.own()]
-        sitting = _Sitting(question, panel, deque(best))
+        sitting = _Sitting(question, salt_of, panel, deque(best))
         async with trio.open_nursery() as nursery:
             for _ in range(panel):
                 nursery.start_soon(self._seat, sitting, take, note)
@@ -101,7 +105,9 @@ class FullCheck:
             try:
                 async with self._limiter:
                     heard = HeardTokens([], lambda _: None)
-                    sitting.answers.append(await self._asking.ask(candidate, sitting.question, heard, note))
+                    sitting.answers.append(
+                        await self._asking.ask(candidate, sitting.question, sitting.salt_of, heard, note)
+                    )
             except LineFailed as failed:
                 sitting.reasons.append(failed.code)
                 continue

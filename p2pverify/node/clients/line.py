@@ -15,6 +15,7 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
+from p2pverify.core.records.payloads.report import sealed_nonce
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer
@@ -44,13 +45,17 @@ class Exchanged:
 
 
 class AnswerLine:
-    """Asks one candidate one question. The caller sets the deadline."""
+    """Asks one candidate one question. The secret `salt` (32 B) opens the nonce. The caller sets the deadline."""
 
     def __init__(
-        self, driver: Driver, network: ports.NetworkPort, candidate: AnswerPeer, question: Question, nonce: bytes
+        self, driver: Driver, network: ports.NetworkPort, candidate: AnswerPeer, question: Question, salt: bytes
     ) -> None:
         context = driver.machine.context
-        expiry = context.params.epoch_at(driver.now_ms()) + EXPIRY_EPOCHS
+        epoch = context.params.epoch_at(driver.now_ms())
+        expiry = epoch + EXPIRY_EPOCHS
+        # A challenger's nonce is of this form too. So the client cannot choose, after it has seen the answer, what the
+        # request was for.
+        nonce = sealed_nonce(context.network_id, context.key, candidate.peer, max(0, epoch), question.id, salt)
         self._driver = driver
         self._network = network
         self._candidate = candidate

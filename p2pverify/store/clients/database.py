@@ -20,9 +20,12 @@ _TABLES = (
         id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, name TEXT NOT NULL, per_minute INTEGER NOT NULL,
         at_once INTEGER NOT NULL, added INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
 )
-_SINCE_2 = """CREATE TABLE audits (
+_SINCE_2 = (
+    "ALTER TABLE receipts ADD COLUMN report TEXT NOT NULL DEFAULT 'never'",
+    """CREATE TABLE audits (
     number INTEGER PRIMARY KEY, receipt TEXT NOT NULL, place INTEGER NOT NULL, peer BLOB NOT NULL,
-    class INTEGER NOT NULL, found TEXT NOT NULL, at_ms INTEGER NOT NULL, UNIQUE (receipt, place)) STRICT"""
+    class INTEGER NOT NULL, found TEXT NOT NULL, at_ms INTEGER NOT NULL, UNIQUE (receipt, place)) STRICT""",
+)
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def _fill(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in (*_TABLES, _SINCE_2):
+            for statement in (*_TABLES, *_SINCE_2):
                 database.execute(statement)
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -79,7 +82,8 @@ def _upgrade(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         if _pragma(database, "user_version") == 1:
-            database.execute(_SINCE_2)
+            for statement in _SINCE_2:
+                database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     finally:
         database.execute("COMMIT")

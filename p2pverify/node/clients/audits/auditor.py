@@ -6,7 +6,6 @@ restart draws the same ones.
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 
 import trio
 
@@ -17,8 +16,9 @@ from p2pverify.core.inference.treatment import Rescored
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.proofs.receipt import AnswerFacts, check_answer
 from p2pverify.node.clients.audits.book import AuditBook, KeptAudit
+from p2pverify.node.clients.audits.reporting import wrong_answer
 from p2pverify.node.clients.audits.rescoring import Rescorer
-from p2pverify.node.clients.book import BookError, ReceiptBook
+from p2pverify.node.clients.book import BookError, ReceiptBook, ReportWish
 from p2pverify.node.clients.paper import read_receipt
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
@@ -29,16 +29,6 @@ AUDITS_WAITING_MAX = 10_000
 BUSY_S = 5.0  # after this time a refused job is tried again
 _LOT_BITS = 64
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditedAnswer:
-    """An answer that was scored again, with its receipt and its bytes."""
-
-    receipt: ReceiptDocument
-    shown: ClientAnswer
-    facts: AnswerFacts
-    found: Rescored
 
 
 class Auditor:
@@ -85,6 +75,7 @@ class Auditor:
         if not self.rate:
             return
         try:
+            await self._resume_reports()
             for receipt_id in await self._audits.receipts():
                 self.note(receipt_id)
         except BookError as error:
@@ -104,24 +95,24 @@ class Auditor:
         """Wait until no drawn receipt waits for its audit. Only while it runs."""
         await self._idle.wait()
 
-    async def audit(self, receipt_id: str) -> list[AuditedAnswer]:
+    async def audit(self, receipt_id: str) -> list[Rescored]:
         """Score the answers of one receipt again, if peers gave them. Raises BookError and RefereeUnavailable."""
         kept = await self._receipts.find(receipt_id)
         document = None if kept is None else read_receipt(kept.document)
-        if document is None:
+        if kept is None or document is None:
             self._counters.count("audits without a receipt")
             return []
         found = []
         for place, shown in enumerate(document.answers):
             if not shown.own:
-                found += await self._audit(document, place, shown)
+                found += await self._audit(kept.report, document, place, shown)
         return found
 
-    async def _audit(self, document: ReceiptDocument, place: int, shown: ClientAnswer) -> list[AuditedAnswer]:
-        try:
-            facts = check_answer(self._network, bytes.fromhex(shown.request), bytes.fromhex(shown.response), None)
-        except (Refuted, ValueError):
-            self._counters.count("audits of damaged receipts")
+    async def _audit(
+        self, wish: ReportWish, document: ReceiptDocument, place: int, shown: ClientAnswer
+    ) -> list[Rescored]:
+        facts = self._facts(shown)
+        if facts is None:
             return []
         class_index = facts.answer.receipt.class_index
         found = await self._score(facts)
@@ -131,7 +122,42 @@ class Auditor:
         self._counters.count("audits that found a wrong answer", found is Rescored.DIFFERS)
         if found is Rescored.DIFFERS:
             log.warning("receipt %s: the answer of peer %s is wrong", document.id, peer_id(peer))
-        return [AuditedAnswer(document, shown, facts, found)]
+            await self._report(wish, document, shown, facts)
+        return [found]
+
+    async def _report(
+        self, wish: ReportWish, document: ReceiptDocument, shown: ClientAnswer, facts: AnswerFacts
+    ) -> None:
+        """Report a wrong answer, as far as the client agrees."""
+        digest = await self._rescorer.own_digest(facts.question) if wish == "digest" else None
+        found = wrong_answer(self._driver.machine.context, document.id, shown.index, facts, wish, digest)
+        if found is not None:
+            self._driver.report(found)
+
+    async def _resume_reports(self) -> None:
+        """Report again what was found before a restart, so that seats still get the questions. Raises BookError."""
+        params = self._driver.machine.context.params
+        since_ms = self._driver.now_ms() - params.epoch_ms * (params.dispute_epochs + params.duty_epochs)
+        for audit in await self._audits.all():
+            kept = await self._receipts.find(audit.receipt) if self._is_recent_lie(audit, since_ms) else None
+            document = None if kept is None else read_receipt(kept.document)
+            if kept is None or document is None or kept.report != "reveal" or audit.place >= len(document.answers):
+                continue
+            shown = document.answers[audit.place]
+            facts = self._facts(shown)
+            if facts is not None:
+                await self._report(kept.report, document, shown, facts)
+
+    def _is_recent_lie(self, audit: KeptAudit, since_ms: int) -> bool:
+        return audit.found is Rescored.DIFFERS and audit.at_ms >= since_ms
+
+    def _facts(self, shown: ClientAnswer) -> AnswerFacts | None:
+        """What the bytes of an answer show; None if they do not hold."""
+        try:
+            return check_answer(self._network, bytes.fromhex(shown.request), bytes.fromhex(shown.response), None)
+        except (Refuted, ValueError):
+            self._counters.count("audits of damaged receipts")
+            return None
 
     async def _score(self, facts: AnswerFacts) -> Rescored:
         """Score an answer when the machine is idle. Raises RefereeUnavailable."""

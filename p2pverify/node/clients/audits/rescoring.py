@@ -37,13 +37,13 @@ class Rescorer:
         if class_index != self._own_class or self._network.classes[class_index].is_any:
             return await self._judge(class_index, question, output)
         wanted = output.digest(question.id)
-        first = await self._answer(question)
+        first = await self.own_digest(question)
         if first == wanted:
             return Rescored.AGREES
-        return Rescored.DIFFERS if await self._answer(question) == first else Rescored.INCONCLUSIVE
+        return Rescored.DIFFERS if await self.own_digest(question) == first else Rescored.INCONCLUSIVE
 
-    async def _answer(self, question: Question) -> bytes:
-        """The digest of this machine's own answer."""
+    async def own_digest(self, question: Question) -> bytes:
+        """The digest of this machine's own answer. Raises EngineBusy, and ValueError as the engine does."""
 
         def answer(engine: ports.Engine) -> bytes:
             return engine.answer(question.ask).output.digest(question.id)
