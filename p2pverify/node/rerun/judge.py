@@ -102,6 +102,8 @@ class CaseJudge:
 
     def obstacle(self, case: Case) -> Obstacle | None:
         """Why this machine cannot run a case again, or None."""
+        if case.is_sealed:
+            return Obstacle.SEALED
         if not case.is_across:
             return None if case.classes[0] == self._proven.index else Obstacle.OTHER_CLASS
         if self._network.classes[case.classes[0]].manifest != self._proven.manifest.digest:

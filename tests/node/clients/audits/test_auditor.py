@@ -148,9 +148,10 @@ async def test_audits_are_bounded_and_kept_once(tmp_path, world):
     """The oldest make room."""
     with trio.fail_after(60):
         async with open_door(tmp_path, world) as bench:
-            (found,) = await bench.door.auditor.audit(await answered(bench, peer=bench.others[0]))
+            receipt = await answered(bench, peer=bench.others[0])
+            assert await bench.door.auditor.audit(receipt) == [Rescored.AGREES]
             (kept,) = await bench.door.auditor.book.all()
-            assert kept.receipt == found.receipt.id
+            assert kept.receipt == receipt
             few = StoredAudits(tmp_path / "clients.db", count_max=2)
             await few.keep(replace(kept, found=Rescored.DIFFERS))
             assert await few.all() == [kept]
