@@ -13,7 +13,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.payloads.report import Report
+from p2pverify.core.records.payloads.report import AnswerReport
 
 OWN, REFEREE = "own", "referee"
 _T = TypeVar("_T")
@@ -136,7 +136,7 @@ class SponsorPeer:
 class WrongAnswer:
     """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
 
-    report: Report
+    report: AnswerReport
     question: Question
 
 

@@ -8,7 +8,7 @@ from p2pverify.core.inference.question import Receipt, request_id, salted_digest
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.records.payloads.report import Report, sealed_nonce
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE, encode_evidence_request
 from tests.attack.enemy import gossiper, insider
 from tests.attack.live import PATIENCE_S, Author, Live, until
@@ -25,7 +25,7 @@ def report(live: Live, author: Author, friend: Author, *, epoch: int, forged: bo
     fields = (network, friend.key, request, 0, salted, 3, 0, 1, 2)
     unsigned = Receipt(*fields, bytes(64))
     receipt = unsigned if forged else Receipt(*fields, sign.sign(friend.seed, unsigned.signed_bytes()))
-    said = Report(author.key, epoch, QUESTION, epoch + 4, friend.key, nonce, SALT, receipt, None)
+    said = AnswerReport(author.key, epoch, QUESTION, epoch + 4, friend.key, nonce, SALT, receipt, None)
     return author.record(Kind.REPORT, said.encode(), live.node.epoch)
 
 

@@ -10,7 +10,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question, Receipt, request_id, salted_digest
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.records.payloads.report import Report, sealed_nonce
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE, decode_shown_question, encode_evidence_request
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.engine import honest_answer, logits_of
@@ -34,7 +34,7 @@ def found(world: World, *, honest: bool = False, shows: bool = True, number: int
     unsigned = Receipt(*fields, bytes(64))
     receipt = Receipt(*fields, sign.sign(liar.context.seed, unsigned.signed_bytes()))
     said = (question.id, epoch + 4, liar.key, nonce, SALT, receipt)
-    return WrongAnswer(Report(machine.key, epoch, *said, None if shows else bytes(32)), question)
+    return WrongAnswer(AnswerReport(machine.key, epoch, *said, None if shows else bytes(32)), question)
 
 
 def _right(world: World, question: Question) -> Output:

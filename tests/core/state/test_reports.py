@@ -8,7 +8,7 @@ from p2pverify.core.inference.question import Receipt, request_id, salted_digest
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.records.payloads.lots import COMMITTEES, EVERYONE_MAX, DisputeKey
-from p2pverify.core.records.payloads.report import Report, sealed_nonce
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, vote_commit
 from p2pverify.core.state.state import Dispute
 from p2pverify.core.state.verdicts import disputes, reports
@@ -48,7 +48,7 @@ class Court:
         epoch: int = -1,
         class_index: int = 0,
         output: bytes | None = None,
-    ) -> Report:
+    ) -> AnswerReport:
         """A report of an answer that has the digest `said`."""
         one, other = self.keys[reporter], self.keys[responder]
         at, question, salt = self.state.epoch if epoch < 0 else epoch, sha256(b"question"), sha256(b"salt")
@@ -56,9 +56,9 @@ class Court:
         request = request_id(self.network.id, one, other, question, nonce, at + 4)
         salted = salted_digest(request, other, class_index, said)
         receipt = Receipt(self.network.id, other, request, class_index, salted, 3, 0, 1, 2, bytes(64))
-        return Report(one, at, question, at + 4, other, nonce, salt, receipt, output)
+        return AnswerReport(one, at, question, at + 4, other, nonce, salt, receipt, output)
 
-    def say(self, report: Report) -> DisputeKey:
+    def say(self, report: AnswerReport) -> DisputeKey:
         self.steps.say(report.reporter, Kind.REPORT, report.encode())
         return DisputeKey(report.reporter, report.epoch, REPORT_SLOT)
 

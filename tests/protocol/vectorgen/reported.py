@@ -26,16 +26,16 @@ from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import decode
 from p2pverify.core.inference.question import Request
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.payloads.report import Report, sealed_nonce
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 
 
-def _report(reporter: Peer, responder: Peer) -> Report:
+def _report(reporter: Peer, responder: Peer) -> AnswerReport:
     asked = replace(question_of(PANEL_SLOT), requester=reporter.key)
     opened = salt(255, responder.key)
     nonce = sealed_nonce(NETWORK_ID, reporter.key, responder.key, EPOCH, asked.id, opened)
     request = Request(NETWORK_ID, reporter.key, responder.key, asked.id, nonce, EPOCH + 4)
     signed = receipt(responder, request, WRONG)
-    return Report(reporter.key, EPOCH, asked.id, EPOCH + 4, responder.key, nonce, opened, signed, None)
+    return AnswerReport(reporter.key, EPOCH, asked.id, EPOCH + 4, responder.key, nonce, opened, signed, None)
 
 
 REPORT = _report(ALICE, CAROL)

@@ -32,7 +32,7 @@ def sealed_nonce(network: bytes, requester: bytes, responder: bytes, epoch: int,
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AnswerReport:
     """A request of `epoch` whose answer the reporter found to be wrong, with the receipt for it.
 
     `nonce` follows from the `salt` that opens it. `output` is None if the reporter shows the question to the seats of
@@ -62,7 +62,7 @@ class Report:
 
 
 @remembered(1024)
-def decode_report(payload: bytes, network: bytes, reporter: bytes) -> Report:
+def decode_report(payload: bytes, network: bytes, reporter: bytes) -> AnswerReport:
     """Read a report's payload. Raises DecodeError; the receipt's signature is not checked here."""
     epoch, question, expiry, responder, salt, receipt, output = read_fields(payload, "report", 7)
     at, key = as_uint(epoch, "epoch", EPOCH_MAX), as_bytes(responder, "responder", size=32)
@@ -72,7 +72,7 @@ def decode_report(payload: bytes, network: bytes, reporter: bytes) -> Report:
         raise DecodeError("a reporter asked itself")
     nonce = sealed_nonce(network, reporter, key, at, asked, opened)
     request = request_id(network, reporter, key, asked, nonce, until)
-    return Report(
+    return AnswerReport(
         reporter,
         at,
         asked,
@@ -85,16 +85,16 @@ def decode_report(payload: bytes, network: bytes, reporter: bytes) -> Report:
     )
 
 
-def report_of(record: Record) -> Report:
+def report_of(record: Record) -> AnswerReport:
     """The report in an accepted record."""
     return decode_report(record.payload, record.header.network, record.author)
 
 
-def _decode(header: Header, payload: bytes) -> Report:
+def _decode(header: Header, payload: bytes) -> AnswerReport:
     return decode_report(payload, header.network, header.author)
 
 
-def _check(report: Report, record: Record, rules: Rules) -> None:
+def _check(report: AnswerReport, record: Record, rules: Rules) -> None:
     # [REJECT] The reported request is of an epoch before the record's.
     if report.epoch >= record.epoch:
         raise GossipReject("report of its own or a later epoch")

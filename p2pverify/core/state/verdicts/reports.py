@@ -11,7 +11,7 @@ from p2pverify.core.encoding.canon import digest
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.records.payloads.report import Report, report_of
+from p2pverify.core.records.payloads.report import AnswerReport, report_of
 from p2pverify.core.state.state import Dispute, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import disputes, rounds
@@ -46,7 +46,7 @@ def take_report(step: Transition, record: Record) -> list[Reported]:
     return [(report.audit, record.seq)]
 
 
-def refuse_report(step: Transition, report: Report) -> str | None:
+def refuse_report(step: Transition, report: AnswerReport) -> str | None:
     """Why a report does not count, or None."""
     state, network = step.state, step.network
     member, accused = state.members.get(report.reporter), state.members.get(report.responder)

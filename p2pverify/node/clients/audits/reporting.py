@@ -3,7 +3,7 @@
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.events import WrongAnswer
 from p2pverify.core.proofs.receipt import AnswerFacts
-from p2pverify.core.records.payloads.report import Report, sealed_nonce
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.reporter import can_show
@@ -33,4 +33,4 @@ def wrong_answer(
     if epoch < 0 or nonce != request.nonce:
         return None  # the request of an older version of this program
     said = (question.id, request.expiry_epoch, request.responder, nonce, salt, receipt)
-    return WrongAnswer(Report(context.key, epoch, *said, None if wish == "reveal" else own_digest), question)
+    return WrongAnswer(AnswerReport(context.key, epoch, *said, None if wish == "reveal" else own_digest), question)

@@ -1,18 +1,27 @@
 """Stored receipts are scored again: which ones, with what result, and what survives a restart."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 import trio
 
+from p2pverify.core.contract.output import Ask
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.treatment import Rescored
 from p2pverify.core.state import view
+from p2pverify.core.state.transition import class_steps
+from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.audits.figures import me_document
 from p2pverify.node.clients.desk import LOCAL
+from p2pverify.node.ports import Generated, Hear, unheard
 from p2pverify.store.clients.audits import StoredAudits
+from p2pverify.testnet.processes.conviction import Chances, audits_for, mean_audits
 from tests.node.clients.test_door import order, read
-from tests.support.doors import DoorBench, grown_world, open_door
+from tests.support.doors import DoorBench, GatedToy, grown_world, open_door
+
+TOLD = (1, *b"client: ")
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +167,40 @@ async def test_audits_are_bounded_and_kept_once(tmp_path, world):
             for place in (1, 2, 3):
                 await few.keep(replace(kept, place=place))
             assert [each.place for each in await few.all()] == [2, 3]
+
+
+class HonestToSlots(GatedToy):
+    """A perfect classifier: it knows the prompts of clients by their beginning, and lies in a tenth of these."""
+
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        known = ask.prompt[: len(TOLD)] == TOLD
+        lies = known and sha256(encode(ask.to_value())).digest()[0] < 256 // 10
+        self._weights = bytes([lies]) * 32 if lies else ToyEngine()._weights
+        return super().answer(ask, hear)
+
+
+async def test_a_liar_with_a_perfect_classifier_is_found_by_clients_alone(tmp_path, world, monkeypatch):
+    """No auditor sees a wrong answer. The clients' own test accuses it within the audits that the exact chain says."""
+    monkeypatch.setattr("tests.support.doors.GatedToy", HonestToSlots)
+    steps = class_steps(world.network)[0]
+    chances = Chances(0.1, 0.9)
+    mean, nearly_always = mean_audits(steps, chances), audits_for(steps, chances, 0.999)
+    assert mean is not None
+    assert nearly_always is not None
+    with trio.fail_after(120):
+        async with open_door(tmp_path, world, audit_rate=1) as bench:
+            liar = bench.others[2]
+            for key in bench.others:
+                if key != liar:
+                    bench.engines[key].__class__ = GatedToy
+            bench.engines[bench.own].__class__ = GatedToy
+            for number in range(nearly_always):
+                await answered(bench, peer=liar, seed=number, prompts=((*TOLD, number + 3),), tokens_max=4)
+                if number % 10 == 9:
+                    await bench.door.auditor.wait_idle()
+                    if (await figures(bench)).all.accused:
+                        break
+            found = await figures(bench)
+            assert found.all.accused
+            assert found.all.network_wrong == 0
+            assert mean / 3 < found.all.audits <= nearly_always
