@@ -22,6 +22,7 @@ from p2pverify.node.ports import ModelInfo
 from p2pverify.testnet.capacity.load import MeasuredMachine, start_ms
 from p2pverify.testnet.capacity.machine import usable_cores
 from p2pverify.testnet.classes import Classes, find_classes
+from p2pverify.testnet.clients import ClientLoad
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes.fleet import Fleet, free_ports, open_fleet
@@ -60,6 +61,7 @@ class Testnet:
         ports = free_ports(2 * len(names))
         self._ports = dict(zip(names, ports, strict=False))
         self._relay_ports = dict(zip(names, ports[len(names) :], strict=True))
+        self.clients = ClientLoad(self)
         self.nemesis = Nemesis(plan.faults, self, self.relays, genesis_ms=network.params.genesis_ms)
 
     def home(self, name: str) -> Home:
@@ -173,6 +175,7 @@ async def open_testnet(
                         watching.start_soon(testnet.watch.run, peer.name)
                     watching.start_soon(testnet.nemesis.run)
                     watching.start_soon(Attack(testnet).run)
+                    watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()
             finally:
@@ -221,10 +224,17 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
         home.path.mkdir(mode=0o700)
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
-        if plan.hardware:
-            with atomic_file(home.config_path, mode=0o600) as file:
-                file.write(f'hardware = "{plan.hardware}"\n'.encode())
+        with atomic_file(home.config_path, mode=0o600) as file:
+            file.write(_config(plan).encode())
     return network
+
+
+def _config(plan: Plan) -> str:
+    """The settings of every peer. Nothing is audited without clients, because nobody has a receipt."""
+    lines = [f'hardware = "{plan.hardware}"'] if plan.hardware else []
+    if plan.clients is not None:
+        lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
+    return "".join(f"{line}\n" for line in lines)
 
 
 @contextmanager
