@@ -24,6 +24,8 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.node.clients.audits.auditor import Auditor
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
@@ -36,6 +38,7 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
+from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.clients.receipts import StoredReceipts
 from p2pverify.store.journal import StoreJournal
@@ -57,7 +60,8 @@ class NodeSettings:
     """The settings with which a node is started.
 
     `gateway` is the address at which clients with keys are served; with `clients_need_key` those of this machine need
-    one too. `checks` is the policy of clients that name none. `alone`: nobody can show more of the own log than this
+    one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
+    again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
     state with which a forked network begins.
     """
@@ -74,6 +78,8 @@ class NodeSettings:
     gateway: str | None = None
     clients_need_key: bool = False
     checks: CheckPolicy = NO_CHECKS
+    audit_rate: float = 0.0
+    report: ReportWish = "never"
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     alone: bool = False
@@ -224,8 +230,13 @@ async def _run_services(
     token = home.ensure_token()
     info = engines.own.info
     book = StoredReceipts(home.clients_path)
+    auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
     door = Door(
-        driver, mesh, manifest, info, engines.open_language, book, policy=settings.checks, listed=settings.manifests
+        *(driver, mesh, manifest, info, engines.open_language, book),
+        policy=settings.checks,
+        listed=settings.manifests,
+        auditor=auditor,
+        report=settings.report,
     )
     keys = StoredKeys(home.clients_path)
     counts = Counts()

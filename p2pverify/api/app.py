@@ -26,12 +26,14 @@ from p2pverify.api.openai.routes import Guard
 from p2pverify.api.rules import RouteRule, route_of
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.door import Door
 from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready, SponsorDocument
 from p2pverify.node.reports.documents.jsonform import written
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
@@ -49,6 +51,7 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/scores": RouteRule(frozenset({"view"})),
     "/v1/audits": RouteRule(frozenset({"limit"})),
     "/v1/audit": RouteRule(frozenset({"id"})),
+    "/v1/me": RouteRule(),
     "/v1/passport": RouteRule(frozenset({"peer"})),
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
@@ -158,6 +161,14 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
             return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
         except UnknownAudit as unknown:
             return _error(404, "no_such_audit", unknown.reason)
+
+    @app.get("/v1/me", responses=_answers(MeDocument, errors={503: "The audits on disk cannot be read."}))
+    async def me() -> Response:
+        """How peers treat the clients of this node, by its own audits, beside what the network's audits find."""
+        try:
+            return _json(await reports.me())
+        except BookError as error:
+            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
 
     @app.get("/v1/passport", responses=_answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "testnet": ("p2pverify.cli.run.testnet:testnet", "Run a network of real processes, some of them cheating."),
     "ask": ("p2pverify.cli.run.ask:ask", "Ask the network's model, and see who answered and what was checked."),
     "scores": ("p2pverify.cli.show.scores:scores", "Show every peer's score, interval and standing."),
+    "me": ("p2pverify.cli.show.me:me", "Show how peers treat your own requests, beside the network's audits."),
     "status": ("p2pverify.cli.show.status:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.show.scores:peers", "Show the connected peers."),
     "audits": ("p2pverify.cli.show.audits:audits", "Show the newest audits and the disputes, or explain one."),

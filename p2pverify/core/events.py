@@ -11,7 +11,9 @@ from typing import TypeVar
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.payloads.report import AnswerReport
 
 OWN, REFEREE = "own", "referee"
 _T = TypeVar("_T")
@@ -131,6 +133,14 @@ class SponsorPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class WrongAnswer:
+    """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
+
+    report: AnswerReport
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """A sync session with this neighbour completed: we hold all records that it held."""
 
@@ -156,6 +166,7 @@ Event = (
     | AskFailed
     | Leave
     | SponsorPeer
+    | WrongAnswer
     | Synced
     | TwinMet
 )

@@ -32,6 +32,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    WrongAnswer,
 )
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.intake import Intake
@@ -40,6 +41,7 @@ from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
@@ -48,8 +50,9 @@ from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.cut_maker import Cutter
-from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
+from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence, encode_shown_question
 from p2pverify.core.roles.disputes.objector import Objector
+from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
@@ -99,6 +102,7 @@ class Machine:
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
         self.issuer = Issuer(context.fold)
+        self.reporter = Reporter(context)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
@@ -202,12 +206,8 @@ class Machine:
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
-            case Leave():
-                context.is_leaving = True
-                self._is_due = True
-            case SponsorPeer():
-                self._membership.sponsor(event.peer)
-                self._is_due = True
+            case Leave() | SponsorPeer() | WrongAnswer():
+                self._take_order(event)
             case Synced():
                 context.silence.synced(event.peer)
                 self._is_due = True
@@ -221,13 +221,26 @@ class Machine:
             effects += self._act(now_ms)
         return effects
 
+    def _take_order(self, event: Leave | SponsorPeer | WrongAnswer) -> None:
+        """What the operator wants, or what the node has found for its clients."""
+        match event:
+            case Leave():
+                self._context.is_leaving = True
+            case SponsorPeer():
+                self._membership.sponsor(event.peer)
+            case WrongAnswer():
+                self.reporter.take(event)
+        self._is_due = True
+
     def next_wake_ms(self, now_ms: int) -> int:
         """The latest time of the next Tick."""
         return max(self._act_at_ms, now_ms + 1)
 
-    def evidence(self, request: bytes) -> bytes:
-        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError if it is malformed."""
+    def evidence(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a peer that requests evidence of a dispute. Raises RemoteProtocolError if it is malformed."""
         key, which = decode_evidence_request(request)
+        if key.slot == REPORT_SLOT:
+            return encode_shown_question(self.reporter.find_question(key, source))
         dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
             found = self.challenger.find_evidence(key, which, is_open=dispute is not None)
@@ -322,6 +335,7 @@ class Machine:
         yield from self._voter.tick(now_ms)
         yield from self._cutter.tick(now_ms)
         yield from self.objector.tick(now_ms)
+        yield from self.reporter.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
         times = [
@@ -331,6 +345,7 @@ class Machine:
             self._accuser.next_wake_ms(),
             self._voter.next_wake_ms(now_ms),
             self.objector.next_wake_ms(now_ms),
+            self.reporter.next_wake_ms(now_ms),
         ]
         self._act_at_ms = min(time for time in times if time is not None)
 
@@ -359,6 +374,7 @@ class Machine:
         self.challenger.resume()
         self._voter.resume()
         self.objector.resume()
+        self.reporter.resume()
         self._cutter.resume()
 
     def _prepare(self, now_ms: int) -> Effects[None]:

@@ -258,8 +258,8 @@ class Libp2pNetwork(NetworkPort):
         return link
 
 
-async def _evidence(inbox: Inbox, request: bytes, _source: bytes, _hear: Hear) -> bytes:
-    return inbox.evidence(request)
+async def _evidence(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
+    return inbox.evidence(request, source)
 
 
 async def _passports(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:

@@ -36,6 +36,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    WrongAnswer,
 )
 from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.machine import Machine
@@ -188,6 +189,10 @@ class Driver:
             self._handle(SponsorPeer(peer))
         return refused
 
+    def report(self, found: WrongAnswer) -> None:
+        """Report a wrong answer that a client got, as soon as this peer may."""
+        self._handle(found)
+
     def on_final(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a cut becomes final."""
         self._listeners.append(listener)
@@ -246,9 +251,9 @@ class Driver:
         """Whether a peer is a member by the newest final cut, and not convicted."""
         return self.machine.admission.is_member(peer)
 
-    def evidence(self, request: bytes) -> bytes:
-        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError."""
-        answer = self.machine.evidence(request)
+    def evidence(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a peer that requests evidence of a dispute. Raises RemoteProtocolError."""
+        answer = self.machine.evidence(request, source)
         self._counters.count("evidence served" if answer != NO_EVIDENCE else "evidence not had")
         return answer
 

@@ -10,6 +10,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
@@ -134,8 +135,8 @@ class Inbox(Protocol):
         """
         ...
 
-    def evidence(self, request: bytes) -> bytes:
-        """The answer to a request for evidence in an open dispute. Raises RemoteProtocolError."""
+    def evidence(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a peer that requests evidence in an open dispute. Raises RemoteProtocolError."""
         ...
 
     def passports(self, request: bytes, source: bytes) -> bytes:
@@ -281,6 +282,10 @@ class Reports(Protocol):
     def scores(self, *, final: bool) -> ScoresDocument: ...
 
     def audits(self, *, limit: int) -> AuditsDocument: ...
+
+    async def me(self) -> MeDocument:
+        """How peers treat the clients of this node. Raises BookError."""
+        ...
 
     def passport(self, peer: bytes) -> PassportDocument | None:
         """The passport of a peer; None if no recent certified cut has one for it."""

@@ -22,11 +22,13 @@ from p2pverify.node.files.textfile import user_path
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
-from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, PathTable, Scenario
+from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, ClientsTable, PathTable, Scenario
 
 _DOMAIN = "p2pverify/testnet/1"
 #: The cheat that lies only in long answers.
 LONG_ONLY = "long-only"
+#: The cheat that lies only to clients.
+TO_CLIENTS = "lies-to-clients"
 
 
 class PlanError(UserError):
@@ -79,6 +81,7 @@ class Plan:
     schedule: tuple[Fault, ...] = ()
     is_epoch_given: bool = False
     is_timeout_given: bool = False
+    clients: ClientsTable | None = None
 
     @property
     def weights_mb(self) -> float:
@@ -165,6 +168,8 @@ def make_plan(
         raise PlanError(
             f"no audit of this network is long, so {LONG_ONLY} is right in all", "set long_permille and long_tokens"
         )
+    if TO_CLIENTS in {secret.kind for secret in secrets} and scenario.clients is None:
+        raise PlanError(f"this testnet has no clients, so {TO_CLIENTS} is honest to all", "play the scenario clients")
     crowd = max(1.0, count / table.peers)
     if epoch_ms is not None:
         rules["epoch_ms"] = epoch_ms
@@ -193,6 +198,7 @@ def make_plan(
         scenario.faults,
         is_epoch_given=epoch_ms is not None,
         is_timeout_given=timeout_s is not None,
+        clients=scenario.clients,
     )
 
 

@@ -22,7 +22,9 @@ from pydantic import (
 from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import check_claim
+from p2pverify.engine.cheats.lies import CLIENTS_TEXT
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, LOCAL_KINDS, EngineKind
 from p2pverify.node.files.manifesttable import AcrossTable
 from p2pverify.node.files.modelfile import read_model
@@ -84,6 +86,15 @@ class TestnetTable(_Table):
             return check_claim(value)
         except DecodeError as error:
             raise ValueError(error.reason) from None
+
+
+class ClientsTable(_Table):
+    """`[clients]`: what clients ask, and how the nodes that they ask check the answers (see config.toml)."""
+
+    requests: StrictInt = Field(default=4, ge=1, le=256)  # in an epoch, of all clients
+    text: StrictStr = Field(default=CLIENTS_TEXT, min_length=1, max_length=64, pattern=r"^[a-z]+$")
+    audit_rate: float = Field(default=1.0, ge=0, le=1)
+    report: ReportWish = "reveal"
 
 
 class CheatTable(_Table):
@@ -176,6 +187,7 @@ class Scenario(_Table):
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
     simulation: SimulationTable | None = None
+    clients: ClientsTable | None = None
     actor: tuple[ActorTable, ...] = Field(default=(), max_length=COUNT_MAX)
 
     @field_validator("network")

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.node.clients.book import BookError
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from tests.support.documents import ALICE, AUDITS, EXPLAINED, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
 
 TOKEN = "5e" * 32
 
@@ -43,6 +45,7 @@ class FakeReports:
     reasons: list[str] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
     faulty: bool = False
+    unreadable: bool = False
 
     def status(self) -> StatusDocument:
         if self.faulty:
@@ -57,6 +60,11 @@ class FakeReports:
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return replace(AUDITS, audits=AUDITS.audits * (limit // 100))
+
+    async def me(self) -> MeDocument:
+        if self.unreadable:
+            raise BookError("the file is damaged", "move it away")
+        return ME
 
     def passport(self, peer: bytes) -> PassportDocument | None:
         return PASSPORT if peer_id(peer) == ALICE else None

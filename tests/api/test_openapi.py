@@ -85,13 +85,14 @@ async def test_real_answers_fit_their_schemas(classes):
 async def test_every_error_is_declared_and_no_other():
     """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
-    paths.append("/v1/passport?peer=x")
+    paths += ["/v1/passport?peer=x", "/v1/me"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
     asked += [
         ("GET", f"/v1/passport?peer={NEWCOMER}", {}),
         ("GET", "/v1/audit?id=e9-9-bob", {}),
+        ("GET", "/v1/me", {}),
         ("GET", "/readyz", {}),
         ("GET", "/metrics", {}),
     ]
@@ -106,7 +107,7 @@ async def test_every_error_is_declared_and_no_other():
             ("POST", order, {"headers": BEARER}),
         ]
     asked += [("GET", "/livez", {})]
-    async with running(FakeReports(reasons=["no neighbours"])) as server:
+    async with running(FakeReports(reasons=["no neighbours"], unreadable=True)) as server:
         seen = await check_answers(server.url, asked)
         schema = (await server.ask("/openapi.json")).json()
     can_come = {

@@ -86,6 +86,11 @@ Evidence (`test_evidence`): what a node shows of disputes.
   flood                                   test_evidence_flood
   requests of strangers                   test_strangers_get_no_evidence
 
+Reports (`test_reports`): of wrong answers that clients are said to have got.
+  forged reports                          test_forged_reports
+  reports of keys without weight          test_reports_of_keys_without_weight
+  questions that others may not see       test_questions_of_reports_are_shown_to_nobody_else
+
 Local API (`test_api`): while the node takes part in its network.
   requests that are none                  test_requests_that_are_none
   all places taken                        test_connections_that_say_nothing

@@ -71,6 +71,7 @@ from tests.support.canaries import TRIGGER
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
     "core.contract.network.read_across": "a part of decode_network and decode_manifest",
@@ -253,16 +254,16 @@ _MANIFEST = manifest.decode_manifest(envelope.decode_record(seeds.vectors("manif
 _RULES = Rules(_NETWORK, _NETWORK.id, 15)
 
 
-def _asked() -> question.Request:
+def _asked() -> tuple[question.Request, question.Question]:
     for data in seeds.vectors("response", "request"):
         try:
-            return question.decode_request(data)[0]
+            return question.decode_request(data)
         except question.RequestRefused:
             continue
     raise AssertionError("no vector holds a valid request")
 
 
-_REQUEST = _asked()
+_REQUEST, _QUESTION = _asked()
 _REFUSED = (DecodeError, question.RequestRefused)
 _BROKEN = (RemoteProtocolError, StreamBrokenError)
 
@@ -416,6 +417,11 @@ DECODERS: dict[str, Decoder] = {
     ),
     "core.roles.disputes.evidence.decode_evidence": Decoder(
         evidence.decode_evidence, write=evidence.encode_evidence, seeds=seeds.of("evidence", "evidence")
+    ),
+    "core.roles.disputes.evidence.decode_shown_question": Decoder(
+        evidence.decode_shown_question,
+        write=evidence.encode_shown_question,
+        seeds=lambda: [evidence.encode_shown_question(_QUESTION), evidence.NO_EVIDENCE],
     ),
     "core.inference.canary.decode_canary_evidence": Decoder(
         canary.decode_canary_evidence,

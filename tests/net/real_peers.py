@@ -92,7 +92,7 @@ class FakeInbox:
         hear(self.told)
         return b"echo " + request if self.response is None else await self.response(request, source)
 
-    def evidence(self, request: bytes) -> bytes:
+    def evidence(self, request: bytes, _source: bytes) -> bytes:
         if request == b"malformed":
             raise DecodeError("not a request for evidence")
         return self.shown + request

@@ -29,6 +29,7 @@ from vectorgen import (
     passports,
     peer_lists,
     plans,
+    reported,
     speed,
     states,
     streams,
@@ -58,6 +59,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "conflict.md": votes.FORK,
         "sponsor.md": membership.sponsor_record(),
         "objection.md": votes.objection_record(),
+        "report.md": reported.REPORT_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -110,6 +112,7 @@ def write_vectors() -> None:
         client_receipts,
         gossip,
         plans,
+        reported,
         endpoints,
     ):
         cases.update(module.cases())

@@ -189,6 +189,7 @@ def _constants(node: ast.AST) -> set[str]:
         "state/verdicts/disputes.py",
         "state/verdicts/duties.py",
         "state/verdicts/objections.py",
+        "state/verdicts/reports.py",
         "state/verdicts/results.py",
         "state/verdicts/rounds.py",
         "replica/states.py",

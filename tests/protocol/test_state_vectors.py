@@ -20,6 +20,7 @@ RULES = {
     "header": "state-header",
     "duties": "duty-leaf",
     "audits": "audits-leaf",
+    "reports": "reports-leaf",
     "contested": "contested-leaf",
     "dissent-marks": "mark-leaf",
     "proposals": "proposals-leaf",

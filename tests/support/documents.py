@@ -9,6 +9,7 @@ from p2pverify.node.reports.documents.audits import (
     DisputeDocument,
 )
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.me import MeDocument, OwnFigures, PeerFigures
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.receipt import (
@@ -230,4 +231,25 @@ CHECKED_RECEIPT = replace(
             for told in ("agrees", "agrees", "differs", "not compared")
         ),
     ),
+)
+
+OWN_FIGURES = OwnFigures(
+    network_low=0.98,
+    network_high=1.0,
+    network_audits=900,
+    network_wrong=3,
+    audits=214,
+    wrong=0,
+    unclear=1,
+    at_most=0.013901,
+    value=0,
+    accused=False,
+    chance=0.6,
+)
+ME = MeDocument(
+    schema="p2pverify/me/1",
+    peer_id=ALICE,
+    audit_rate=0.1,
+    all=OWN_FIGURES,
+    peers=(PeerFigures(peer_id=ALICE, standing="trusted", figures=OWN_FIGURES),),
 )

@@ -11,10 +11,12 @@ import trio
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.language import toy_language
 from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
+from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import BookError, KeptReceipt
 from p2pverify.node.clients.door import Door
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Generated, Hear, Neighbour, Reply, unheard
+from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.receipts import StoredReceipts
 from p2pverify.testnet.world import World
 from tests.node.fakes import FakeJournal, FakeNetwork
@@ -82,6 +84,7 @@ class DoorBench:
     engines: dict[bytes, GatedToy]
     own: bytes
     now: int = 0
+    drivers: dict[bytes, Driver] = field(default_factory=dict)
 
     @property
     def others(self) -> list[bytes]:
@@ -94,10 +97,12 @@ class DoorBench:
 
 
 @asynccontextmanager
-async def open_door(folder: Path, world: World | None = None, *, referee: bool = False) -> AsyncIterator[DoorBench]:
+async def open_door(
+    folder: Path, world: World | None = None, *, referee: bool = False, audit_rate: float = 0.0
+) -> AsyncIterator[DoorBench]:
     """A world in which peers have earned their standings, and the running door of its first peer.
 
-    With `referee` this peer can judge answers of other classes.
+    With `referee` this peer can judge answers of other classes. It audits the share `audit_rate` of its receipts.
     """
     world = world or grown_world()
     keys = [peer.machine.key for peer in world.peers]
@@ -115,10 +120,13 @@ async def open_door(folder: Path, world: World | None = None, *, referee: bool =
         )
         for peer in world.peers
     }
+    bench.drivers = drivers
     neighbours = tuple(Neighbour(key, "a", outbound=True, in_mesh=True) for key in keys[1:])
     bench.network = MeshNetwork(peers=neighbours, own=keys[0], drivers=drivers)
+    own = drivers[keys[0]]
+    auditor = Auditor(own, book, StoredAudits(folder / "clients.db"), audit_rate)
     bench.door = Door(
-        drivers[keys[0]], bench.network, MANIFEST, engines[keys[0]].info, toy_language, book, random.Random(1)
+        own, bench.network, MANIFEST, engines[keys[0]].info, toy_language, book, random.Random(1), auditor=auditor
     )
     async with trio.open_nursery() as nursery:
         for driver in drivers.values():

@@ -13,6 +13,7 @@ from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
 from p2pverify.core.window import CheckPolicy
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
 
 #: The panel of a client that says how often to check, where the node has no panel of its own. It has a majority.
@@ -69,6 +70,11 @@ def wanted_peer(door: Door, model: NamedModel, wish: CheckWish | None) -> bytes 
         message = "p2pverify.peer: the newest final view has no such peer with the model of this node"
         raise OpenAIError(404, "no_such_peer", message, "p2pverify.peer")
     return peer
+
+
+def wanted_report(door: Door, wish: CheckWish | None) -> ReportWish:
+    """What others may learn of a wrong answer."""
+    return door.report if wish is None or wish.report is None else wish.report
 
 
 def _one(name: str, field: int | None, suffix: int | None) -> int | None:

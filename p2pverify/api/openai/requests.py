@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
+from p2pverify.node.clients.book import ReportWish
 
 STOPS_MAX = 4
 STOP_CHARS_MAX = 256
@@ -32,11 +33,15 @@ class StreamOptions(_Strict):
 
 
 class CheckWish(_Strict):
-    """Which answers are compared: one request in `every` is answered by a `panel` of peers. Or the one peer to ask."""
+    """Which answers are compared: one request in `every` is answered by a `panel` of peers. Or the one peer to ask.
+
+    `report` says what others may learn of a wrong answer.
+    """
 
     panel: Annotated[int, Field(ge=1, le=PANEL_MAX)] | None = None
     every: Annotated[int, Field(ge=1, le=PLAN_REQUESTS_MAX)] | None = None
     peer: Annotated[str, Field(max_length=PEER_CHARS_MAX)] | None = None
+    report: ReportWish | None = None
 
 
 class TextPart(_Strict):

@@ -13,7 +13,7 @@ from p2pverify.api.openai import sse
 from p2pverify.api.openai.answering import Answering, Wish, refusal_of
 from p2pverify.api.openai.errors import OpenAIError, refused_parameter
 from p2pverify.api.openai.parsing import parse_body
-from p2pverify.api.openai.policies import NamedModel, named_model, wanted_peer, wanted_policy
+from p2pverify.api.openai.policies import NamedModel, named_model, wanted_peer, wanted_policy, wanted_report
 from p2pverify.api.openai.requests import CHOICES_MAX, ChatRequest, CompletionRequest
 from p2pverify.api.openai.responses import model_value
 from p2pverify.node.clients.desk import Client, DeskBusy
@@ -104,6 +104,7 @@ async def _answer(
         logprobs=asked.wants_logprobs,
         policy=wanted_policy(door, model, asked.p2pverify),
         peer=wanted_peer(door, model, asked.p2pverify),
+        report=wanted_report(door, asked.p2pverify),
     )
     piece = await _speak(door, "model", lambda language: language.piece)
     try:

@@ -128,6 +128,8 @@ def join(
             gateway=(config.gateway if gateway is None else gateway) or None,
             clients_need_key=config.clients_need_key,
             checks=CheckPolicy(config.panel, config.every),
+            audit_rate=config.audit_rate,
+            report=config.report,
             hardware=config.hardware,
             cover=_cover(config),
             alone=alone,

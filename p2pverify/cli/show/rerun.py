@@ -288,6 +288,7 @@ def _unchecked(found: "RerunDocument") -> str:
         (counts.without_answers, "across classes, because the answers are not in the ledger"),
         (counts.other_classes, "of other classes or models"),
         (counts.refused_by_engine, "that the engine refused"),
+        (counts.sealed, f"reports, whose questions only their voters saw ({', '.join(found.sealed)})"),
     ]
     parts = [f"{count} {why}" for count, why in reasons if count]
     return f"not checkable: {'; '.join(parts)}" if parts else ""

@@ -268,7 +268,7 @@ def decode_request(data: bytes) -> tuple[Request, Question]:
         raise RequestRefused("too-large", f"a request is at most {REQUEST_BYTES_MAX} bytes")
     try:
         head, asked, signature = as_array(decode(data, size_max=REQUEST_BYTES_MAX), "request", length=3)
-        request, question = _request(head), _question(asked)
+        request, question = _request(head), read_question(asked)
         signed = as_bytes(signature, "signature", size=64)
     except DecodeError as error:
         raise RequestRefused("malformed", error.reason) from None
@@ -293,7 +293,8 @@ def _request(value: Value) -> Request:
     )
 
 
-def _question(value: Value) -> Question:
+def read_question(value: Value) -> Question:
+    """Read a decoded question. Raises DecodeError."""
     top = as_array(value, "question", length=7)
     if top[0] != QUESTION:
         raise DecodeError("not a question")

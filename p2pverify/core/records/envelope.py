@@ -41,6 +41,7 @@ class Kind(IntEnum):
     CONFLICT = 11
     SPONSOR = 12
     OBJECTION = 13
+    REPORT = 14
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
 from p2pverify.core.records.kind_rule import KindRule
-from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, sponsor, vote
+from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, report, sponsor, vote
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 
 
@@ -36,5 +36,6 @@ KINDS: dict[int, KindRule] = {
         conflict_rule(conflict_kind),
         sponsor.SPONSOR_RULE,
         objection.OBJECTION_RULE,
+        report.REPORT_RULE,
     )
 }

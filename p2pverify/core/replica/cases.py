@@ -17,6 +17,7 @@ from p2pverify.core.records.payloads.audit import Audit, audit_of
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
@@ -27,10 +28,10 @@ from p2pverify.core.state.verdicts.targets import make_panel
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A judged slot. `decision` (32 B) is the output that counts as right, across classes the digest of the measures.
+    """A judged slot, or a decided report, whose record stands for audit and duty.
 
-    `is_disputed`: voters decided it; else the challenger's opening did. It took effect with the
-    certified cut `cut`.
+    `decision` (32 B) is the output that counts as right, across classes the digest of the measures. `is_disputed`:
+    voters decided it; else the challenger's opening did. It took effect with the certified cut `cut`.
     """
 
     audit_record: Record
@@ -41,7 +42,12 @@ class Case:
 
     @property
     def audit(self) -> Audit:
-        return audit_of(self.audit_record)
+        return report_of(self.audit_record).audit if self.is_sealed else audit_of(self.audit_record)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the question was shown to the seats of the dispute alone, so that nobody else can run it again."""
+        return self.audit_record.kind == Kind.REPORT
 
     @property
     def duty(self) -> Duty:
@@ -105,6 +111,8 @@ def _records_of(ledger: Ledger, state: State, dispute: Dispute) -> tuple[Record 
     author = dispute.key.challenger
     head = _head(ledger, state, author)
     duty = next(ledger.backwards(head, dispute.duty_seq), None)
+    if dispute.is_report:
+        return duty, duty
     audits = _audits_before(ledger, head, dispute.duty_seq, dispute.key.epoch)
     return next((record for record in audits if audit_of(record) == dispute.audit), None), duty
 

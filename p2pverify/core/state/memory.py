@@ -94,6 +94,7 @@ def forget(state: State, params: Params) -> None:
     oldest = state.epoch - params.duty_epochs - 2
     state.audits = _waiting(state.audits, oldest)
     state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
+    state.reports = {key: body for key, body in state.reports.items() if key[1] >= oldest}
     marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
     state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
     cuts_from = state.index - memory_cuts(params)

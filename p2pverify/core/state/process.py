@@ -16,7 +16,7 @@ from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
-from p2pverify.core.state.verdicts import disputes, duties, objections, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, reports, rounds
 
 
 def advance(
@@ -56,6 +56,8 @@ def advance(
     opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
     duties.count_missed(step)
     disputes.open_disputes(step, opened)
+    reported = [found for record in by_kind.get(Kind.REPORT, ()) for found in reports.take_report(step, record)]
+    reports.open_reports(step, reported)
     rounds.draw(step)
     for record in by_kind.get(Kind.VOTE_COMMIT, ()):
         disputes.take_commit(step, record)

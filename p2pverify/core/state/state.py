@@ -99,13 +99,11 @@ class Member:
         return self.convicted_epoch >= 0
 
     @property
-    def was_weighted(self) -> bool:
-        """Whether the peer has weight, or ever had it. A founder always had it."""
+    def was_weighted(self) -> bool:  # a founder always was
         return self.founder or self.weight > 0 or self.lost_weight_index >= 0
 
     @property
     def audits(self) -> int:
-        """The number of judged answers."""
         return self.agreements + self.dissents
 
     def may_vote(self, epoch: int) -> bool:
@@ -202,6 +200,10 @@ class Dispute:
     def is_across(self) -> bool:
         return self.audit.is_across
 
+    @property
+    def is_report(self) -> bool:
+        return self.audit.is_report  # the `electorate` are its seats then, and `duty_seq` is the report's number
+
 
 @dataclass(frozen=True, slots=True)
 class DutyNote:
@@ -265,6 +267,7 @@ class State:
     members: dict[bytes, Member]
     audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # without duty, by slot
     duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
+    reports: dict[tuple[bytes, int], bytes] = field(default_factory=dict)  # reporter, epoch -> payload's digest
     disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
     dissent_marks: dict[tuple[bytes, int], int] = field(default_factory=dict)  # peer, epoch of the slot -> index
     cuts: dict[bytes, Cut] = field(default_factory=dict)
@@ -301,6 +304,7 @@ class State:
             dict(self.members),
             dict(self.audits),
             dict(self.duties),
+            dict(self.reports),
             dict(self.disputes),
             dict(self.dissent_marks),
             dict(self.cuts),
@@ -324,7 +328,7 @@ class State:
         """The same state with the id of its cut. Only `id` and `path` depend on it."""
         return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
 
-    # Some of these are cached at the first call, so they are only for a computed state, not for one under construction.
+    # Some are cached at the first call, so they are only for a computed state, not for one under construction.
 
     @property
     def total_weight(self) -> int:
@@ -335,8 +339,7 @@ class State:
     @property
     def ledger_root(self) -> bytes:
         """The Merkle root over all heads, sorted by author."""
-        if not self._ledger_root:
-            self._ledger_root = ledger_root(self.heads[author] for author in sorted(self.heads))
+        self._ledger_root = self._ledger_root or ledger_root(self.heads[author] for author in sorted(self.heads))
         return self._ledger_root
 
     def is_forked(self, author: bytes, seq: int) -> bool:
@@ -349,19 +352,17 @@ class State:
 
     def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
         """The peers that a challenger's slots may ask: members of the classes that are not convicted, sorted."""
-        known = self._by_classes.get(classes)
-        if known is None:
-            known = self._by_classes[classes] = sorted(
+        if classes not in self._by_classes:
+            self._by_classes[classes] = sorted(
                 peer for peer, m in self.members.items() if m.active and m.class_index in classes and not m.is_convicted
             )
-        return [peer for peer in known if peer != challenger]
+        return [peer for peer in self._by_classes[classes] if peer != challenger]
 
     def voters_in(self, class_index: int) -> int:
         """How many members of a class may vote."""
-        known = self._voters.get(class_index)
-        if known is None:
-            known = self._voters[class_index] = len(self.electorate((class_index,)))
-        return known
+        if class_index not in self._voters:
+            self._voters[class_index] = len(self.electorate((class_index,)))
+        return self._voters[class_index]
 
     def electorate(self, classes: tuple[int, ...]) -> frozenset[bytes]:
         """The members of the classes that may vote. The state may still be under construction."""

@@ -67,6 +67,7 @@ KINDS: dict[str, CheatKind] = {
         CheatKind(
             "takeover", _MODEL, CheaterFate.CONTESTED, "is honest until its gang has most of the weight, then as prune"
         ),
+        CheatKind("lies-to-clients", _MODEL, _CONVICTED, "serves a cheaper model to prompts with a text", "the text"),
         CheatKind("slow-hardware", _DELAY, _INCONSISTENT, "needs longer for a token than it says", "milliseconds"),
         CheatKind("busy", _DELAY, _CONSISTENT, "is honest, and has another job to finish first", "milliseconds"),
         CheatKind("silent", _SILENCE, CheaterFate.UNAVAILABLE, "does not answer"),

@@ -18,6 +18,8 @@ TEMPERATURE_MILLI = 1000
 CACHE_MAX = 1024
 #: Two prompts are near if they share at least this percentage of the tokens that occur in either of them.
 NEAR_PERCENT = 25
+#: The text in the prompts of a testnet's clients, unless the cheat is told another one.
+CLIENTS_TEXT = "client"
 SEEN_MAX = 65_536
 
 
@@ -146,6 +148,15 @@ def told(engine: Engine, lie: Lie, signal: Path) -> Lie:
         return lie(asked, hear) if signal.exists() else engine.answer(asked, hear)
 
     return ordered
+
+
+def to_clients(engine: Engine, lie: Lie, text: str) -> Lie:
+    """Lies about prompts with this text. In a testnet all clients use it, so this cheat knows every auditor."""
+
+    def sorted_out(asked: Ask, hear: Hear = unheard) -> Generated:
+        return lie(asked, hear) if text in engine.decode(asked.prompt) else engine.answer(asked, hear)
+
+    return sorted_out
 
 
 def once(engine: Engine, lie: Lie) -> Lie:

@@ -106,12 +106,14 @@ MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
     ),
     "quantize": lambda engine, workdir, argument: models.quantised(engine, workdir, argument or models.QUANTISATION),
     "other-model": models.other,
+    "lies-to-clients": lambda engine, workdir, _: models.quantised(engine, workdir),
 }
 #: How some kinds with another model use its answers. The other kinds always give these answers.
 USES: dict[str, Callable[[TwoModels], Lie]] = {
     "prefill-evidence": lambda two: models.evidenced(two.real, two.lie),
     "sleeper": lambda two: lies.asleep(two.real, two.lie, _count(two.argument)),
     "takeover": lambda two: lies.told(two.real, two.lie, two.workdir / SIGNAL_FILE),
+    "lies-to-clients": lambda two: lies.to_clients(two.real, two.lie, two.argument or lies.CLIENTS_TEXT),
     "duplicate-aware": lambda two: lies.once(two.real, two.lie),
     "draft": lambda two: speculative.drafted(
         two.real, two.other, speculative.near(_micronats(two.argument, speculative.MARGIN_MICRONATS))

@@ -17,7 +17,7 @@ _CELLS = 256  # llama.cpp gives each lane a multiple of this number of tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class LanePiece:
     """Tokens that continue a lane. Their logits are kept from index `wanted` on."""
 
     lane: int
@@ -70,7 +70,7 @@ class LlamaContext:
                 self._forget(lane)
                 raise EngineUnavailable("llama.cpp does not forget a part of its memory")
 
-    def evaluate(self, pieces: Sequence[Piece]) -> list[list[NDArray[np.float32]]]:
+    def evaluate(self, pieces: Sequence[LanePiece]) -> list[list[NDArray[np.float32]]]:
         """Continue lanes with the tokens of `pieces`, one piece a lane and `batch_tokens` tokens in all.
 
         Returns for each piece the logits (vocab_tokens,) after its tokens from `wanted` on. Raises EngineUnavailable if

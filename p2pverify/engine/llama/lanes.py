@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine.llama.context import LlamaContext, Piece
+from p2pverify.engine.llama.context import LanePiece, LlamaContext
 
 Rows = Callable[[Sequence[int], int], Iterator[NDArray[np.float32]]]
 """`rows(tokens, first)`: logits (vocab_tokens,) after each token of tokens[first:]. `tokens` is a whole sequence."""
@@ -23,7 +23,7 @@ _GATHER_S = 0.01  # to pick a token takes about 1 ms, and to evaluate one 10 to 
 
 @dataclass(slots=True)
 class _Wish:
-    piece: Piece
+    piece: LanePiece
     rows: list[NDArray[np.float32]] = field(default_factory=list)
     error: Exception | None = None
     is_done: bool = False
@@ -68,9 +68,9 @@ class Lanes:
                 context.keep(lane, kept)
         for start in range(kept, len(tokens), self._piece_tokens):
             part = tokens[start : start + self._piece_tokens]
-            yield from self._evaluated(Piece(lane, part, min(max(first - start, 0), len(part))))
+            yield from self._evaluated(LanePiece(lane, part, min(max(first - start, 0), len(part))))
 
-    def _evaluated(self, piece: Piece) -> list[NDArray[np.float32]]:
+    def _evaluated(self, piece: LanePiece) -> list[NDArray[np.float32]]:
         """The logits that a piece asks for. The calling thread evaluates, or another one does it for this one."""
         wish = _Wish(piece)
         with self._changed:

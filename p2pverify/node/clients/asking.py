@@ -1,6 +1,5 @@
 """One answer to one question of a client: peers are asked in turn until one has answered, and this node comes last."""
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +23,9 @@ USUAL_CONTEXT_TOKENS = 1024
 
 Take = Callable[[tuple[int, ...]], None]
 """Takes tokens of the answer that the client gets."""
+
+SaltOf = Callable[[bytes], bytes]
+"""The secret salt (32 B) of a request to a peer; another one for each request."""
 
 Remark = Callable[[EventName, AnswerPeer, str], None]
 """Takes what happens: a word, with which peer, and why."""
@@ -78,15 +80,12 @@ class AnsweredQuestion:
 
 
 class Asking:
-    """Asks for one node's clients. `dice` draws nonces."""
+    """Asks for one node's clients."""
 
-    def __init__(
-        self, requester: Requester, network: ports.AskingPort, choice: Choice, dice: random.Random, counters: Counters
-    ) -> None:
+    def __init__(self, requester: Requester, network: ports.AskingPort, choice: Choice, counters: Counters) -> None:
         self._requester = requester
         self._network = network
         self._choice = choice
-        self._dice = dice
         self._counters = counters
 
     @property
@@ -94,7 +93,7 @@ class Asking:
         return self._requester.epoch
 
     async def answer(
-        self, question: Question, take: Take, note: Remark, named: AnswerPeer | None = None
+        self, question: Question, salt_of: SaltOf, take: Take, note: Remark, named: AnswerPeer | None = None
     ) -> AnsweredQuestion:
         """Get one answer, of the peer `named` or of the best one. `take` gets the tokens as they arrive.
 
@@ -105,7 +104,7 @@ class Asking:
         taken: list[int] = []
         for candidate in self.candidates(question, 1) if named is None else [named]:
             try:
-                return AnsweredQuestion((await self.ask(candidate, question, HeardTokens(taken, take), note),))
+                return AnsweredQuestion((await self.ask(candidate, question, salt_of, HeardTokens(taken, take), note),))
             except LineFailed as failed:
                 reasons.append(failed.code)
         raise NoAnswer(tuple(reasons))
@@ -116,13 +115,15 @@ class Asking:
         own = self._choice.own()
         return [*found[: PEERS_TRIED + (panel if panel > 1 else 0)], *([] if own is None else [own])]
 
-    async def ask(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens", note: Remark) -> PeerAnswer:
+    async def ask(
+        self, candidate: AnswerPeer, question: Question, salt_of: SaltOf, heard: "HeardTokens", note: Remark
+    ) -> PeerAnswer:
         """Ask one candidate, and remember how it answered. Raises LineFailed."""
         epoch, began_ms = self.epoch, self._requester.now_ms()
         note("asked", candidate, "")
         try:
             with self._choice.asking(candidate.peer):
-                exchanged = await self._hear(candidate, question, heard)
+                exchanged = await self._hear(candidate, question, salt_of(candidate.peer), heard)
         except LineFailed as failed:
             note("failed", candidate, failed.code)
             self._counters.count(f"no answer: {failed.code}")
@@ -137,9 +138,9 @@ class Asking:
         note("answered", candidate, "")
         return PeerAnswer(candidate, exchanged, elapsed_ms)
 
-    async def _hear(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens") -> Exchanged:
+    async def _hear(self, candidate: AnswerPeer, question: Question, salt: bytes, heard: "HeardTokens") -> Exchanged:
         """The answer of one candidate, which must begin with the tokens that the client has. Raises LineFailed."""
-        line = AnswerLine(self._requester, self._network, candidate, question, self._dice.randbytes(32))
+        line = AnswerLine(self._requester, self._network, candidate, question, salt)
         exchanged = None
         with trio.move_on_after(self.patience_s(question)) as heard.scope:
             exchanged = await line.ask(heard.hear)

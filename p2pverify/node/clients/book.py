@@ -1,7 +1,7 @@
 """The ports for what clients leave behind on disk: their receipts, and the keys that were given to them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from p2pverify.node.clients.desk import Client
 from p2pverify.node.user_error import UserError
@@ -11,6 +11,10 @@ class BookError(UserError):
     """The clients' database cannot be used. `reason` says why, and `hint` says what to do."""
 
 
+ReportWish = Literal["never", "digest", "reveal"]
+"""What others may learn of a wrong answer: nothing; digests; or the question too, but only the seats of a dispute."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeptReceipt:
     """A receipt on disk. `client` is the id of who may read it, and `document` is a ReceiptDocument in JSON."""
@@ -18,6 +22,7 @@ class KeptReceipt:
     id: str
     client: str
     document: bytes
+    report: ReportWish = "never"
 
 
 class ReceiptBook(Protocol):

@@ -22,7 +22,9 @@ from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer, usual_context
-from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
+from p2pverify.node.clients.audits.auditor import Auditor
+from p2pverify.node.clients.audits.reporting import client_salt
+from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook, ReportWish
 from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
@@ -69,8 +71,9 @@ class ServedModel:
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order.
 
-    `policy` is the policy of clients that name none. `listed` are the known manifests of the network: peers serve their
-    models, and this node knows the language of its own.
+    `policy` is the policy of clients that name none, and `report` what they agree to. `listed` are the known manifests
+    of the network: peers serve their models, and this node knows the language of its own. The `auditor` scores stored
+    receipts again.
     """
 
     def __init__(
@@ -85,9 +88,13 @@ class Door:
         *,
         policy: CheckPolicy = NO_CHECKS,
         listed: Sequence[Manifest] = (),
+        auditor: Auditor | None = None,
+        report: ReportWish = "never",
     ) -> None:
+        self.report = report
         self.policy = policy
         self._listed = listed
+        self.auditor = auditor
         self._driver = driver
         self._context = driver.machine.context
         self._info = info
@@ -101,7 +108,7 @@ class Door:
         own, self._view = self._context, NodeView(driver.machine)
         self._choice = Choice(self._view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
         asks = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, driver.cost_ms)
-        self._asking = Asking(asks, network, self._choice, self._dice, self._counters)
+        self._asking = Asking(asks, network, self._choice, self._counters)
         self._fullcheck = FullCheck(own.network, self._asking, self._choice, self._counters, driver)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
@@ -168,7 +175,8 @@ class Door:
         return self._driver.now_ms() // 1000
 
     def statistics(self) -> dict[str, int]:
-        return {"answers being made": self._desk.taken, **self._counters}
+        audited = {} if self.auditor is None else self.auditor.statistics()
+        return {"answers being made": self._desk.taken, **self._counters, **audited}
 
     async def speak(self, do: Callable[[Language], _T]) -> _T:
         """Call `do` with the model's language, in a thread. Raises what `do` raises, and DoorError."""
@@ -186,6 +194,8 @@ class Door:
         """Answer orders until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            if self.auditor is not None:
+                nursery.start_soon(self.auditor.run)
             task_status.started()
             try:
                 await trio.sleep_forever()
@@ -218,7 +228,7 @@ class Door:
             answers=(),
             events=(),
         )
-        opened = OpenOrder(document, order.client, len(order.prompts) * (order.tokens_max + 1))
+        opened = OpenOrder(document, order.client, order.report, len(order.prompts) * (order.tokens_max + 1))
         self._open[receipt_id] = opened
         self._counters.count("orders")
         panels = [self._panel(order) for _ in order.prompts]
@@ -232,7 +242,10 @@ class Door:
         if opened is not None:
             return opened.document
         kept = await self._book.find(receipt_id)
-        return None if kept is None or kept.client != client.id else read_receipt(kept.document)
+        document = None if kept is None or kept.client != client.id else read_receipt(kept.document)
+        if document is None or self.auditor is None:
+            return document
+        return replace(document, events=(*document.events, *await self.auditor.events(receipt_id)))
 
     def open_order(self, receipt_id: str, client: Client) -> OpenOrder | None:
         """An order of this client that is being answered."""
@@ -305,12 +318,13 @@ class Door:
         self, order: Order, question: Question, panel: int, opened: OpenOrder, index: int
     ) -> AnsweredQuestion:
         take, note = partial(opened.take, index), partial(self._note, opened, index)
+        salt_of = partial(client_salt, self._context, opened.document.id, index)
         if panel > 1:
-            return await self._fullcheck.answer(question, panel, take, note)
+            return await self._fullcheck.answer(question, panel, salt_of, take, note)
         named = None if order.peer is None else self._choice.named(order.peer)
         if named is None and order.peer is not None:
             raise NoAnswer(("no such peer",))
-        return await self._asking.answer(question, take, note, named)
+        return await self._asking.answer(question, salt_of, take, note, named)
 
     async def _score_all(
         self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
@@ -359,8 +373,10 @@ class Door:
             checks=tuple(check_document(index, each) for index, each in sorted(answers.items()) if each.panel > 1),
             answers=tuple(found),
         )
-        await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document)))
+        await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document), opened.report))
         opened.change(document)
+        if self.auditor is not None:
+            self.auditor.note(document.id)
 
     def _recomputed(self, answered: PeerAnswer, scores: TokenScores | None) -> tuple[str, ...]:
         """Whether each token of an answer in the own class is the one that the own engine picks, if it scored them."""

@@ -8,6 +8,7 @@ referee answers of other classes are not compared, and the receipt says so.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,9 +17,8 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.counters import Counters
 from p2pverify.core.events import REFEREE
 from p2pverify.core.inference.agreement import Agreement, ComparedAnswer, Relation, agree, early_majority
-from p2pverify.core.inference.compare import Measure, Verdict, malformed, measure_claim, verdict
+from p2pverify.core.inference.compare import Verdict, verdict
 from p2pverify.core.inference.question import Question
-from p2pverify.node import ports
 from p2pverify.node.clients.asking import (
     ANSWER_S,
     AnsweredQuestion,
@@ -27,10 +27,12 @@ from p2pverify.node.clients.asking import (
     NoAnswer,
     PeerAnswer,
     Remark,
+    SaltOf,
     Take,
 )
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import LineFailed
+from p2pverify.node.engines.measuring import measure_answer
 from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class _Sitting:
     """One full check on its way."""
 
     question: Question
+    salt_of: SaltOf
     panel: int
     waiting: deque[AnswerPeer]
     classes: set[int] = field(default_factory=set)  # of all that were asked
@@ -72,14 +75,16 @@ class FullCheck:
         self._counters = counters
         self._limiter = trio.CapacityLimiter(LINES_MAX)
 
-    async def answer(self, question: Question, panel: int, take: Take, note: Remark) -> AnsweredQuestion:
+    async def answer(
+        self, question: Question, panel: int, salt_of: SaltOf, take: Take, note: Remark
+    ) -> AnsweredQuestion:
         """Have `panel` peers answer. `take` gets the majority's tokens.
 
         A peer that fails is replaced by the next one, and this node itself is the last. There is no majority if no
         answer is that of more than half of the panel. Raises NoAnswer if nobody answers.
         """
         epoch = self._asking.epoch
-        sitting = _Sitting(question, panel, deque(self._asking.candidates(question, panel)))
+        sitting = _Sitting(question, salt_of, panel, deque(self._asking.candidates(question, panel)))
         async with trio.open_nursery() as nursery:
             for _ in range(panel):
                 nursery.start_soon(self._seat, sitting, take, note)
@@ -103,7 +108,9 @@ class FullCheck:
             try:
                 async with self._limiter:
                     heard = HeardTokens([], lambda _: None)
-                    sitting.answers.append(await self._asking.ask(candidate, sitting.question, heard, note))
+                    sitting.answers.append(
+                        await self._asking.ask(candidate, sitting.question, sitting.salt_of, heard, note)
+                    )
             except LineFailed as failed:
                 sitting.reasons.append(failed.code)
                 continue
@@ -139,14 +146,7 @@ class FullCheck:
         if driver is None or bounds is None or not self._network.referee:
             return None
         output = answered.exchanged.answer.output
-
-        def judge(referee: ports.Engine) -> Measure:
-            count = len(output.tokens)
-            if not 0 < count <= question.tokens_max or max(output.tokens) >= referee.info.vocab_tokens:
-                return malformed(count)
-            scored = referee.score(question.ask, output.tokens)
-            return measure_claim(scored.deficits, scored.ends, count, output.finish, question.tokens_max)
-
+        judge = partial(measure_answer, question=question, output=output)
         try:
             with trio.fail_after(ANSWER_S):
                 return verdict(await driver.use_engine(judge, role=REFEREE), bounds)

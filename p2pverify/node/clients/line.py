@@ -19,6 +19,7 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
+from p2pverify.core.records.payloads.report import sealed_nonce
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer
 from p2pverify.node.requests.asking import ask_streaming
@@ -73,16 +74,19 @@ class Exchanged:
 
 
 class AnswerLine:
-    """Asks one candidate one question. The caller sets the deadline."""
+    """Asks one candidate one question. The secret `salt` (32 B) opens the nonce. The caller sets the deadline."""
 
     def __init__(
-        self, requester: Requester, network: ports.AskingPort, candidate: AnswerPeer, question: Question, nonce: bytes
+        self, requester: Requester, network: ports.AskingPort, candidate: AnswerPeer, question: Question, salt: bytes
     ) -> None:
-        own = requester
-        self._serve = requester.serve
+        own, epoch = requester, requester.epoch
+        # A challenger's nonce is of this form too. So the client cannot choose, after it has seen the answer, what the
+        # request was for.
+        nonce = sealed_nonce(own.network.id, own.key, candidate.peer, max(0, epoch), question.id, salt)
+        self._serve = own.serve
         self._network = network
         self._candidate = candidate
-        expiry = own.epoch + EXPIRY_EPOCHS
+        expiry = epoch + EXPIRY_EPOCHS
         self._request = Request(own.network.id, own.key, candidate.peer, question.id, nonce, expiry)
         self._data = encode_request(self._request, question, sign_request(own.seed, self._request))
         self._tokens_max = question.tokens_max

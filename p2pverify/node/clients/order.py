@@ -7,6 +7,7 @@ import trio
 
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.desk import LOCAL, Client
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
@@ -27,7 +28,8 @@ class Order:
     """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one.
 
     With `logprobs` this node's own engine computes each answer's log-probabilities. `policy` says which of the client's
-    answers are compared with those of other peers. If `peer` is given, this peer is asked, and nobody else.
+    answers are compared with those of other peers, and `report` what others may learn of a wrong one. If `peer` is
+    given, this peer is asked, and nobody else.
     """
 
     endpoint: str
@@ -39,6 +41,7 @@ class Order:
     logprobs: bool = False
     policy: CheckPolicy = NO_CHECKS
     peer: bytes | None = None
+    report: ReportWish = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Piece:
 class OpenOrder:
     """An order that is being answered. Others can read its events and its state meanwhile."""
 
-    def __init__(self, document: ReceiptDocument, client: Client, pieces_max: int) -> None:
+    def __init__(self, document: ReceiptDocument, client: Client, report: ReportWish, pieces_max: int) -> None:
+        self.report = report
         self.document = document
         self.client = client
         self.scores: dict[int, TokenScores] = {}  # of the answers, if the order asked for log-probabilities

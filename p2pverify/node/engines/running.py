@@ -20,7 +20,7 @@ class RunningJob(Generic[_T]):
     spent_ms: float = field(default=0.0)
 
 
-class Running(Generic[_T]):
+class RunningJobs(Generic[_T]):
     """The running jobs of an engine with `lanes`, and of the referee, which does one job at a time.
 
     `now_ms` is a monotonic clock. An engine with one lane shares its thread with the referee.

@@ -24,7 +24,7 @@ from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.engines.referee import Referee
 from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
-from p2pverify.node.engines.running import Running, RunningJob
+from p2pverify.node.engines.running import RunningJob, RunningJobs
 from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
@@ -79,7 +79,7 @@ class Worker:
         self._engine = engine
         self._clock = clock
         self._referee = Referee(open_referee)
-        self._running: Running[Job] = Running(engine.info.lanes, _monotonic_ms)
+        self._running: RunningJobs[Job] = RunningJobs(engine.info.lanes, _monotonic_ms)
         self._costs = Costs()
         self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
         self._woken = trio.Event()

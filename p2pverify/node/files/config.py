@@ -15,6 +15,7 @@ from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.core.inference.speed import check_claim
 from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
 from p2pverify.core.window import NO_CHECKS
+from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.endpoints.address import (
     Address,
     announced_address,
@@ -68,6 +69,16 @@ TEMPLATE = """\
 # of 1 checks nothing, and 3 is the smallest panel in which a majority can show who is wrong.
 # panel = 1
 # every = 10
+
+# The share of stored receipts that this node scores again later, when it has nothing else to do. It draws them in
+# secret. 'p2pverify me' shows what it found beside what the network's auditors find. 0 scores none again.
+# audit_rate = 0.1
+
+# What others may learn of a wrong answer that this node finds so, unless a client says otherwise: "never" nothing.
+# "digest": a signed record with digests, which has no effect. "reveal": a record that opens a dispute, in which at most
+# 31 members of this node's class see the question, and vote. A wrong answer then counts against the peer. It works
+# while this node has weight. If the answer is right, the report counts against this node.
+# report = "never"
 
 # What runs the model:
 # "llama" is llama.cpp, the usual engine.
@@ -130,6 +141,8 @@ class Config(BaseModel):
     clients_need_key: bool = False
     panel: int = Field(default=NO_CHECKS.panel, ge=1, le=PANEL_MAX)
     every: int = Field(default=NO_CHECKS.every, ge=1, le=PLAN_REQUESTS_MAX)
+    audit_rate: float = Field(default=0.1, ge=0, le=1)
+    report: ReportWish = "never"
     engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None

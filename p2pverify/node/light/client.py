@@ -97,7 +97,7 @@ class LightClient:
         self.refused: list[str] = []  # why passports did not count
         self._choice = Choice(self.view, visit.met, self._dice)
         self._requester = Requester(network, seed, public_key(seed), clock)
-        self._asking = Asking(self._requester, visit, self._choice, self._dice, self.counters)
+        self._asking = Asking(self._requester, visit, self._choice, self.counters)
         self._fullcheck = FullCheck(network, self._asking, self._choice, self.counters)
 
     async def look(self, peer: bytes | None = None) -> None:
@@ -161,10 +161,14 @@ class LightClient:
             named = self._choice.named(wish.peer)
             if named is None:
                 raise LightError("no passport of that peer was shown", "'p2pverify scores' on a node lists the peers")
-            return await self._asking.answer(question, take, order.note, named)
+            return await self._asking.answer(question, self._salt, take, order.note, named)
         if panel > 1:
-            return await self._fullcheck.answer(question, panel, take, order.note)
-        return await self._asking.answer(question, take, order.note)
+            return await self._fullcheck.answer(question, panel, self._salt, take, order.note)
+        return await self._asking.answer(question, self._salt, take, order.note)
+
+    def _salt(self, _peer: bytes) -> bytes:
+        """A salt that nobody needs later, because a client without weight reports nothing."""
+        return self._dice.randbytes(32)
 
     def _question(self, prompt: tuple[int, ...], context: int) -> Question:
         """The question, whose answer is as long as the context allows, or a quarter of it after a long prompt."""

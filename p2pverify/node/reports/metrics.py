@@ -36,6 +36,7 @@ LEVELS: Mapping[str, str | None] = {
     "driver effects waiting": "queue_length:effects",
     "driver requests waiting": "queue_length:requests",
     "clients answers being made": "queue_length:answers for clients",
+    "clients audits waiting": "queue_length:audits of receipts",
     "driver ids being fetched": "queue_length:records to fetch",
     "store queue_used": "queue_length:writes",
     "driver strangers": "stranger_authors",

@@ -11,6 +11,7 @@ from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.state import State
 from p2pverify.node import ports
+from p2pverify.node.clients.audits.figures import me_document
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import Cover
 from p2pverify.node.driver import Driver
@@ -20,6 +21,7 @@ from p2pverify.node.reports import metrics, outlook, readiness
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
@@ -139,6 +141,13 @@ class NodeReports(Reports):
             audits=tuple(self._log.audits(limit)),
             disputes=tuple(self._log.disputes()),
         )
+
+    async def me(self) -> MeDocument:
+        machine, auditor = self._machine, None if self._door is None else self._door.auditor
+        audits = () if auditor is None else await auditor.book.all()
+        scores = view.scores(machine.network, machine.fold.latest)
+        rate = 0.0 if auditor is None else auditor.rate
+        return me_document(machine.network, machine.key, machine.context.class_index, scores, audits, rate)
 
     def passport(self, peer: bytes) -> PassportDocument | None:
         found = self._machine.issuer.passport(peer)

@@ -7,21 +7,29 @@ from enum import Enum, auto
 
 from p2pverify.core.replica.cases import Case
 
+#: Reports that are named because nobody else can run them again.
+SEALED_NAMED_MAX = 64
+
 
 class Obstacle(Enum):
     """Why this machine cannot run a case again."""
 
     OTHER_CLASS = auto()  # the answers are of a class or a model of other machines
+    SEALED = auto()  # a report: its question was shown to the seats of the dispute alone
     NO_ANSWERS = auto()  # a referee would need the claimed tokens, which the ledger does not hold
 
 
 @dataclass(slots=True)
 class Draw:
-    """The drawn cases, disputes first; how many cases could be drawn; and how many could not, by obstacle."""
+    """The drawn cases, disputes first; how many cases could be drawn; and how many could not, by obstacle.
+
+    `sealed` are the first ones whose question was shown to the seats alone, at most SEALED_NAMED_MAX.
+    """
 
     cases: list[Case] = field(default_factory=list)
     candidates: int = 0
     left_out: dict[Obstacle, int] = field(default_factory=lambda: dict.fromkeys(Obstacle, 0))
+    sealed: list[Case] = field(default_factory=list)
 
 
 class _Reservoir:
@@ -57,6 +65,8 @@ def draw_cases(
         why = obstacle(case)
         if why is not None:
             draw.left_out[why] += 1
+            if why is Obstacle.SEALED and len(draw.sealed) < SEALED_NAMED_MAX:
+                draw.sealed.append(case)
             continue
         draw.candidates += 1
         (disputes if case.is_disputed else undisputed).offer(case)

@@ -11,11 +11,8 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import (
-    Measure,
     Measures,
     Verdict,
-    malformed,
-    measure_claim,
     verdict,
     verdict_digest,
 )
@@ -26,6 +23,7 @@ from p2pverify.core.replica.cases import Case
 from p2pverify.core.roles.disputes.evidence_fetch import Outputs, fits
 from p2pverify.core.state.verdicts.derive import derive_question, owed_slot
 from p2pverify.node.engines.classes import choose_class, judge_classes, match_class
+from p2pverify.node.engines.measuring import measure_answer
 from p2pverify.node.engines.selftest import answer_golden, run_selftest
 from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import Engine, ModelInfo
@@ -104,6 +102,8 @@ class CaseJudge:
 
     def obstacle(self, case: Case) -> Obstacle | None:
         """Why this machine cannot run a case again, or None."""
+        if case.is_sealed:
+            return Obstacle.SEALED
         if not case.is_across:
             return None if case.classes[0] == self._proven.index else Obstacle.OTHER_CLASS
         if self._network.classes[case.classes[0]].manifest != self._proven.manifest.digest:
@@ -138,7 +138,7 @@ class CaseJudge:
                 f"this machine cannot tell what a peer of class {other.name!r} answers",
                 "run it on a machine of that class",
             )
-        return verdict(_measure(self._get_referee(), question, output), other.across)
+        return verdict(measure_answer(self._get_referee(), question, output), other.across)
 
     def _compute(self, case: Case) -> Rerun:
         audit, params = case.audit, self._network.params
@@ -154,7 +154,7 @@ class CaseJudge:
             return Rerun(engine.answer(question.ask).output.digest(question.id))
         outputs = self._find_answers(case)
         assert outputs is not None  # else there is an obstacle
-        measures = tuple(None if output is None else _measure(engine, question, output) for output in outputs)
+        measures = tuple(None if output is None else measure_answer(engine, question, output) for output in outputs)
         return Rerun(verdict_digest(question.id, measures), measures)
 
     def _get_referee(self) -> Engine:
@@ -185,12 +185,3 @@ def all_fit(audit: Audit, outputs: Outputs) -> bool:
         output is None if asked.receipt is None else output is not None and fits(output, asked, audit)
         for asked, output in zip(audit.asked, outputs, strict=True)
     )
-
-
-def _measure(referee: Engine, question: Question, output: Output) -> Measure:
-    tokens, count = output.tokens, len(output.tokens)
-    is_known = all(0 <= token < referee.info.vocab_tokens for token in tokens)
-    if not 0 < count <= question.tokens_max or not is_known:
-        return malformed(count)
-    scored = referee.score(question.ask, tokens)
-    return measure_claim(scored.deficits, scored.ends, count, output.finish, question.tokens_max)

@@ -84,8 +84,10 @@ def tell_outcome(judge: CaseJudge, draw: Draw, outcome: Outcome, proof: str | No
         not_checked=NotChecked(
             other_classes=draw.left_out[Obstacle.OTHER_CLASS],
             without_answers=draw.left_out[Obstacle.NO_ANSWERS],
+            sealed=draw.left_out[Obstacle.SEALED],
             refused_by_engine=outcome.refused,
         ),
+        sealed=tuple(audit_name(case.audit.key) for case in draw.sealed),
         proof=proof,
     )
 

@@ -10,7 +10,7 @@ from p2pverify.node.clients.book import BookError
 from p2pverify.store.errors import StoreError, translated
 
 APPLICATION_ID = 0x70327063  # "p2pc"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
 
 _TABLES = (
@@ -19,6 +19,12 @@ _TABLES = (
     """CREATE TABLE keys (
         id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, name TEXT NOT NULL, per_minute INTEGER NOT NULL,
         at_once INTEGER NOT NULL, added INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+)
+_SINCE_2 = (
+    "ALTER TABLE receipts ADD COLUMN report TEXT NOT NULL DEFAULT 'never'",
+    """CREATE TABLE audits (
+    number INTEGER PRIMARY KEY, receipt TEXT NOT NULL, place INTEGER NOT NULL, peer BLOB NOT NULL,
+    class INTEGER NOT NULL, found TEXT NOT NULL, at_ms INTEGER NOT NULL, UNIQUE (receipt, place)) STRICT""",
 )
 
 
@@ -45,6 +51,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA secure_delete = ON")
         if _pragma(database, "application_id") == 0:
             _fill(database)
+        if (_pragma(database, "application_id"), _pragma(database, "user_version")) == (APPLICATION_ID, 1):
+            _upgrade(database)
         if (_pragma(database, "application_id"), _pragma(database, "user_version")) != (APPLICATION_ID, SCHEMA_VERSION):
             raise StoreError(
                 f"{path} is no database of clients of this version",
@@ -61,9 +69,21 @@ def _fill(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _TABLES:
+            for statement in (*_TABLES, *_SINCE_2):
                 database.execute(statement)
             database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    finally:
+        database.execute("COMMIT")
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Add what a file of version 1 lacks, unless another process has just added it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if _pragma(database, "user_version") == 1:
+            for statement in _SINCE_2:
+                database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     finally:
         database.execute("COMMIT")

@@ -11,8 +11,8 @@ from p2pverify.store.clients.database import clients_database
 RECEIPTS_KEPT = 10_000
 RECEIPTS_BYTES_MAX = 128 * 1024 * 1024
 
-_PUT = "INSERT INTO receipts (id, client, document) VALUES (?, ?, ?)"
-_GET = "SELECT id, client, document FROM receipts WHERE id = ?"
+_PUT = "INSERT INTO receipts (id, client, document, report) VALUES (?, ?, ?, ?)"
+_GET = "SELECT id, client, document, report FROM receipts WHERE id = ?"
 # Those that are not among the newest so many, or with which the newest have too many bytes.
 _PRUNE = """
     DELETE FROM receipts WHERE place <= (
@@ -45,7 +45,7 @@ class StoredReceipts:
         with clients_database(self._path) as database:
             database.execute("BEGIN IMMEDIATE")
             try:
-                database.execute(_PUT, (receipt.id, receipt.client, receipt.document))
+                database.execute(_PUT, (receipt.id, receipt.client, receipt.document, receipt.report))
                 if self._kept % _PRUNED_EVERY == 0:
                     database.execute(_PRUNE, (self._count_max, self._bytes_max))
             except sqlite3.IntegrityError:

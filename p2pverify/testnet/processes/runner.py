@@ -22,6 +22,7 @@ from p2pverify.node.ports import ModelInfo
 from p2pverify.testnet.capacity.load import MeasuredMachine, start_ms
 from p2pverify.testnet.capacity.machine import usable_cores
 from p2pverify.testnet.classes import Classes, find_classes
+from p2pverify.testnet.clients import ClientLoad
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes.fleet import Fleet, free_ports, open_fleet
@@ -60,6 +61,7 @@ class Testnet:
         ports = free_ports(2 * len(names))
         self._ports = dict(zip(names, ports, strict=False))
         self._relay_ports = dict(zip(names, ports[len(names) :], strict=True))
+        self.clients = ClientLoad(self)
         self.nemesis = Nemesis(plan.faults, self, self.relays, genesis_ms=network.params.genesis_ms)
 
     def home(self, name: str) -> Home:
@@ -175,6 +177,7 @@ async def open_testnet(
                         watching.start_soon(testnet.watch.run, peer.name)
                     watching.start_soon(testnet.nemesis.run)
                     watching.start_soon(Attack(testnet).run)
+                    watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()
             finally:
@@ -229,8 +232,16 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
 
 
 def _config(plan: Plan) -> str:
-    """The config.toml of a peer. Many peers share the machine, so each engine answers one question at a time."""
-    return "lanes = 1\n" + (f'hardware = "{plan.hardware}"\n' if plan.hardware else "")
+    """The settings of every peer. Many peers share the machine, so each engine answers one question at a time.
+
+    Nothing is audited without clients, because nobody has a receipt.
+    """
+    lines = ["lanes = 1"]
+    if plan.hardware:
+        lines.append(f'hardware = "{plan.hardware}"')
+    if plan.clients is not None:
+        lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
+    return "".join(f"{line}\n" for line in lines)
 
 
 @contextmanager

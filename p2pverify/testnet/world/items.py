@@ -8,7 +8,7 @@ An item is a tuple. Its first member is the kind; the other members are:
 - every other kind: the life of the receiving peer, and then
   - ENGINE: job, time of queueing (ms);
   - REQUEST: ticket, bytes, requester;
-  - EVIDENCE: ticket, bytes;
+  - EVIDENCE: ticket, bytes, key of the asker;
   - RESPONSE: ask, bytes, elapsed time (ms);
   - FAILED: ask, reason.
 """

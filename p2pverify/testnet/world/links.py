@@ -183,7 +183,7 @@ class SimulatedRequests:
         self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number, world.now_ms)
         at_ms = world.now_ms + world.latency_ms(asker.number, other.number)
         if isinstance(effect, FetchEvidence):
-            post(at_ms, other.number, (items.EVIDENCE, other.life, self._last, effect.data))
+            post(at_ms, other.number, (items.EVIDENCE, other.life, self._last, effect.data, asker.key))
         else:
             post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
 

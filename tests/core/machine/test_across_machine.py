@@ -113,7 +113,9 @@ def serving(serve: Callable[[Actor, bytes, int, Callable[[bytes, int], bytes | N
     def make(kind: str, args: ActorArgs) -> Actor:
         actor = make_actor(kind, args)
         own = actor.evidence
-        actor.evidence = lambda request, now_ms: serve(actor, request, now_ms, own)
+        actor.evidence = lambda request, source, now_ms: serve(
+            actor, request, now_ms, lambda one, at_ms: own(one, source, at_ms)
+        )
         return actor
 
     return make
@@ -274,24 +276,26 @@ def test_evidence_is_served_for_disputed_audits_alone() -> None:
     for audit in audits_of(world):
         machine = world.by_key[audit.challenger].machine
         for which, asked in enumerate(audit.asked):
-            data = machine.evidence(encode_evidence_request(audit.key, which))
+            data = machine.evidence(encode_evidence_request(audit.key, which), bytes(32))
             output = decode_evidence(data)
             if not audit.differ:
                 assert output is None
             elif audit.key in disputes and asked.receipt is not None:
                 assert output is not None
                 assert asked.receipt.covers(output, audit.question)
-                own = world.by_key[asked.responder].machine.evidence(encode_evidence_request(audit.key, which))
+                own = world.by_key[asked.responder].machine.evidence(
+                    encode_evidence_request(audit.key, which), bytes(32)
+                )
                 assert own == data
                 shown += 1
     assert shown > 0
     machine = world.peers[0].machine
     key = next(iter(disputes))
-    assert machine.evidence(encode_evidence_request(key, 30)) == NO_EVIDENCE
-    assert machine.evidence(encode_evidence_request(DisputeKey(bytes(32), 1, 0), 0)) == NO_EVIDENCE
+    assert machine.evidence(encode_evidence_request(key, 30), bytes(32)) == NO_EVIDENCE
+    assert machine.evidence(encode_evidence_request(DisputeKey(bytes(32), 1, 0), 0), bytes(32)) == NO_EVIDENCE
     for malformed in (b"", b"\x00", encode_evidence_request(key, 31), b"\x80" * 300):
         with pytest.raises(RemoteProtocolError):
-            machine.evidence(malformed)
+            machine.evidence(malformed, bytes(32))
 
 
 def test_old_evidence_is_forgotten() -> None:

@@ -47,7 +47,7 @@ def test_which_open_is_nobodys_choice() -> None:
     """The disputes with the lowest digests of their names open."""
     story = Story(MEMBERS, panel_size=1, disputes_per_cut=2)
     chosen = slots(story, 6, apart=True)
-    ranked = sorted((story.audit(each, (BAD,)) for each in chosen), key=disputes._rank)
+    ranked = sorted((story.audit(each, (BAD,)) for each in chosen), key=disputes.rank)
     assert set(open_all(story, chosen).disputes) == {audit.key for audit in ranked[:2]}
 
 
@@ -70,15 +70,15 @@ def test_who_could_lose_all_of_it_is_left_alone() -> None:
     following = state.successor(bytes(32), state.epoch + 1, state.heads)
     frame = Frame(story.book.fold.state, story.book.ledger.extends, lambda _cuts: [])
     step = Transition(story.network, story.network.id, state, following, frame, class_steps(story.network))
-    assert accused not in disputes._saturated(step)
+    assert accused not in disputes.saturated(step)
     up = disputes._stakes(step, first.audit)[accused]
     threshold = step.steps[step.state.members[accused].class_index].threshold
     step.state.change(accused, cusum=threshold - up - 1)
-    assert accused not in disputes._saturated(step)
+    assert accused not in disputes.saturated(step)
     step.state.change(accused, cusum=threshold - up)
-    assert accused in disputes._saturated(step)
+    assert accused in disputes.saturated(step)
     step.state.index = first.round.began_index + disputes.PENDING_CUTS + 1
-    assert accused not in disputes._saturated(step)
+    assert accused not in disputes.saturated(step)
     moved = replace(first, round=replace(first.round, stage=EVERYONE, began_index=step.state.index))
     step.state.disputes[first.key] = moved
-    assert accused in disputes._saturated(step)
+    assert accused in disputes.saturated(step)

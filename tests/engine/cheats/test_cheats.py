@@ -16,7 +16,7 @@ ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not C
 #: Kinds that correct a cheaper model's answer. The toy's cheaper model is so far off that the answer becomes right.
 CORRECTING = {"draft", "budget", "certain"}
 #: LIARS are kinds that lie about each sampled question that they pick; the others have their moments.
-LATER = {"sleeper", "takeover"}
+LATER = {"sleeper", "takeover", "lies-to-clients"}
 LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "slow-hardware", "busy", *LATER, *CORRECTING})
 #: Kinds whose answer to a question does not depend on what they were asked before.
 STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")

@@ -13,7 +13,7 @@ from p2pverify.engine.exact import loader
 from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama import bindings
-from p2pverify.engine.llama.context import LlamaContext, Piece
+from p2pverify.engine.llama.context import LanePiece, LlamaContext
 from tests.support.tiny_model import Tiny, write
 from tests.support.tiny_reference import Reference
 
@@ -83,7 +83,7 @@ def llama_cpp(path: Path, tokens: list[int]) -> np.ndarray:
     """Its logits, with keys and values in single precision."""
     model = bindings.LlamaModel(bindings.load(), path)
     context = LlamaContext(model, tokens_max=256, lanes=1, batch_tokens=128, threads=1, kv_type=0)
-    (rows,) = context.evaluate([Piece(0, tokens, 0)])
+    (rows,) = context.evaluate([LanePiece(0, tokens, 0)])
     found = np.stack(rows)
     context.close()
     model.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.llama.context import LlamaContext, Piece
+from p2pverify.engine.llama.context import LanePiece, LlamaContext
 from p2pverify.engine.llama.lanes import Lanes
 
 WAIT_S = 10
@@ -29,7 +29,7 @@ class FakeContext:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
         self.model = SimpleNamespace(check_open=lambda: None)
-        self.batches: list[list[Piece]] = []
+        self.batches: list[list[LanePiece]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -43,7 +43,7 @@ class FakeContext:
     def keep(self, lane: int, count: int) -> None:
         del self._held[lane][count:]
 
-    def evaluate(self, pieces: Sequence[Piece]) -> list[list[NDArray[np.float32]]]:
+    def evaluate(self, pieces: Sequence[LanePiece]) -> list[list[NDArray[np.float32]]]:
         assert self._inside.acquire(blocking=False), "two threads at a time"
         try:
             assert sum(len(piece.tokens) for piece in pieces) <= self.batch_tokens
@@ -57,7 +57,7 @@ class FakeContext:
         finally:
             self._inside.release()
 
-    def _continue(self, piece: Piece) -> list[NDArray[np.float32]]:
+    def _continue(self, piece: LanePiece) -> list[NDArray[np.float32]]:
         found = []
         for place, token in enumerate(piece.tokens):
             self._held[piece.lane].append(token)

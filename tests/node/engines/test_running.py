@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.events import OWN, REFEREE
 from p2pverify.core.inference.jobs import Purpose, QueuedJob
-from p2pverify.node.engines.running import Running, RunningJob
+from p2pverify.node.engines.running import RunningJob, RunningJobs
 
 
 class Clock:
@@ -23,7 +23,7 @@ def entry(purpose: Purpose) -> QueuedJob[str]:
 @given(st.integers(1, 12), st.lists(st.tuples(st.sampled_from(Purpose), st.sampled_from((OWN, REFEREE))), max_size=40))
 def test_requests_never_hold_the_lanes_of_votes_and_audits(lanes: int, wanted: list[tuple[Purpose, str]]) -> None:
     """Whatever was begun: a vote or an audit finds a lane until `lanes` are taken, with three lanes or more."""
-    running: Running[str] = Running(lanes, Clock())
+    running: RunningJobs[str] = RunningJobs(lanes, Clock())
     begun: list[RunningJob[str]] = []
     for purpose, role in wanted:
         if running.is_free(purpose, role):
@@ -44,7 +44,7 @@ def test_requests_never_hold_the_lanes_of_votes_and_audits(lanes: int, wanted: l
 
 def test_jobs_at_the_same_time_share_it_equally() -> None:
     clock = Clock()
-    running: Running[str] = Running(4, clock)
+    running: RunningJobs[str] = RunningJobs(4, clock)
     first = running.begin(entry(Purpose.AUDIT), OWN)
     clock.ms = 100
     second = running.begin(entry(Purpose.REQUEST), OWN)

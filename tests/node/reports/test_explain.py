@@ -98,7 +98,7 @@ async def node(world: World, name: int = 0, *, withholds: bool = False) -> Async
 
     def reply(peer: bytes, request: bytes) -> bytes | Exception:
         decode_evidence_request(request)
-        return AskError("unreachable") if withholds else world.by_key[peer].machine.evidence(request)
+        return AskError("unreachable") if withholds else world.by_key[peer].machine.evidence(request, bytes(32))
 
     network = FakeNetwork(reply=reply)
     journal = FakeJournal()

@@ -25,6 +25,7 @@ PAYLOADS = {
     11: "conflict-payload",
     12: "sponsor-payload",
     13: "objection-payload",
+    14: "report-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

@@ -85,7 +85,7 @@ def shown() -> list[Case]:
         _evidence("another finish", encode_evidence(Output(RIGHT, "length", LOGITS)), "other", another),
         _evidence("other logits", encode_evidence(Output(RIGHT, "stop", bytes(32))), "other", another),
         _evidence("null", encode(None), "invalid", "evidence: not an array"),
-        _evidence("8,193 bytes", bytes(8_193), "invalid", "too long"),
+        _evidence("24,577 bytes", bytes(24_577), "invalid", "too long"),
         _evidence("no logits digest", encode(value[:2]), "invalid", "evidence: not 3 items"),
         _evidence("1,025 tokens", encode(changed(value, 0, [1] * 1025)), "invalid", "tokens: more than 1024 items"),
         _evidence("a finish that there is not", encode(changed(value, 1, "eos")), "invalid", "unknown finish"),

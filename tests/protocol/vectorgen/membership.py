@@ -108,7 +108,7 @@ def envelope() -> list[Case]:
             "dated in the future",
             epoch_now=EPOCH - 2,
         ),
-        ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=14), "unknown kind"),
+        ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=23), "unknown kind"),
         ignore("kind 0", enveloped(ALICE, EMPTY, kind=0), "unknown kind"),
         reject("one bit of the signature flipped", forged(leave), "bad signature"),
         reject(

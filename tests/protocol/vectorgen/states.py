@@ -9,7 +9,7 @@ from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.encoding.canon import Value, decode, encode
+from p2pverify.core.encoding.canon import Value, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of, state_root
@@ -34,6 +34,7 @@ def contested() -> State:
     row.agreements, row.dissents, row.disputes_lost = 30, 4, 4
     row.cusum, row.losses = 3 * UP - 1000, tuple(Loss(each, UP) for each in LOST)
     state.members[CAROL.key].credits = frozenset((ALICE.key,))
+    state.reports = {(ALICE.key, 11): sha256(b"a report")}
     state.contested = {
         LOST[0]: frozenset((ALICE.key, CAROL.key)),
         LOST[1]: frozenset((ALICE.key,)),

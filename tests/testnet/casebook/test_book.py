@@ -22,6 +22,7 @@ from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, docu
 from p2pverify.testnet.casebook.rows import honest_row, numeric_row
 from p2pverify.testnet.casebook.trials import MarginPool, play, play_honest
 from p2pverify.testnet.casebook.worlds import play_world
+from p2pverify.testnet.plan import TO_CLIENTS
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.registry import KINDS as WORLD_KINDS
 
@@ -42,7 +43,9 @@ def test_every_known_cheat_stands_in_the_book():
     named = {entry.kind for entry in NUMERIC} | {entry.kind for entry in SIMULATED}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover"} == set(CHEAT_KINDS)
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover", TO_CLIENTS} == set(
+        CHEAT_KINDS
+    )
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 

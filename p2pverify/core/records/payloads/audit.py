@@ -23,6 +23,8 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import ASKED_MAX
 
 ELAPSED_MS_MAX = 2**32 - 1
+#: Stands for a slot in the report of an epoch. No member owes so many slots.
+REPORT_SLOT = 255
 _RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer
 
 
@@ -60,6 +62,11 @@ class Audit:
     @property
     def is_across(self) -> bool:
         return self.sealed is not None
+
+    @property
+    def is_report(self) -> bool:
+        """Whether this stands for a report, and not for an owed slot."""
+        return self.slot == REPORT_SLOT
 
     @property
     def parties(self) -> frozenset[bytes]:

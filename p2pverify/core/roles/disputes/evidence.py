@@ -1,7 +1,8 @@
 """Evidence: the answers behind an audit's receipts, for the voters of a dispute across classes.
 
 An audit holds only salted digests. In a dispute across classes voters must see the claimed tokens. Challenger and
-responder serve them, and the receipt's digest proves that they are the right ones. This module has the bytes, and the
+responder serve them, and the receipt's digest proves that they are the right ones. A reporter serves the question of
+its report, whose id is in the record, to the seats of the dispute. This module has the bytes, and the
 evidence that a challenger keeps. `evidence_fetch` and `voter` request and use it.
 """
 
@@ -9,11 +10,12 @@ from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.contract.output import Output, read_output
 from p2pverify.core.encoding.canon import as_array, as_uint, decode, encode
 from p2pverify.core.events import StoredEvidence
+from p2pverify.core.inference.question import Question, read_question
 from p2pverify.core.records.payloads.lots import DisputeKey, dispute_from_value
 from p2pverify.core.records.payloads.vote import ASKED_MAX
 
 EVIDENCE_REQUEST_BYTES_MAX = 256
-EVIDENCE_BYTES_MAX = 8_192
+EVIDENCE_BYTES_MAX = 24_576
 NO_EVIDENCE = encode([])
 #: The most evidence that a challenger keeps, in answers; beyond it the oldest is dropped.
 EVIDENCE_KEPT = 65_536
@@ -38,6 +40,16 @@ def decode_evidence(data: bytes) -> Output | None:
     """Read evidence; None if the peer does not have it. Raises DecodeError."""
     top = as_array(decode(data, size_max=EVIDENCE_BYTES_MAX, depth_max=3), "evidence")
     return read_output(as_array(top, "evidence", length=3), ANSWER_TOKENS_MAX) if top else None
+
+
+def encode_shown_question(question: Question | None) -> bytes:
+    return NO_EVIDENCE if question is None else encode(question.to_value())
+
+
+def decode_shown_question(data: bytes) -> Question | None:
+    """Read the question of a report; None if the peer does not show it. Raises DecodeError."""
+    top = as_array(decode(data, size_max=EVIDENCE_BYTES_MAX, depth_max=3), "question")
+    return read_question(top) if top else None
 
 
 class EvidenceBox:

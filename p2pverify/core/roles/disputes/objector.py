@@ -196,6 +196,8 @@ class Objector:
     def _should_rerun(self, key: DisputeKey, dispute: Dispute) -> bool:
         """Whether this peer re-runs a dispute on which it does not vote: it is drawn, or another member objects."""
         context = self._context
+        if dispute.is_report and context.key not in dispute.electorate:
+            return False  # nobody shows it the question
         latest = context.fold.latest
         own, member = latest.members.get(key.challenger), latest.members.get(context.key)
         if own is None or member is None or not member.weight:

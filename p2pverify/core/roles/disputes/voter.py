@@ -48,7 +48,13 @@ class Voter:
             dispute = provisional.disputes[key]
             is_new = dispute.opened_index > self._context.fold.latest.index
             can_check = dispute.audit.differ or not dispute.is_across  # evidence for spot checks is not served yet
-            if is_new and can_check and not dispute.round.is_committee and self._context.key in dispute.electorate:
+            if (
+                is_new
+                and can_check
+                and not dispute.is_report
+                and not dispute.round.is_committee
+                and self._context.key in dispute.electorate
+            ):
                 yield from self._answer(dispute, now_ms)
 
     def tick(self, now_ms: int) -> Effects[None]:

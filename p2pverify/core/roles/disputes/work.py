@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import Computed, ComputeFailed, Effects, Note
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import AskFailed, Computed, ComputeFailed, Effects, Note, ResponseArrived
 from p2pverify.core.inference.compare import Measures, verdict_digest
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
@@ -20,8 +21,9 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.disputes.evidence import EvidenceBox
+from p2pverify.core.roles.disputes.evidence import EvidenceBox, decode_shown_question, encode_evidence_request
 from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
+from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
 from p2pverify.core.state.state import Dispute
@@ -105,6 +107,9 @@ class DisputeWork:
 
         A question with a `known` answer of this peer is only derived.
         """
+        if dispute.is_report:
+            yield from self._answer_shown(dispute, known, deadline_ms, done)
+            return
         key, slot = dispute.key, self._slot(dispute)
         if slot is None:
             return
@@ -119,9 +124,7 @@ class DisputeWork:
             elif dispute.is_across:
                 yield from self._measure(dispute, question, deadline_ms, later_ms, done)
             else:
-                output = event.output if known is None else known
-                work = digest([question.id, *output.to_value()])
-                yield from done(Result(output.digest(question.id), (), work), later_ms)
+                yield from done(_result(question.id, event.output if known is None else known), later_ms)
 
         if dispute.is_across:
             yield from referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
@@ -130,6 +133,32 @@ class DisputeWork:
         if known is not None:
             ask = replace(ask, tokens_max=0)
         yield from derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+
+    def _answer_shown(
+        self, dispute: Dispute, known: Output | None, deadline_ms: int, done: ResultDone
+    ) -> Effects[None]:
+        """Answer the question of a report, which the reporter shows."""
+        context, asked = self._context, dispute.audit.question
+
+        def answered(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
+            if isinstance(event, ComputeFailed):
+                yield from done(event, later_ms)
+            else:
+                yield from done(_result(asked, event.output), later_ms)
+
+        def shown(event: ResponseArrived | AskFailed, later_ms: int) -> Effects[None]:
+            question = _read_question(event)
+            manifest = context.network.classes[context.class_index].manifest
+            if question is None or question.id != asked or question.manifest != manifest or not can_show(question):
+                yield from done("the reporter does not show the question", later_ms)
+                return
+            yield from context.compute(answered, question.ask, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+
+        if known is not None:
+            yield from done(_result(asked, known), deadline_ms)
+            return
+        request = encode_evidence_request(dispute.key, 0)
+        yield from context.fetch(dispute.key.challenger, request, deadline_ms, shown)
 
     def _measure(
         self, dispute: Dispute, question: Question, deadline_ms: int, now_ms: int, done: ResultDone
@@ -158,4 +187,18 @@ class DisputeWork:
             if record.kind != Kind.DUTY:
                 return None
             return owed_slot(decode_duty(record.payload), dispute.key.slot, self._context.params)
+        return None
+
+
+def _result(question: bytes, output: Output) -> Result:
+    """The result of an own answer to a question, which is named by its id."""
+    return Result(output.digest(question), (), digest([question, *output.to_value()]))
+
+
+def _read_question(event: ResponseArrived | AskFailed) -> Question | None:
+    if isinstance(event, AskFailed):
+        return None
+    try:
+        return decode_shown_question(event.data)
+    except DecodeError:
         return None

@@ -99,6 +99,7 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("dropped", ID, UINT),
         StateSection("audits", _EPOCH_OF_PEER, mapping(SLOT, audit_notes_form(network_id), plain)),
         StateSection("duties", _EPOCH_OF_PEER, DUTY_NOTE),
+        StateSection("reports", _EPOCH_OF_PEER, ID),
         StateSection("disputes", DISPUTE_KEY, dispute_form(network_id), lambda key: key.sort_key()),
         StateSection("contested", DISPUTE_KEY, IDS, lambda key: key.sort_key()),
         StateSection("dissent_marks", _EPOCH_OF_PEER, UINT),

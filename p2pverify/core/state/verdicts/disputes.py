@@ -34,10 +34,10 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
     opened its own answer in one dispute gets no other dispute, so that it costs the voters no more work.
     """
     state = step.state
-    busy = _saturated(step)
+    busy = saturated(step)
     silent = _silent(state)
     admitted = 0
-    for audit, duty_seq, slot in sorted(opened, key=lambda o: _rank(o[0])):
+    for audit, duty_seq, slot in sorted(opened, key=lambda o: rank(o[0])):
         participants = audit.parties
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         refused = convicted or audit.challenger in silent or participants & busy
@@ -56,11 +56,17 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         state.count("disputes")
 
 
-def _saturated(step: Transition) -> set[bytes]:
-    """The peers that the loss of their open disputes would convict."""
+def saturated(step: Transition) -> set[bytes]:
+    """The peers that the loss of their open disputes about slots would convict.
+
+    Those about reports do not count, because friends of a liar could keep theirs undecided to shield it.
+    """
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
-        if not dispute.has_effect and step.state.index - dispute.round.began_index <= PENDING_CUTS:
+        if (
+            not (dispute.has_effect or dispute.is_report)
+            and step.state.index - dispute.round.began_index <= PENDING_CUTS
+        ):
             for peer, up in _stakes(step, dispute.audit).items():
                 pending[peer] = pending.get(peer, 0) + up
     members = step.state.members
@@ -97,12 +103,13 @@ def _silent(state: State) -> set[bytes]:
         key.challenger
         for key, dispute in state.disputes.items()
         if dispute.closed_index >= 0
+        and not dispute.is_report
         and state.index - dispute.closed_index > OPENING_CUTS
         and key.challenger not in dispute.votes
     }
 
 
-def _rank(audit: Audit) -> bytes:
+def rank(audit: Audit) -> bytes:
     return sortition.dispute_rank(audit.challenger, audit.epoch, audit.slot)
 
 
@@ -164,6 +171,8 @@ def take_vote(step: Transition, record: Record) -> None:
 
 def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
     """The reason why a vote is not counted, or None."""
+    if voter == dispute.audit.challenger and dispute.is_report:
+        return "a reporter has no vote"
     refused = results.refuse_certificate(step, dispute, vote.certificate) or refuse_answer(step, dispute, voter, vote)
     if refused is not None:
         return refused
@@ -231,6 +240,8 @@ def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
         step.state.count("decided disputes")
         step.state.decided += (dispute,)
         _credit_winners(step, dispute)
+    if dispute.is_report:
+        return _settle_report(step, dispute)
     return (_settle_across if dispute.is_across else _settle)(step, dispute)
 
 
@@ -262,6 +273,21 @@ def _settle(step: Transition, dispute: Dispute) -> Dispute:
     for peer in sorted(right - dispute.settled):
         step.agree(peer, audit, is_long=dispute.is_long)
     return replace(dispute, settled=dispute.settled | wrong | right)
+
+
+def _settle_report(step: Transition, dispute: Dispute) -> Dispute:
+    """Count a dissent for each peer that was wrong: the reported one or else the reporter, and voters that lost.
+
+    Nobody gets an agreement, because the reporter has chosen the question and the peer.
+    """
+    (asked,) = dispute.audit.asked
+    assert asked.receipt is not None
+    assert dispute.decision is not None
+    is_true = dispute.decision != UNDERIVABLE and not dispute.audit.matches(asked.receipt, dispute.decision)
+    wrong = _losers(dispute) | {asked.responder if is_true else dispute.audit.challenger}
+    for peer in sorted(wrong - dispute.settled):
+        step.dissent(peer, dispute.audit, is_long=False)
+    return replace(dispute, settled=dispute.settled | wrong)
 
 
 def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
@@ -312,7 +338,7 @@ def _close(step: Transition, dispute: Dispute) -> None:
         state.count("undecided disputes")
     if state.index - max(dispute.closed_index, dispute.round.sealed_index) < 2:
         return  # there was no certified cut in between, so nobody could open an answer
-    sealed = {*dispute.commits, dispute.audit.challenger}
+    sealed = {*dispute.commits} if dispute.is_report else {*dispute.commits, dispute.audit.challenger}
     for peer in sorted(peer for peer in sealed - set(dispute.votes) if rounds.may_open(dispute, peer)):
         member = state.members.get(peer)
         if member is not None:

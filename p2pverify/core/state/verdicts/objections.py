@@ -58,6 +58,8 @@ def refuse_objection(step: Transition, dispute: Dispute, author: bytes, objectio
     own = step.state.members[dispute.key.challenger].class_index
     if member.class_index not in voting_classes(step.network, own, is_across=dispute.is_across):
         return "author is of another class"
+    if dispute.is_report and author not in dispute.electorate:
+        return "author has no seat"
     refused = results.refuse_certificate(step, dispute, objection.certificate)
     if refused is not None:
         return refused

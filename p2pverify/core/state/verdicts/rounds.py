@@ -39,6 +39,8 @@ def first_round(audit: Audit, electorate: frozenset[bytes], index: int) -> Round
 
 
 def _first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:
+    if audit.is_report:
+        return EVERYONE
     return lots.first_stage(len(electorate), len(electorate - audit.parties))
 
 
@@ -104,7 +106,8 @@ def close_sealing(step: Transition) -> None:
         current = dispute.round
         if current.phase is not RoundPhase.SEALING or state.index == current.began_index:
             continue
-        sealed = len(dispute.commits) + 1  # the challenger sealed its answer with its nonces
+        # A challenger has sealed its answer with its nonces, a reporter has not.
+        sealed = len(dispute.commits) + (not dispute.is_report)
         is_enough = not current.is_committee and 3 * sealed >= 2 * len(dispute.electorate)
         if state.index < last_sealing_index(current) and not is_enough:
             continue
@@ -141,7 +144,7 @@ def tally(step: Transition, dispute: Dispute) -> Dispute:
     found = _count(dispute, current.seats if current.is_committee else dispute.electorate)
     counts = [equal.total for equal in found.values()]
     most = max(counts, default=0)
-    if lots.decides(current.stage, most) if current.is_committee else 2 * most > len(dispute.electorate):
+    if lots.decides(current.stage, most) if current.is_committee else most >= _majority(dispute):
         output = min(each for each, equal in found.items() if equal.total == most)
         return replace(dispute, decision=output, shown=found[output].shown, decided_index=step.state.index)
     if current.is_committee and not _may_still_decide(current, step.state.index, counts):
@@ -155,6 +158,14 @@ class _Equal:
 
     total: int
     shown: Mapping[int, bytes]
+
+
+def _majority(dispute: Dispute) -> int:
+    """The equal votes that decide where everybody votes. Drawn seats of a report must be as many as in a committee."""
+    count = len(dispute.electorate)
+    if dispute.is_report and count == lots.EVERYONE_MAX:
+        return lots.COMMITTEES[lots.STAGE_MAX].equal
+    return count // 2 + 1
 
 
 def _count(dispute: Dispute, of: frozenset[bytes]) -> dict[bytes, _Equal]:

@@ -7,7 +7,7 @@ from p2pverify.node.reports.documents.scores import StandingName
 from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Ratio
 
 ReceiptState = Literal["asking", "answered", "failed"]
-EventName = Literal["asked", "failed", "answered", "compared", "checked"]
+EventName = Literal["asked", "failed", "answered", "compared", "checked", "audited"]
 ComparedName = Literal["agrees", "differs", "not compared"]
 #: What a node checks of each answer before a client gets its last byte.
 CHECKED = ("signature", "commitment", "class", "standing")

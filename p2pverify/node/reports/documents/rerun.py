@@ -27,10 +27,13 @@ class WrongDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class NotChecked:
-    """How many cases were not run again: of other classes, without the answers, and refused by the engine."""
+    """How many cases were not run again: of other classes, without answers or question, and refused by the engine."""
 
     other_classes: Count
     without_answers: Count
+    sealed: Count = field(
+        metadata={"description": "reports, whose questions were shown to the seats of a dispute alone"}
+    )
     refused_by_engine: Count
 
 
@@ -48,6 +51,7 @@ class RerunDocument:
     agree: Count
     wrong: tuple[WrongDecision, ...]
     not_checked: NotChecked
+    sealed: tuple[str, ...] = field(metadata={"description": "names of the first ones of these reports"})
     proof: str | None
 
 

@@ -128,8 +128,8 @@ class Actor(Protocol):
         """The answer of its engine, given the answer of an honest engine."""
         ...
 
-    def evidence(self, request: bytes, now_ms: int) -> bytes | None:
-        """Its response to a request for the evidence of a dispute; None for no response."""
+    def evidence(self, request: bytes, source: bytes, now_ms: int) -> bytes | None:
+        """Its response to a peer that requests evidence of a dispute; None for no response."""
         ...
 
     def outgoing(self, peer: bytes, rpc: Rpc, now_ms: int) -> Rpc | None:
@@ -169,9 +169,9 @@ class HonestActor:
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:  # noqa: ARG002
         return honest
 
-    def evidence(self, request: bytes, now_ms: int) -> bytes | None:  # noqa: ARG002
+    def evidence(self, request: bytes, source: bytes, now_ms: int) -> bytes | None:  # noqa: ARG002
         try:
-            return self.machine.evidence(request)
+            return self.machine.evidence(request, source)
         except RemoteProtocolError:
             return None
 

@@ -216,7 +216,7 @@ class Peer:
             self.feed(RequestArrived(item[2], item[3], item[4]))
             return crc32(item[3])
         if kind == EVIDENCE:
-            shown = self.actor.evidence(item[3], self._local_ms)
+            shown = self.actor.evidence(item[3], item[4], self._local_ms)
             if shown is not None:
                 self._around.requests.respond(self, Respond(item[2], shown))
             return crc32(item[3])

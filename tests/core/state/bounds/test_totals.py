@@ -8,7 +8,7 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.state import memory, sponsors
-from p2pverify.core.state.verdicts import disputes, duties, objections, results, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results, rounds
 
 PLAIN = {
     "abstained",
@@ -18,9 +18,13 @@ PLAIN = {
     "disputes",
     "forks",
     "inconclusive answers",
+    "disputes about reports",
     "lapsed disputes",
+    "lapsed reports",
     "objections",
     "records",
+    "reports",
+    "reports without a question",
     "undecided disputes",
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
@@ -28,6 +32,7 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, rounds.refuse_lot),
     "duty": (duties.refuse_duty,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
+    "report": (reports.refuse_report,),
     "sponsor": (sponsors.refuse,),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
     "vote": (disputes.refuse_vote, disputes.refuse_answer, results.refuse_certificate, results.refuse_result),
@@ -53,6 +58,7 @@ NAMES = {
     "duty: too late",
     "objection: another class",
     "objection: author has no weight",
+    "objection: author has no seat",
     "objection: author is of another class",
     "objection: certificate is before the sealing was closed",
     "objection: certificate is not one here",
@@ -60,6 +66,10 @@ NAMES = {
     "objection: measures in a dispute within a class",
     "objection: measures of what cannot be derived",
     "objection: not the digest of its measures",
+    "report: answers of two classes",
+    "report: author has no weight",
+    "report: responder is no member",
+    "report: too late",
     "sponsor: author has no weight",
     "sponsor: author has sponsored another peer lately",
     "sponsor: it has sponsors",
@@ -76,6 +86,7 @@ NAMES = {
     "void audit: receipt of another class",
     "void audit: sealed as the slot is not",
     "void audit: slot not owed",
+    "vote: a reporter has no vote",
     "vote: another class",
     "vote: certificate does not hold the commit",
     "vote: certificate gives it no turn",

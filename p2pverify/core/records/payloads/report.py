@@ -1,0 +1,115 @@
+"""The report: a member says that an answer which a client of it got is not the answer of its class.
+
+The request's nonce has sealed the epoch, and that the requester gave no answer of its own. So each request belongs to
+the report of one epoch, and no owed slot can be reported. Protocol page: protocol/report.md.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.encoding.canon import as_bytes, as_uint, encode
+from p2pverify.core.encoding.decode_once import remembered
+from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.inference.question import (
+    NO_OUTPUT,
+    Opening,
+    Receipt,
+    opening_nonce,
+    receipt_fields,
+    receipt_from_fields,
+    request_id,
+)
+from p2pverify.core.records.envelope import EPOCH_MAX, Header, Kind, Record, read_fields
+from p2pverify.core.records.kind_rule import KindRule, Rules
+from p2pverify.core.records.payloads.audit import REPORT_SLOT, AskedPeer, Audit
+
+NO_ANCHOR = bytes(32)
+
+
+def sealed_nonce(network: bytes, requester: bytes, responder: bytes, epoch: int, question: bytes, salt: bytes) -> bytes:
+    """The nonce (32 B) of a client's request: to anybody without the salt it looks like every other nonce."""
+    opening = Opening(REPORT_SLOT, None, NO_OUTPUT, (salt,))
+    return opening_nonce(network, requester, responder, epoch, question, opening, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReport:
+    """A request of `epoch` whose answer the reporter found to be wrong, with the receipt for it.
+
+    `nonce` follows from the `salt` that opens it. `output` is None if the reporter shows the question to the seats of
+    the dispute. Otherwise no dispute opens, and `output` is the digest of the reporter's own answer.
+    """
+
+    reporter: bytes
+    epoch: int
+    question: bytes
+    expiry_epoch: int
+    responder: bytes
+    nonce: bytes
+    salt: bytes
+    receipt: Receipt
+    output: bytes | None
+
+    @property
+    def audit(self) -> Audit:
+        """The report as an audit of one peer, which a dispute is about."""
+        asked = AskedPeer(self.responder, self.nonce, self.receipt)
+        head = (self.reporter, self.epoch, REPORT_SLOT, NO_ANCHOR, self.question, self.expiry_epoch)
+        return Audit(*head, True, (asked,))
+
+    def encode(self) -> bytes:
+        head = [self.epoch, self.question, self.expiry_epoch, self.responder]
+        return encode([*head, self.salt, receipt_fields(self.receipt), self.output])
+
+
+@remembered(1024)
+def decode_report(payload: bytes, network: bytes, reporter: bytes) -> AnswerReport:
+    """Read a report's payload. Raises DecodeError; the receipt's signature is not checked here."""
+    epoch, question, expiry, responder, salt, receipt, output = read_fields(payload, "report", 7)
+    at, key = as_uint(epoch, "epoch", EPOCH_MAX), as_bytes(responder, "responder", size=32)
+    asked, opened = as_bytes(question, "question", size=32), as_bytes(salt, "salt", size=32)
+    until = as_uint(expiry, "expiry epoch")
+    if key == reporter:
+        raise DecodeError("a reporter asked itself")
+    nonce = sealed_nonce(network, reporter, key, at, asked, opened)
+    request = request_id(network, reporter, key, asked, nonce, until)
+    return AnswerReport(
+        reporter,
+        at,
+        asked,
+        until,
+        key,
+        nonce,
+        opened,
+        receipt_from_fields(receipt, network, key, request),
+        None if output is None else as_bytes(output, "output", size=32),
+    )
+
+
+def report_of(record: Record) -> AnswerReport:
+    """The report in an accepted record."""
+    return decode_report(record.payload, record.header.network, record.author)
+
+
+def _decode(header: Header, payload: bytes) -> AnswerReport:
+    return decode_report(payload, header.network, header.author)
+
+
+def _check(report: AnswerReport, record: Record, rules: Rules) -> None:
+    # [REJECT] The reported request is of an epoch before the record's.
+    if report.epoch >= record.epoch:
+        raise GossipReject("report of its own or a later epoch")
+    # [REJECT] The receipt is of a class in the network file.
+    if report.receipt.class_index >= len(rules.network.classes):
+        raise GossipReject("no such class")
+    # [REJECT] The responder signed the receipt over the request that the salt opens.
+    if not report.receipt.is_signed():
+        raise GossipReject("a receipt's signature does not hold for the sealed request")
+
+
+REPORT_RULE = KindRule(
+    Kind.REPORT,
+    _decode,
+    _check,
+    claim=lambda header, payload: ((header.kind, _decode(header, payload).epoch), header.body),
+    checks=lambda _size: 2,
+)

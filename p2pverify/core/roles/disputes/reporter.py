@@ -1,0 +1,93 @@
+"""Reports: this peer publishes wrong answers that its clients got, and shows the questions to the seats of disputes.
+
+At most one report is published for each epoch, after the epoch. Which wrong answer it is about was found by the audits
+of the node. Protocol page: protocol/report.md.
+"""
+
+from p2pverify.core.events import Effects, Note, WrongAnswer
+from p2pverify.core.inference.question import Question
+from p2pverify.core.limits import BoundedDict
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.report import report_of
+from p2pverify.core.roles.context import Context
+from p2pverify.core.state.state import State
+
+#: Of prompt and answer together: a longer question is not shown, so it is not reported with its question.
+REPORT_TOKENS_MAX = 4096
+#: Epochs of which a wrong answer waits for its report, and reports whose questions are kept.
+REPORTS_WAITING_MAX = 64
+QUESTIONS_KEPT = 64
+
+
+def can_show(question: Question) -> bool:
+    """Whether a question is short enough to be shown to seats."""
+    return len(question.prompt) + question.tokens_max <= REPORT_TOKENS_MAX
+
+
+class Reporter:
+    """This peer's reports."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._waiting: BoundedDict[int, WrongAnswer] = BoundedDict(REPORTS_WAITING_MAX)  # by epoch of the request
+        self._questions: BoundedDict[DisputeKey, Question] = BoundedDict(QUESTIONS_KEPT)
+        self._reported: dict[int, bytes] = {}  # epoch -> question of the report in the own log
+
+    def resume(self) -> None:
+        """Find the earlier reports in the own log."""
+        for record in self._context.ledger.chain(self._context.key):
+            if record.kind == Kind.REPORT:
+                report = report_of(record)
+                self._reported[report.epoch] = report.question
+
+    def take(self, found: WrongAnswer) -> None:
+        """Take a wrong answer that the node has found, perhaps again after a restart. One is kept for each epoch."""
+        report = found.report
+        reveals = report.output is None
+        if self._reported.get(report.epoch, report.question) == report.question and reveals:
+            self._questions[report.audit.key] = found.question
+        waiting = self._waiting.get(report.epoch)
+        if report.epoch not in self._reported and (waiting is None or (reveals and waiting.report.output is not None)):
+            self._waiting[report.epoch] = found
+
+    def find_question(self, key: DisputeKey, source: bytes) -> Question | None:
+        """The question of an own report, for a seat of its open dispute; None for everybody else."""
+        dispute = self._context.fold.latest.disputes.get(key)
+        if dispute is None or source not in dispute.electorate:
+            return None
+        question = self._questions.get(key)
+        return question if question is not None and question.id == dispute.audit.question else None
+
+    def tick(self, now_ms: int) -> Effects[None]:
+        """Publish what is due. A report that would lapse now waits, until it is too late."""
+        context = self._context
+        epoch, latest = context.params.epoch_at(now_ms), context.fold.latest
+        for at in sorted(self._waiting.keys()):
+            found = self._waiting[at]
+            if at >= epoch or not context.may_write(now_ms):
+                continue
+            if epoch - at >= context.params.duty_epochs or at in self._reported or not context.may_sign_of(at):
+                del self._waiting[at]
+            elif self._may_report(latest, found):
+                del self._waiting[at]
+                self._reported[at] = found.report.question
+                context.counters.count("reports")
+                yield Note("warning", f"reports a wrong answer of peer {found.report.responder.hex()[:16]}")
+                yield from context.write(Kind.REPORT, found.report.encode(), now_ms)
+
+    def next_wake_ms(self, now_ms: int) -> int | None:
+        """When a report can be due, or None."""
+        if not self._waiting:
+            return None
+        params = self._context.params
+        return params.epoch_start_ms(params.epoch_at(now_ms) + 1)
+
+    def _may_report(self, latest: State, found: WrongAnswer) -> bool:
+        """Whether a report would count now, and could open its dispute."""
+        own, accused = latest.members.get(self._context.key), latest.members.get(found.report.responder)
+        if own is None or accused is None or not own.may_vote(latest.epoch):
+            return False
+        parties = found.report.audit.parties
+        is_busy = any(d.is_report and not d.has_effect and d.audit.parties & parties for d in latest.disputes.values())
+        return accused.active and not accused.is_convicted and not is_busy
