@@ -26,7 +26,7 @@ PEER = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 WRITTEN = {
     ("testnet", "keep"), ("model selftest", "manifest_file"), ("model calibrate", "manifest_file"),
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
-    ("model canary ask", "output"), ("ledger export", "file"),
+    ("model canary ask", "output"), ("ledger export", "file"), ("model add", "output"),
 }  # fmt: skip
 OPERATORS = ["--listen", "--announce", "--bootstrap", "--http"]
 

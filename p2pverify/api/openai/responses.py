@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from p2pverify.node.clients.door import Door, ServedModel
+from p2pverify.node.clients.door import Door
+from p2pverify.node.clients.language import ServedModel
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 

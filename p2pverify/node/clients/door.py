@@ -7,7 +7,7 @@ its receipt.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +28,7 @@ from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook, Rep
 from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
-from p2pverify.node.clients.language import Language, model_name
+from p2pverify.node.clients.language import Language, ServedModel, model_name
 from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
@@ -51,21 +51,6 @@ if TYPE_CHECKING:
 SEED = "p2pverify/client-seed/1"
 TOKENISING_MAX = 2  # texts that are tokenised at once
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model of the network. `peers` of good standing serve it. `is_here`: this node takes orders for it."""
-
-    manifest: Manifest
-    digest: bytes
-    peers: int
-    is_here: bool
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """What a client may call it; the first is its usual name."""
-        return model_name(self.manifest.model), self.manifest.model, self.digest.hex()
 
 
 class Door:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from p2pverify.core.contract.manifest import Manifest
+
 
 class PromptError(Exception):
     """A prompt that the model cannot take. `code` is one word for programs, the message is for people."""
@@ -24,6 +26,21 @@ class Message:
 def model_name(model: str) -> str:
     """The name of a manifest's model for clients: without spaces and slashes."""
     return "-".join(model.replace("/", " ").split())
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of the network. `peers` of good standing serve it. `is_here`: this node takes orders for it."""
+
+    manifest: Manifest
+    digest: bytes
+    peers: int
+    is_here: bool
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What a client may call it; the first is its usual name."""
+        return model_name(self.manifest.model), self.manifest.model, self.digest.hex()
 
 
 class Language(Protocol):

@@ -296,7 +296,7 @@ async def test_models_of_other_peers_are_listed_after_the_own(served):
     door = served.bench.door
     own, other = door.manifest_digest, replace(MANIFEST, model="Other one Q4")
     door._listed = (other,)
-    door._choice.serving = lambda: Counter({own: 5, other.digest: 3})
+    door._view.serving = lambda: Counter({own: 5, other.digest: 3})
     first, second = (await served.ask("/v1/models")).json["data"]
     assert [(m["id"], m["p2pverify"]["here"], m["p2pverify"]["peers"]) for m in (first, second)] == [
         (MODEL, True, 5),

@@ -198,7 +198,7 @@ async def test_models_have_no_suffix(served):
 
 async def test_the_form_is_described(served):
     document = json.loads((await served.ask("/openapi.json")).body)
-    assert set(document["components"]["schemas"]["CheckWish"]["properties"]) == {"panel", "every", "peer"}
+    assert set(document["components"]["schemas"]["CheckWish"]["properties"]) == {"panel", "every", "peer", "report"}
     assert "502" in document["paths"][CHAT]["post"]["responses"]
 
 

@@ -26,12 +26,12 @@ from tests.support.tiny_model import Tiny, write
 ROOT = Path(__file__).resolve().parents[3]
 KEY = bytes(32)
 GOLDEN = {
-    "prompt": "4b946986a5bb6c2ae0ff4909c11c0760485ae8cf2096da5c3d305c1d7c6a5ee6",
-    "answer": "d58554550eb3476c9910aa89bc9138c8a03d8f8b7845af3365dea8dd1796cc23",
-    "answer logits": "d4edde105e7e71f70ece69d6f838c768c25c40fecb329b0a34647843d29efd13",
-    "score": "bc23feb8883eb6ed9287087b71138c2b610e5e07d3d42572a4ae0ee906c915c2",
-    "score logits": "d4edde105e7e71f70ece69d6f838c768c25c40fecb329b0a34647843d29efd13",
-    "long": "f24caa9cf6b6ebd3ca1113741e6cb901f8bfb73050967738e44e9e84426b89a4",
+    "prompt": "0b7296f7dd27391924a619846fe89ba8ac7a1de706aa687d3f16825c62dfa847",
+    "answer": "86c7840ba05621397294e8e77409a2c5ce753b2f701db51a1f43e767cb1ee676",
+    "answer logits": "24b19f6b179d27a18a2323d03c85826ce5f21780ca615d0e3dbe1111b94210de",
+    "score": "cd95f2fad5d8c079ee803f0215389fff16ec7ed5e9d8d5e5d9cc7a72fa37feef",
+    "score logits": "24b19f6b179d27a18a2323d03c85826ce5f21780ca615d0e3dbe1111b94210de",
+    "long": "a262d6386302286b18540e9274139e3f1802e7e2b17c9637db5420fb777b9813",
 }
 
 SIMD = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])

@@ -8,6 +8,7 @@ import trio
 from p2pverify.core.inference.question import REQUEST_BYTES_MAX
 from p2pverify.core.inference.stream import LAST_BYTES_MAX
 from p2pverify.core.limits import Rate
+from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.protocols import requests
@@ -276,7 +277,7 @@ async def test_evidence_travels_beside_requests(nursery):
             with pytest.raises(AskError) as caught:
                 await bob.mesh.fetch(alice.key, request)
             assert caught.value.reason == reason
-        alice.inbox.shown = bytes(8192)
+        alice.inbox.shown = bytes(EVIDENCE_BYTES_MAX)
         with pytest.raises(AskError) as caught:
             await bob.mesh.fetch(alice.key, b"more than fits")
         assert caught.value.reason == "failed"

@@ -397,7 +397,7 @@ def test_patience_grows_with_a_long_question():
 
     def patience(question: Question, cost_ms: int) -> float:
         requester = Requester(network, bytes(32), bytes(32), lambda: 0, cost_ms=lambda _: cost_ms)
-        return asking.Asking(requester, None, None, random.Random(1), Counters()).patience_s(question)
+        return asking.Asking(requester, None, None, Counters()).patience_s(question)
 
     assert (patience(short, 0), patience(long, 0)) == (20, 2000)
     assert (patience(short, 500), patience(long, 30_000)) == (24, 260)

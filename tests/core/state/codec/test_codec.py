@@ -15,10 +15,12 @@ from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.question import Receipt
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
@@ -157,7 +159,7 @@ def test_the_stories_fill_nearly_all_sections() -> None:
     assert {section.field for section in sections_of(bytes(32))} - found == LATE
 
 
-LATE = {"banned", "contested", "dropped", "early_conflicts"}
+LATE = {"banned", "contested", "dropped", "early_conflicts", "reports"}
 
 
 class ReadSteps(Steps):
@@ -169,8 +171,17 @@ class ReadSteps(Steps):
         return self.latest
 
 
+def report_of(network: bytes, reporter: bytes, responder: bytes, epoch: int) -> bytes:
+    """The payload of a report that opens no dispute."""
+    nonce = sealed_nonce(network, reporter, responder, epoch, bytes(32), bytes(32))
+    receipt = Receipt(network, responder, bytes(32), 0, bytes(32), 3, 0, 1, 2, bytes(64))
+    said = (bytes(32), epoch + 4, responder, nonce, bytes(32), receipt)
+    return AnswerReport(reporter, epoch, *said, output=bytes(32)).encode()
+
+
 def long_story(steps: Steps) -> Iterator[State]:
-    """Keys fall silent and come back, equivocate before they join, and are convicted; decisions are contested."""
+    """Keys fall silent and come back, equivocate before they join, and are convicted; decisions are contested. There is
+    a report."""
     founder, liar, *_ = steps.network.founders
     gone, late = key("gone"), key("late")
     lost = DisputeKey(founder, 1, 0)
@@ -179,6 +190,8 @@ def long_story(steps: Steps) -> Iterator[State]:
     yield steps.step()
     for seq in (0, 2):
         steps.say(founder, Kind.CONFLICT, conflict_of(steps.network.id, late, seq))
+    yield steps.step()
+    steps.say(founder, Kind.REPORT, report_of(steps.network.id, founder, steps.network.founders[2], steps.latest.epoch))
     yield steps.step()
     steps.latest.convict(liar, LOST_DISPUTES)
     steps.latest.change(liar, losses=(Loss(lost, 4_000),), weight=0, lost_weight_index=2)
