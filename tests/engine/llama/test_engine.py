@@ -181,21 +181,21 @@ def test_greedy_ignores_the_key(llama: LlamaEngine) -> None:
 
 
 def test_a_longer_context_changes_no_bit(llama: LlamaEngine) -> None:
-    """It takes longer questions, and its answers to others are those of the usual context."""
-    wide = LlamaEngine(weights.bundled(), context_tokens=2048)
+    """It takes longer questions, and its answers to others are those of a shorter context."""
+    short = LlamaEngine(weights.bundled(), context_tokens=256)
     try:
-        assert (llama.info.context_tokens, wide.info.context_tokens) == (1024, 2048)
+        assert (llama.info.context_tokens, short.info.context_tokens) == (1024, 256)
         for temperature_milli in (0, 900):
-            asked = Ask(wide.encode_chat(TEXT), 24, temperature_milli, KEY)
-            assert wide.answer(asked).output == llama.answer(asked).output
-        long = Ask(wide.encode_chat("word " * 1100), 4, 0, KEY)
-        assert len(long.prompt) > 1024
-        answer = wide.answer(long).output
-        assert wide.score(long, answer.tokens).logits == answer.logits
-        with pytest.raises(ValueError, match="do not fit a context of 1024"):
-            llama.answer(long)
+            asked = Ask(short.encode_chat(TEXT), 12, temperature_milli, KEY)
+            assert short.answer(asked).output == llama.answer(asked).output
+        long = Ask(short.encode_chat("word " * 260), 4, 0, KEY)
+        assert len(long.prompt) > 256
+        answer = llama.answer(long).output
+        assert llama.score(long, answer.tokens).logits == answer.logits
+        with pytest.raises(ValueError, match="do not fit a context of 256"):
+            short.answer(long)
     finally:
-        wide.close()
+        short.close()
 
 
 def test_the_model_answers(llama: LlamaEngine) -> None:

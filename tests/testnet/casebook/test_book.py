@@ -131,8 +131,9 @@ def test_what_does_not_come_out_as_it_must_is_said(book):
 
 def test_the_same_seed_gives_the_same_book(small, book):
     """The result does not depend on the order of the processes."""
-    again = play_book(replace(small, processes=1, simulated=()))
-    assert again.numeric == book.numeric
+    some = tuple(entry for entry in small.numeric if entry.kind in {"prune", "rented"})
+    again = play_book(replace(small, processes=1, simulated=(), numeric=some))
+    assert again.numeric == tuple(row for row in book.numeric if row.entry in some)
     assert again.honest == book.honest
 
 

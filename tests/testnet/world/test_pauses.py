@@ -81,7 +81,7 @@ def play(what: str, kind: str, seed: int, before: int, epochs: int) -> World:
     return world
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(
     what=st.sampled_from(PAUSES),
     kind=st.sampled_from(KINDS),
