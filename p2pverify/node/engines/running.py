@@ -51,9 +51,12 @@ class RunningJobs(Generic[_T]):
         self._jobs.append(job)
         return job
 
-    def end(self, job: RunningJob[_T]) -> None:
+    def end(self, job: RunningJob[_T]) -> float:
+        """Note that a job has ended. Returns the share of the engine's time that it had while it ran, at most 1."""
         self._share_out()
         self._jobs.remove(job)
+        took_ms = self._shared_ms - job.began_ms
+        return min(1.0, job.spent_ms / took_ms) if took_ms > 0 else 1.0
 
     def _share_out(self) -> None:
         now_ms = self._now_ms()

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from time import monotonic_ns
 from typing import TypeVar, cast
 
 import trio
@@ -141,8 +142,8 @@ class Worker:
 
     async def _work(self, running: RunningJob[Job], feed: Callable[[Outcome], None], tell: Tell | None) -> None:
         entry = running.entry
-        done = await trio.to_thread.run_sync(
-            self._do,
+        done, worked_ms = await trio.to_thread.run_sync(
+            self._timed,
             entry.job,
             round(running.began_ms) - entry.since_ms,
             _hear(entry.job, tell),
@@ -150,9 +151,9 @@ class Worker:
             abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
         )
         ended_ms = _now_ms()
-        self._running.end(running)
+        share = self._running.end(running)
         self._woken.set()
-        self._learn(running, done, ended_ms - running.began_ms)
+        self._learn(entry.job, done, worked_ms, share)
         self._queue.charge(entry, round(running.spent_ms))
         self._counters.count("engine busy ms", round(running.spent_ms))
         self._counters.count("jobs done")
@@ -166,14 +167,13 @@ class Worker:
     def _is_free(self, purpose: Purpose, job: Job) -> bool:
         return self._running.is_free(purpose, _role(job))
 
-    def _learn(self, running: RunningJob[Job], done: Outcome | None, took_ms: float) -> None:
-        """Learn what a job costs alone: its share of the time in which others ran besides."""
-        job, share = running.entry.job, running.spent_ms / took_ms if took_ms else 1.0
+    def _learn(self, job: Job, done: Outcome | None, worked_ms: float, share: float) -> None:
+        """Learn what a job costs alone. It took `worked_ms` in its thread, and had this share of the engine's time."""
         if isinstance(done, Computed) and isinstance(job, Compute):
-            times_ms = (running.spent_ms, done.first_token_ms * share, done.total_ms * share)
-            self._costs.learn(job, *map(round, times_ms))
+            times_ms = (worked_ms, done.first_token_ms, done.total_ms)
+            self._costs.learn(job, *(round(each * share) for each in times_ms))
         elif isinstance(done, MeasureDone) and isinstance(job, MeasureJob) and done.deficits:
-            self._costs.learn(job, round(running.spent_ms))
+            self._costs.learn(job, round(worked_ms * share))
 
     def _drop(self, entries: list[QueuedJob[Job]], feed: Callable[[Outcome], None]) -> None:
         self._drops.note([entry.purpose for entry in entries])
@@ -196,6 +196,12 @@ class Worker:
             "oldest waiting ms": self._queue.oldest_ms(_now_ms()),
             **self._counters,
         }
+
+    def _timed(self, job: Job, queue_ms: int, hear: Hear) -> tuple[Outcome | None, float]:
+        """One job, in the thread, and its time there. This loop may be busy, and then it sees the end late."""
+        began_ns = monotonic_ns()
+        done = self._do(job, queue_ms, hear)
+        return done, (monotonic_ns() - began_ns) / 1_000_000
 
     def _do(self, job: Job, queue_ms: int, hear: Hear) -> Outcome | None:
         """One job, in the thread. An exception of the engine fails the job, not the node."""

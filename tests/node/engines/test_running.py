@@ -49,12 +49,12 @@ def test_jobs_at_the_same_time_share_it_equally() -> None:
     clock.ms = 100
     second = running.begin(entry(Purpose.REQUEST), OWN)
     clock.ms = 300
-    running.end(first)
+    assert running.end(first) == pytest.approx(2 / 3)
     clock.ms = 350
-    running.end(second)
+    assert running.end(second) == pytest.approx(0.6)
     assert (first.spent_ms, second.spent_ms) == (pytest.approx(200), pytest.approx(150))
     clock.ms = 500
     third = running.begin(entry(Purpose.VOTE), REFEREE)
     clock.ms = 510
-    running.end(third)
+    assert running.end(third) == pytest.approx(1)
     assert third.spent_ms == pytest.approx(10)
