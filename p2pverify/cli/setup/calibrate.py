@@ -121,6 +121,21 @@ def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:
     click.echo(f"{path} has {len(by_pair)} calibrations", err=True)
 
 
+def calibration_document(one: "Found") -> dict[str, Any]:
+    """What a calibration is of, and how often honest answers were false alarms."""
+    calibration = one.calibration
+    return {
+        "judge_engine": calibration.judge_engine,
+        "judge_path": calibration.judge_path,
+        "engine": calibration.engine,
+        "numeric_path": calibration.numeric_path,
+        "samples": calibration.samples,
+        "tokens": calibration.tokens,
+        "alarms": one.alarms,
+        "alarm_ppm": calibration.alarm_ppm,
+    }
+
+
 def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -129,15 +144,8 @@ def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
         "seed": seed,
         "calibrations": [
             {
-                "judge_engine": one.calibration.judge_engine,
-                "judge_path": one.calibration.judge_path,
-                "engine": one.calibration.engine,
-                "numeric_path": one.calibration.numeric_path,
-                "samples": one.calibration.samples,
-                "tokens": one.calibration.tokens,
+                **calibration_document(one),
                 "across": asdict(one.calibration.across),
-                "alarms": one.alarms,
-                "alarm_ppm": one.calibration.alarm_ppm,
                 "mean_square": one.mean_square,
                 "worst_total": max(measure.total for measure in one.measures),
                 "worst_peak_micronats": max(measure.peak for measure in one.measures),

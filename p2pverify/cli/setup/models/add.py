@@ -14,6 +14,7 @@ from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import force_option, may_replace
 from p2pverify.cli.params import InputFile
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.setup.calibrate import calibration_document
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES
 from p2pverify.node.files.outputs import check_output
@@ -87,19 +88,7 @@ def _document(found: "Adopted", file: Path, target: Path) -> dict[str, Any]:
         "file": str(target),
         "paths": [{"engine": path.engine, "numeric_path": path.numeric_path} for path in manifest.golden.paths],
         "left_out": [{"path": name, "reason": reason} for name, reason in found.left_out],
-        "calibrations": [
-            {
-                "judge_engine": one.calibration.judge_engine,
-                "judge_path": one.calibration.judge_path,
-                "engine": one.calibration.engine,
-                "numeric_path": one.calibration.numeric_path,
-                "samples": one.calibration.samples,
-                "tokens": one.calibration.tokens,
-                "alarms": one.alarms,
-                "alarm_ppm": one.calibration.alarm_ppm,
-            }
-            for one in found.found
-        ],
+        "calibrations": [calibration_document(one) for one in found.found],
         "next": [
             f"p2pverify testnet {named}",
             f"p2pverify network new {named} --across",
