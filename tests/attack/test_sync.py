@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from p2pverify.core.records.envelope import Record
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.non_members import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
 from p2pverify.core.roles.context import Context
 from p2pverify.core.sync.messages import (
@@ -181,9 +182,13 @@ async def test_a_certified_cut_that_does_not_exist(live: Live) -> None:
 
 
 async def test_replay_of_a_strangers_log_through_sync(live: Live) -> None:
-    """The number of held records of a non-member is limited, whichever peer delivers them. The others are refused."""
+    """The number of held records of a non-member is limited, whichever peer delivers them. The others are refused.
+
+    The log holds no join: the node's next cut would name it, and the stranger would be a member.
+    """
     author: Author = live.new_author()
-    records = [author.join(live.node.epoch - 500), *author.log(1000, live.node.epoch)]
+    first = author.record(Kind.CUT_SIGNATURE, encode([bytes(32)]), live.node.epoch - 500)
+    records = [first, *author.log(1000, live.node.epoch)]
     with trio.fail_after(PATIENCE_S):
         async with lying(live, records, lambda request, answer: answer) as liar:
             await liar.wait_asked(AskFinal, 3)
