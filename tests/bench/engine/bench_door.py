@@ -122,8 +122,10 @@ def running_node(folder: Path) -> Iterator[str]:
     join = [*command, "join", definition, "--alone", "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0"]
     with subprocess.Popen(join, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["api"]
-        process.terminate()
+        try:
+            yield json.loads(process.stdout.readline())["api"]
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -131,8 +133,10 @@ def running_server() -> Iterator[str]:
     command = [sys.executable, "-c", _SERVER, str(weights.bundled())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def main() -> None:
@@ -142,7 +146,7 @@ def main() -> None:
     given = parser.parse_args()
     engine = LlamaEngine(weights.bundled())
     with tempfile.TemporaryDirectory() as folder, running_node(Path(folder)) as node, running_server() as server:
-        ours: dict[str, object] = {"seed": 1, "p2pverify": {"n": 1}}
+        ours: dict[str, object] = {"seed": 1, "p2pverify": {"panel": 1}}
 
         def door(text: str) -> Timed:
             return through(node, weights.NAME.replace(" ", "-"), text, given.tokens, ours)
