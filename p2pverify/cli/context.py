@@ -10,8 +10,8 @@ def current_home() -> Home:
     return click.get_current_context().find_object(Home) or Home.find()
 
 
-def find_home(given: str | None) -> Home:
-    """The home that `--home` names, or the usual one without it. Raises BadParameter."""
+def find_home(given: str) -> Home:
+    """The home that `--home` names. Raises BadParameter."""
     if given == "":  # from a shell variable that is not set; the user did not mean the usual home
         raise click.BadParameter("names no directory", param_hint="--home")
     return Home.find(given)

@@ -118,4 +118,5 @@ def main(ctx: click.Context, home: str | None) -> None:
     """Peers that verify each other's AI inference: join a network, run a testnet, read scores."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is loaded; engines use one thread per peer
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # the search reads each installed package's metadata
-    ctx.obj = find_home(home)
+    if home is not None:
+        ctx.obj = find_home(home)

@@ -1,11 +1,12 @@
-"""The kinds of files that `verify` checks, and what it is told about them."""
+"""The kinds of files that `verify` checks, and what it is told about them.
+
+The first bytes of each kind are written out, because `verify` must start quickly and needs the code of one kind only.
+"""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pverify.core.inference import endpoint
-from p2pverify.core.proofs.passport import PASSPORT_HEAD
 from p2pverify.node.engines.kinds import EngineKind
 
 HEAD_BYTES = 256
@@ -42,13 +43,13 @@ KINDS: tuple[FileKind, ...] = (
         frozenset({"--network", "--cut", "--rerun", "--engine", "--weights"}),
     ),
     FileKind(
-        re.compile(re.escape(PASSPORT_HEAD)),
+        re.compile(rb"\x88tp2pverify/passport/1"),
         "a passport",
         "p2pverify.cli.check.passport_file:check_passport_file",
         frozenset({"--network", "--cut"}),
     ),
     FileKind(
-        re.compile(re.escape(endpoint.HEAD)),
+        re.compile(rb"\x89x\x1dp2pverify/endpoint-evidence/1"),
         "evidence of audit-endpoint",
         "p2pverify.cli.check.evidence:check_endpoint",
         frozenset({"--manifest", "--weights"}),

@@ -9,7 +9,7 @@ import click
 from p2pverify.cli.check.kinds import HEAD_BYTES, KINDS, FileKind, VerifyOptions, kind_of_file
 from p2pverify.cli.output import UnusableError
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, CutId, InputFile
-from p2pverify.cli.show.rerun import JUDGING_KINDS
+from p2pverify.node.engines.kinds import JUDGING_KINDS
 
 _FILE = InputFile("'p2pverify passport', 'audit-endpoint' and GET /v1/receipts/ID make such files")
 _MANIFEST = InputFile("'p2pverify model manifest' writes such a file")

@@ -15,7 +15,7 @@ from p2pverify.cli.output import may_replace
 from p2pverify.cli.params import read_id
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.show.held import Held
-from p2pverify.node.engines.kinds import ALL_KINDS, DEFAULT_ENGINE, EngineKind, kind_of
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind, kind_of
 from p2pverify.node.files.outputs import STDOUT, check_output, open_output
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from p2pverify.node.rerun.proof import RerunProof
 
 ALL = "all"
-#: Engines that can judge: the answers of a server are not compared by digest.
-JUDGING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind in ALL_KINDS if kind != "openai")
 _NO_FILE_NAME = "ledger"
 
 

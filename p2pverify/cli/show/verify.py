@@ -13,17 +13,9 @@ from p2pverify.cli.output import force_option, wide_option
 from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.cli.show.held import SCHEMA, Held, recompute
 from p2pverify.cli.show.proofcheck import check_proof
-from p2pverify.cli.show.rerun import (
-    JUDGING_KINDS,
-    RerunCount,
-    RerunOptions,
-    read_pin,
-    rerun_text,
-    run_again,
-    values_of,
-)
+from p2pverify.cli.show.rerun import RerunCount, RerunOptions, read_pin, rerun_text, run_again, values_of
 from p2pverify.cli.table import age_text, cell, columns_help, pairs
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import JUDGING_KINDS, EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.core.replica.verify import Verified

@@ -33,8 +33,6 @@ from p2pverify.core.inference.compare import Measure, Verdict, measures_value, r
 
 DOMAIN = "p2pverify/endpoint-evidence/1"
 QUESTION = "p2pverify/endpoint-question/1"
-#: The first bytes of every evidence file.
-HEAD = b"\x89" + encode(DOMAIN)
 ENDPOINT_EVIDENCE_BYTES_MAX = 16_777_216
 AUDIT_REQUESTS_MAX = 1000
 AUDIT_PROMPT_TOKENS_MAX = 512

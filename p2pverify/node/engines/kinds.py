@@ -82,6 +82,8 @@ ENGINES: dict[EngineKind, EngineTraits] = {
 REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
 ALL_KINDS: tuple[EngineKind, ...] = tuple(ENGINES)
 LOCAL_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.load is not None)
+#: Engines that can judge: the answers of a server are not compared by digest.
+JUDGING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind in ALL_KINDS if kind != "openai")
 FOUNDING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.founds)
 
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from p2pverify.node.reports.documents.scores import ScoreDocument
+if TYPE_CHECKING:
+    from p2pverify.node.reports.documents.scores import ScoreDocument
 
 _PREFIX = "12D3KooW"  # the common prefix of the peer ids of Ed25519 keys
 _SHORT_CHARS = 8  # as in the names of audits
@@ -80,7 +82,7 @@ def audit_kind(*, across: bool) -> str:
     return "across" if across else "in class"
 
 
-def why(score: ScoreDocument) -> str | None:
+def why(score: "ScoreDocument") -> str | None:
     """The reason of a peer's standing, and what this node found about it. None if there is nothing to explain."""
     rerun = score.rerun
     if score.reason is None or rerun is None:
