@@ -23,7 +23,7 @@ from p2pverify.testnet.casebook.rows import (
     numeric_row,
     simulated_row,
 )
-from p2pverify.testnet.casebook.trials import TRIALS
+from p2pverify.testnet.casebook.trials import HONEST_AUDITS, TRIALS
 from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, play_world, steps_for
 
 Progress = Callable[[str, int, int], None]
@@ -50,6 +50,7 @@ class BookPlan:
     warm: int = 100
     long_tokens: int = 896
     trials: int = TRIALS
+    honest_audits: int = HONEST_AUDITS
     processes: int = 2
 
 
@@ -184,7 +185,8 @@ class _Playing:
 
     def _honest(self, path: str, found: work.Witnessed) -> HonestRow:
         bounds = self._bounds(found)
-        return honest_row(path, found.judged, bounds, steps_for(bounds.honest_ppm), seed=self._plan.bench.seed)
+        steps, plan = steps_for(bounds.honest_ppm), self._plan
+        return honest_row(path, found.judged, bounds, steps, seed=plan.bench.seed, audits=plan.honest_audits)
 
     def _count(self, what: str) -> None:
         self._done += 1

@@ -9,7 +9,6 @@ from p2pverify.node.files.networktable import LONG_PERMILLE
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated
 from p2pverify.testnet.casebook.trials import (
-    HONEST_AUDITS,
     HONEST_PEERS,
     ConvictionTimes,
     MarginPool,
@@ -126,11 +125,13 @@ def numeric_row(
     )
 
 
-def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
-    """Judge honest answers, and play many more audits that are drawn from their margins."""
+def honest_row(
+    path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps: TestSteps, *, seed: int, audits: int
+) -> HonestRow:
+    """Judge honest answers, and play many more audits for each peer that are drawn from their margins."""
     outcomes = [one.across(bounds).outcome for one in judged]
     pool = MarginPool(judged, bounds, seed)
-    alarms, convicted = play_honest(pool, steps, HONEST_PEERS, HONEST_AUDITS)
+    alarms, convicted = play_honest(pool, steps, HONEST_PEERS, audits)
     margins = [margin for one in judged for margin in one.margins]
     return HonestRow(
         path,
@@ -139,7 +140,7 @@ def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps:
         outcomes.count(AuditOutcome.NOTHING),
         sum(margins) // max(1, len(margins)),
         HONEST_PEERS,
-        HONEST_AUDITS,
+        audits,
         alarms,
         convicted,
     )

@@ -12,7 +12,7 @@ from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import Measure, Verdict
 from p2pverify.core.inference.endpoint import (
-    HEAD,
+    DOMAIN,
     ODDS,
     Api,
     AuditPlan,
@@ -114,7 +114,7 @@ GOOD = evidence(ANSWER, UNJUDGED, ANSWER)
 def test_evidence_is_read_as_written() -> None:
     """The first bytes are those by which `verify` knows the file."""
     data = GOOD.encode()
-    assert data.startswith(HEAD)
+    assert data.startswith(b"\x89" + encode(DOMAIN))
     assert decode_endpoint_evidence(data) == GOOD
     with pytest.raises(DecodeError, match="no question was asked"):
         decode_endpoint_evidence(evidence().encode())

@@ -39,18 +39,15 @@ ON_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
 
 def settings() -> dict[str, dict[str, str]]:
-    """Environments in which numpy uses other code paths, as far as they run here."""
-    found = {"two threads": {"OPENBLAS_NUM_THREADS": "2"}}
-    if SIMD:
-        found["no vector extensions"] = {"NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)}
-    if ON_X86:
-        kernels = ["Prescott", "Nehalem"]
-        if "X86_V3" in SIMD:
-            kernels += ["Haswell", "Zen"]
-        if "X86_V4" in SIMD:
-            kernels += ["SkylakeX"]
-        found |= {kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels}
-    return found
+    """Environments in which numpy uses other code paths, as far as they run here. Each sets several at once."""
+    threads, plain = {"OPENBLAS_NUM_THREADS": "2"}, {"NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)} if SIMD else {}
+    if not ON_X86:
+        return {"two threads, no vector extensions": threads | plain}
+    found = {"Prescott, no vector extensions": {"OPENBLAS_CORETYPE": "Prescott"} | plain}
+    found["Nehalem, two threads"] = {"OPENBLAS_CORETYPE": "Nehalem"} | threads
+    kernels = ["Haswell", "Zen"] if "X86_V3" in SIMD else []
+    kernels += ["SkylakeX"] if "X86_V4" in SIMD else []
+    return found | {kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels}
 
 
 @pytest.fixture(scope="module")

@@ -1,66 +1,28 @@
 """llama.cpp's builds for other processors: their classes, and the errors if one cannot run here.
 
-One process can load only one of the package's builds, so the self-test runs each in its own process.
+`tests/long/test_builds` has the slow builds.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import variants
-from tests.support import npm
+from tests.support import builds
 
-HERE = Path(__file__).parents[1]
-AVX2, AVX512, SSE = (f"x86-64-{name}/fa1/kv-q8_0" for name in ("avx2", "avx512", "sse3"))
+AVX512 = "x86-64-avx512/fa1/kv-q8_0"
 
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    return npm.packages(HERE / "package.json")
+    return builds.folder()
 
 
-def selftest(folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
-    """Exit code, document and error output of `p2pverify model selftest`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "p2pverify", "model", "selftest", "--json", *options],
-        env={**os.environ, variants.ENVIRONMENT: str(folder), "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("variant", "path", "answers_of"),
-    [
-        ("haswell", AVX2, AVX2),
-        ("skylakex", AVX512, None),
-        ("sse42", SSE, SSE),
-        ("sandybridge", "x86-64-avx/fa1/kv-q8_0", None),
-    ],
-)
-def test_the_class_follows_from_the_bits(folder: Path, variant: str, path: str, answers_of: str | None) -> None:
-    """A build is in the class whose golden answers it gives, or its error names the missing instructions.
-
-    The npm package's build for AVX2 gives the wheel's bits. For AVX alone, decoding and one pass give different bits,
-    so it is in no class. The manifest has no golden answers for AVX512 yet.
-    """
-    lacking = variants.missing(variant)
-    code, document, complaints = selftest(folder, "--variant", variant)
-    if lacking:
-        assert code == 1
-        assert lacking[0] in complaints
-        return
-    assert code == 0
-    assert (document["engine"], document["numeric_path"]) == (variants.NPM.id, path)
-    ours = [c["numeric_path"] for c in document["classes"] if c["is_ours"]]  # type: ignore[attr-defined]
-    assert ours == ([] if answers_of is None else [answers_of])
+@pytest.mark.parametrize(("variant", "path", "is_known"), [("haswell", builds.AVX2, True), ("skylakex", AVX512, False)])
+def test_the_class_follows_from_the_bits(variant: str, path: str, is_known: bool) -> None:
+    """The npm package's build for AVX2 gives the wheel's bits. The manifest has no golden answers for AVX512 yet."""
+    builds.check_class(variant, path, is_known=is_known)
 
 
 def test_variants_are_named_by_build_and_settings() -> None:

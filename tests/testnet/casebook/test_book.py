@@ -59,7 +59,8 @@ def small(tmp_path_factory):
         bench=replace(plan.bench, questions=20),
         numeric=tuple(chosen),
         simulated=(Simulated("wrong", peers=7, epochs=12), Simulated("silent", peers=7, epochs=12)),
-        trials=50,
+        trials=30,
+        honest_audits=500,
         processes=2,
     )
 
@@ -82,7 +83,7 @@ def test_what_a_small_book_finds(book):
         assert (prune.found, prune.asked, prune.measured.missed) == (20, 20, 0)
         assert set(prune.measured.audits) == {audits}
         rented = table["rented", by, 1.0]
-        assert (rented.found, rented.measured.missed, rented.measured.mean) == (0, 50, None)
+        assert (rented.found, rented.measured.missed, rented.measured.mean) == (0, 30, None)
         longer = table["long-only", by, 1.0]
         assert (longer.found, longer.asked, longer.fate, longer.measured.missed) == (5, 5, "convicted", 0)
         assert longer.expected == pytest.approx(100 * audits, rel=0.02)
@@ -253,11 +254,10 @@ def test_honest_peers_are_convicted_only_by_alarms():
     assert play_honest(bad, ACROSS, 3, 100) == (300, 3)
 
 
-def test_an_honest_row_counts_what_was_measured(monkeypatch):
+def test_an_honest_row_counts_what_was_measured():
     """The row has the answers, the mismatches, the mean margin, and the plays."""
-    monkeypatch.setattr("p2pverify.testnet.casebook.rows.HONEST_AUDITS", 100)
     answers_given = [judged(*[1_000] * 8)] * 3 + [judged(*[900_000] * 8)]
-    row = honest_row("x", answers_given, BOUNDS, ACROSS, seed=1)
+    row = honest_row("x", answers_given, BOUNDS, ACROSS, seed=1, audits=100)
     assert (row.path, row.asked, row.found, row.unclear, row.mean_micronats) == ("x", 4, 1, 0, 225_750)
     assert row.alarms > 0
 
