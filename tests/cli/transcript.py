@@ -14,10 +14,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from tests.support.commands import REPOSITORY, run_command
 
 PROGRAM = (sys.executable, "-m", "p2pverify")
-REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 60
 
 
@@ -56,18 +56,9 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "P2PVERIFY_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "HOME": str(home.parent)}
 
 
-def run(home: Path, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *args: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, with separate stdout and stderr."""
-    return subprocess.run(
-        [*PROGRAM, *args],
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-        **options,
-    )
+    return run_command(list(args), environment(home), cwd, deadline_s=DEADLINE_S)
 
 
 @dataclass
@@ -103,17 +94,7 @@ class Player:
         assert program == "p2pverify"
         if args[-1] == "&":
             return self._start(args[:-1])
-        done = subprocess.run(
-            [*PROGRAM, *args],
-            cwd=self.directory,
-            env=environment(self.home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+        done = run_command(args, environment(self.home), self.directory, deadline_s=DEADLINE_S, merged=True)
         return done.returncode, done.stdout
 
     def _start(self, args: list[str]) -> tuple[int, str]:

@@ -124,7 +124,7 @@ def home(tmp_path: Path) -> Home:
 
 def shown(home: Home, document: ExplainedAudit, *args: str) -> str:
     with fake_api(home, {PATH: body(document)}):
-        done = run(home.path, "audits", "show", "e12-3-SP57aGZQ", *args, encoding="utf-8")
+        done = run(home.path, "audits", "show", "e12-3-SP57aGZQ", *args)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -14,7 +14,7 @@ ACCUSED = replace(OWN_FIGURES, wrong=4, audits=40, at_most=0.214, accused=True, 
 
 def shown(home: Home, document: MeDocument, *options: str) -> str:
     with fake_api(home, {"/v1/me": body(document)}):
-        done = run(home.path, "me", *options, encoding="utf-8")
+        done = run(home.path, "me", *options)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

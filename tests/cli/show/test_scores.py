@@ -130,11 +130,11 @@ def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
         "/v1/audits?limit=20": body(audits),
     }
     with fake_api(home, documents):
-        done = run(home.path, *command.split(), encoding="utf-8")
+        done = run(home.path, *command.split())
         assert (done.returncode, done.stderr) == (0, "")
         assert max(map(cell_len, done.stdout.splitlines())) <= 80
         if command != "audits":
-            wide = run(home.path, *command.split(), "--wide", encoding="utf-8").stdout
+            wide = run(home.path, *command.split(), "--wide").stdout
             assert all(one in wide for one in STRANGE)
 
 
@@ -318,7 +318,7 @@ def test_json_is_the_document_unchanged(home: Home, command: str, path: str, doc
     """--json prints exactly the API's bytes and a newline."""
     text = json.dumps(document, ensure_ascii=False)
     with fake_api(home, {path: (200, text.encode())}):
-        done = run(home.path, command, "--json", encoding="utf-8")
+        done = run(home.path, command, "--json")
     assert (done.returncode, done.stdout, done.stderr) == (0, text + "\n", "")
 
 
