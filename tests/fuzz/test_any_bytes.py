@@ -8,7 +8,7 @@ from tests.fuzz.decoders import DECODERS
 
 EXAMPLES = 80
 RELAXED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-LARGE = 100_000
+LARGE = 40_000
 
 
 @st.composite

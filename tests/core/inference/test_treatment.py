@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import TestSteps
+from p2pverify.core.contract.network import TestSteps as Steps
 from p2pverify.core.contract.network import test_steps as make_steps
 from p2pverify.core.inference.treatment import Rescored, Treatment, chance_of_worse, together, treatment
 from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits, survival
 
 STEPS = make_steps(1_000, 100_000, 1_000_000)  # a class with equal bits
-COUNTS = st.integers(0, 6)
+COUNTS = st.integers(0, 4)
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS)
@@ -78,7 +78,7 @@ def test_who_lies_to_clients_is_accused_as_the_exact_chain_predicts(rate, mean):
     assert predicted == pytest.approx(mean, abs=0.6)
     dice, total = random.Random(7), 0
     for _ in range(300):
-        audits: list[tuple[Rescored, TestSteps]] = []
+        audits: list[tuple[Rescored, Steps]] = []
         value = 0
         while value < STEPS.threshold:
             is_wrong = dice.random() < rate

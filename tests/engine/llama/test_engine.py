@@ -133,8 +133,8 @@ def test_a_kept_template_changes_no_answer(variant: str) -> None:
     kept, fresh = (LlamaEngine(weights.bundled(), variant=variant) for _ in range(2))
     try:
         before, _ = frame(kept)
-        for number, text in enumerate((TEXT, "List ten animals.", TEXT * 12, "Why?", TEXT)):
-            asked = Ask(kept.encode_chat(text), 12, 800 * (number % 2), KEY)
+        for number, text in enumerate((TEXT, "List ten animals.", TEXT * 6, "Why?", TEXT)):
+            asked = Ask(kept.encode_chat(text), 8, 800 * (number % 2), KEY)
             fresh.context.keep(0, 0)
             assert kept.answer(asked).output == fresh.answer(asked).output
             assert list(kept.context.held(0)[:before]) == list(asked.prompt[:before])
@@ -158,7 +158,7 @@ def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaE
 
 def test_answers_written_at_the_same_time_have_the_bits_of_single_ones(llama: LlamaEngine) -> None:
     """Short and long prompts beside each other: each answer has the tokens and the digest that it has alone."""
-    texts = [TEXT, "Hi", TEXT * 12, "Tell me a story."] * 2
+    texts = [TEXT, "Hi", TEXT * 6, "Tell me a story."] * 2
     asks = [Ask(llama.encode_chat(text), 6, 800 * (n % 2), bytes([n]) * 32) for n, text in enumerate(texts)]
     alone = [llama.answer(each).output for each in asks]
     several = open_engine("llama", EngineOpening(lanes=4))

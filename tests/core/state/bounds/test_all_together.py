@@ -40,7 +40,7 @@ from p2pverify.testnet.world.state_size import bytes_max, part_bytes, state_byte
 from tests.core.state.bounds.authors import audit_of, conflict_of, founded, many_heads
 from tests.support.steps import Steps, key
 
-FOUNDERS, WEIGHTLESS = 40, 60
+FOUNDERS, WEIGHTLESS = 28, 40
 BIG = 2**31
 #: The bytes of a dispute without its voters, and of each voter in it.
 DISPUTE_BYTES, VOTER_BYTES = 1_500, 300

@@ -18,8 +18,8 @@ from p2pverify.testnet.world.plan import HONEST
 from tests.support.worlds import final, make_world, restart
 from tests.testnet.world.looks import convictions, honest_numbers, ledger_of, member_of, views
 
-PEERS = 8
-BAD, CHEAT = 2, 7
+PEERS = 6
+BAD, CHEAT = 2, 5
 
 
 def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEERS, **options: Any) -> World:
