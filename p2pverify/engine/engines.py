@@ -8,7 +8,8 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.gguf.weights import Progress
-from p2pverify.engine.language import open_language, toy_language
+from p2pverify.engine.language import find_language
+from p2pverify.engine.onhand import find_weights
 from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
 from p2pverify.node.clients.language import Language
 from p2pverify.node.engines.classes import expected_weights
@@ -28,8 +29,9 @@ class EngineSettings:
 class Engines:
     """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
 
-    Opening blocks. `open_referee` opens the referee, when it is first needed. If the own engine is the referee, one
-    engine is used for both. Raises EngineUnavailable, ClassError.
+    Without weights in the settings, those of the network's model are found on this machine. Opening blocks.
+    `open_referee` opens the referee, when it is first needed. If the own engine is the referee, one engine is used for
+    both. Raises EngineUnavailable, ClassError.
     """
 
     def __init__(
@@ -40,23 +42,26 @@ class Engines:
         workdir: Path,
         progress: Progress | None = None,
     ) -> None:
-        self._settings = settings
         self._network = network
-        expected = expected_weights(network, manifests, settings.kind)
-        self.honest = open_engine(settings.kind, replace(settings.opening, expect_sha256=expected, progress=progress))
+        opening, expected = settings.opening, expected_weights(network, manifests, settings.kind)
+        found = find_weights(network, manifests, settings.kind) if opening.weights is None else None
+        if found is not None:
+            opening, expected = replace(opening, weights=found.path), found.digest
+        self._weights = opening.weights
+        self.honest = open_engine(settings.kind, replace(opening, expect_sha256=expected, progress=progress))
         self.own = _lying(self.honest, settings.cheat, workdir, network)
         self._referee: Engine | None = None
 
-    def open_language(self) -> Language:
-        """The tokens and the chat template of this node's model. Blocks. Raises EngineUnavailable."""
-        return toy_language() if self._settings.kind == "toy" else open_language(self._settings.opening.path)
+    def open_language(self, manifest: Manifest) -> Language:
+        """The tokens and the chat template of a model of the network. Blocks. Raises EngineUnavailable."""
+        return find_language(manifest, self._weights)
 
     def open_referee(self) -> Engine:
         """The engine that judges across classes. Raises EngineUnavailable."""
         info = self.honest.info
         if is_referee(self._network.referee, info.engine, info.numeric_path):
             return self.honest
-        given = EngineOpening(weights=self._settings.opening.weights, expect_sha256=info.weights_sha256)
+        given = EngineOpening(weights=self._weights, expect_sha256=info.weights_sha256)
         self._referee = open_referee(self._network.referee, given)
         return self._referee
 

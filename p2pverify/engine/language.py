@@ -1,6 +1,7 @@
 """The language of a model: its tokens and its chat template. That of a node is apart from its engine, which is busy."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,10 +9,10 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.engine import toy
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
-from p2pverify.engine.gguf import weights as model_weights
 from p2pverify.engine.gguf.conversation import Conversation, Vocabulary
 from p2pverify.engine.gguf.reader import CONTROL_TOKEN, UNKNOWN_TOKEN, USER_TOKEN, FileHead, read_head
 from p2pverify.engine.llama import bindings
+from p2pverify.engine.onhand import REMEMBER, language_files
 from p2pverify.engine.toy import ToyEngine
 
 
@@ -59,21 +60,36 @@ def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequ
     return made
 
 
-def language_of(manifest: Manifest, weights: Path | None) -> Conversation:
-    """The language of a model by its manifest, for somebody who does not run it. Blocks. Raises EngineUnavailable.
+def language_of(manifest: Manifest, weights: Path) -> Conversation:
+    """The language of a model by its manifest, read from the GGUF file `weights`. Blocks. Raises EngineUnavailable.
 
-    `weights` is a GGUF file, by default the bundled one. Only its tokens and its template must be the manifest's, so
-    any quantisation of the model will do.
+    Only the tokens and the template of the file must be the manifest's, so any quantisation of the model will do.
+    """
+    if not _has_language(weights, manifest):
+        raise WeightsError(f"{weights} has other tokens or another chat template than the model {manifest.model!r}")
+    return open_language(weights)
+
+
+def find_language(manifest: Manifest, own: Path | None = None) -> Conversation:
+    """The language of a model from any file on this machine: `own` first, then the bundled one and the remembered ones.
+
+    Blocks. Raises EngineUnavailable, with what to do, if no file has it.
     """
     toys = ToyEngine().info
     if (manifest.tokenizer, manifest.template) == (toys.tokenizer_sha256, toys.template_sha256):
         return toy_language()
-    path = weights or model_weights.bundled()
+    for path in (*([] if own is None else [own]), *language_files(manifest)):
+        with suppress(WeightsError):
+            if _has_language(path, manifest):
+                return open_language(path)
+    raise WeightsError(f"no file on this machine has the tokens of the model {manifest.model!r}: {REMEMBER}")
+
+
+def _has_language(path: Path, manifest: Manifest) -> bool:
+    """Whether the tokens and the chat template of a GGUF file are those of a manifest. Raises WeightsError."""
     head = read_head(path)
     template = sha256(chat_template.template_of(head).encode()).digest()
-    if (manifest.tokenizer, manifest.template) != (head.tokenizer_sha256(), template):
-        raise WeightsError(f"{path} has other tokens or another chat template than the model {manifest.model!r}")
-    return open_language(path)
+    return (manifest.tokenizer, manifest.template) == (head.tokenizer_sha256(), template)
 
 
 def toy_language() -> Conversation:

@@ -19,7 +19,7 @@ from p2pverify.node.ports import Engine
 class EngineOpening:
     """What an engine is opened with; an engine ignores what it does not need.
 
-    - `weights`: a model file instead of the bundled model.
+    - `weights`: a model file instead of the bundled model; of a toy any file.
     - `expect_sha256`: the digest that other weights must have. Without it, their digest is only their name.
     - `variant`: another numeric path of the same kind; "" is the usual path.
     - `variants`: the folder with the variants of llama.cpp.
@@ -117,9 +117,12 @@ def _transformers(given: EngineOpening) -> Engine:
 
 
 def _toy(given: EngineOpening) -> Engine:
+    name, digest = "honest", None
+    if given.weights is not None:
+        name, digest = given.weights.stem[:64], model_weights.check(given.weights, given.expect_sha256)
     if given.variant == toy.REFEREE_PATH:
-        return ToyEngine(path=toy.REFEREE_PATH, engine=toy.REFEREE)
-    return ToyEngine(path=given.variant or toy.PATH)
+        return ToyEngine(name, path=toy.REFEREE_PATH, engine=toy.REFEREE, weights=digest)
+    return ToyEngine(name, path=given.variant or toy.PATH, weights=digest)
 
 
 OPENERS: dict[EngineKind, Callable[[EngineOpening], Engine]] = {

@@ -1,9 +1,9 @@
 """A tiny deterministic "model" for tests: the next token follows from a hash of all tokens before it.
 
-It has no weights and takes microseconds a token. Otherwise it behaves like a real engine:
+It needs no weights and takes microseconds a token. Otherwise it behaves like a real engine:
 
 - greedy answers ignore the sampler's key; sampled answers depend on it and on the temperature;
-- another `variant` is another model;
+- another `variant`, or any file as its weights, is another model;
 - prompts that do not fit are refused.
 
 Text is UTF-8, one token a byte. Three control bytes are the special tokens.
@@ -67,11 +67,16 @@ class _Place:
 
 
 class ToyEngine:
-    """Fulfils the node's `Engine` port. `path` names its numeric path, `engine` its build."""
+    """Fulfils the node's `Engine` port. `path` names its numeric path, `engine` its build.
 
-    def __init__(self, variant: str = "honest", *, path: str = PATH, engine: str = ENGINE) -> None:
+    `weights` (32 B) is the digest of a file; any file makes a model of its own, and `variant` is its name then.
+    """
+
+    def __init__(
+        self, variant: str = "honest", *, path: str = PATH, engine: str = ENGINE, weights: bytes | None = None
+    ) -> None:
         self.variant = variant
-        self._weights = _hash(b"weights", variant.encode())
+        self._weights = _hash(b"weights", variant.encode()) if weights is None else weights
         self._path = b"" if path in (PATH, REFEREE_PATH) else path.encode()
         self._info = ModelInfo(
             model="toy" if variant == "honest" else f"toy ({variant})",

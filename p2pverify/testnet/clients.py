@@ -12,7 +12,7 @@ import trio
 
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.node.files.textfile import FileError
-from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.plan import PeerPlan, Plan
 
 ANSWER_S = 30.0
 TOKENS = 8
@@ -44,7 +44,7 @@ class ClientLoad:
         plan = self._testnet.plan
         if plan.clients is None:
             return
-        pairs = [(one.name, peer.peer_id) for peer in plan.peers for one in plan.honest if one is not peer]
+        pairs = [(one.name, peer.peer_id) for peer in plan.peers for one in plan.honest if _can_ask(one, peer)]
         number = 0
         async with trio.open_nursery() as nursery:
             while True:
@@ -57,6 +57,11 @@ class ClientLoad:
         is_answered = await trio.to_thread.run_sync(_ask, self._testnet.home(name), peer, text, limiter=self._limiter)
         self.answered += is_answered
         self.failed += not is_answered
+
+
+def _can_ask(one: PeerPlan, peer: PeerPlan) -> bool:
+    """Whether a client of one peer can name the other one: with the model that both serve."""
+    return one is not peer and one.weights == peer.weights
 
 
 def _ask(home: Home, peer: str, text: str) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 
 from p2pverify.core.contract.network import Across
@@ -15,6 +16,8 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.engine.errors import WeightsError
+from p2pverify.engine.gguf.weights import bundled
 from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES, EngineKind
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import read_params
@@ -37,7 +40,10 @@ class PlanError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class PeerPlan:
-    """One peer. `cheat` is the ground truth, and no other peer learns it."""
+    """One peer. `cheat` is the ground truth, and no other peer learns it.
+
+    `weights` is the file of the model that it serves; None stands for the usual model of its engine.
+    """
 
     name: str
     seed: bytes  # 32 B, of the identity
@@ -45,6 +51,12 @@ class PeerPlan:
     peer_id: str
     cheat: CheatSpec | None
     path: PathTable
+    weights: Path | None = None
+
+    @property
+    def weights_mb(self) -> float:
+        """The size of the weights in MB. Raises OSError if the file is gone."""
+        return size_mb(self.weights)
 
     @property
     def is_honest(self) -> bool:
@@ -77,16 +89,15 @@ class Plan:
     hardware: str = ""  # the hardware claim of all peers
     referee: str = ""
     across: Across | None = None
-    weights: Path | None = None  # None is the bundled model
     schedule: tuple[Fault, ...] = ()
     is_epoch_given: bool = False
     is_timeout_given: bool = False
     clients: ClientsTable | None = None
 
     @property
-    def weights_mb(self) -> float:
-        """The size of the weights in MB. Raises OSError if the file is gone."""
-        return BUNDLED_MB if self.weights is None else self.weights.stat().st_size / 1e6
+    def models(self) -> tuple[Path | None, ...]:
+        """The weights of all models; None stands for the usual model of the engine."""
+        return tuple(dict.fromkeys(peer.weights for peer in self.peers))
 
     def with_epochs(self, epoch_ms: int) -> "Plan":
         """The same run in epochs of another length. A timeout that was not given changes in proportion."""
@@ -145,8 +156,11 @@ def make_plan(
     engine: EngineKind | None = None,
     epoch_ms: int | None = None,
     weights: Path | None = None,
+    also: Sequence[Path] = (),
 ) -> Plan:
-    """The plan of a scenario. An argument that is given replaces the value in the file. Raises PlanError.
+    """The plan of a scenario. `also` are the weights of further models, and the peers are split evenly between all.
+
+    An argument that is given replaces the value in the file. Raises PlanError.
 
     With more peers than the scenario has, the timeout gets longer in proportion, unless it is given. `capacity/load`
     checks whether this machine can hold this many peers in epochs of this length.
@@ -159,7 +173,6 @@ def make_plan(
         raise PlanError(f"{count} peers are not from {PEERS_MIN} to {PEERS_MAX}", "choose another --peers")
     chosen = tuple(scenario.cheats if cheats is None else cheats)
     secrets = [some.cheat for some in chosen for _ in range(some.count)]
-    warnings = _check_share(sum(secret.fate is not CheaterFate.CONTESTED for secret in secrets), count)
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
     rules = asdict(read_params({"genesis_ms": 0, **given}))
@@ -173,8 +186,10 @@ def make_plan(
     crowd = max(1.0, count / table.peers)
     if epoch_ms is not None:
         rules["epoch_ms"] = epoch_ms
-    paths = _paths(scenario, table.engine if engine is None else engine, count)
-    members = _peers(number, secrets, paths)
+    models = _models(scenario, weights, also, table.engine if engine is None else engine)
+    paths = _paths(scenario, table.engine if engine is None else engine, count, len(models))
+    members = _peers(number, secrets, paths, _checked(models, paths))
+    warnings = _check_shares(members, models)
     names = [peer.name for peer in members]
     try:
         faults = plan_faults(scenario.faults, names, epoch_ms=rules["epoch_ms"], seed=number)
@@ -194,7 +209,6 @@ def make_plan(
         table.hardware,
         _referee(table.referee),
         None if scenario.across is None else scenario.across.across(),
-        _weights(user_path(table.weights) if weights is None and table.weights else weights, paths),
         scenario.faults,
         is_epoch_given=epoch_ms is not None,
         is_timeout_given=timeout_s is not None,
@@ -207,15 +221,38 @@ def _referee(named: str) -> str:
     return next((traits.referee for kind, traits in ENGINES.items() if kind == named and traits.referee), named)
 
 
-def _weights(path: Path | None, paths: Sequence[PathTable]) -> Path | None:
-    """The weights of all peers. Raises PlanError if a peer runs no model, or if the file cannot be read."""
-    if path is None:
-        return None
-    if not all(ENGINES[one.engine].is_model for one in paths):
-        raise PlanError("toy engines have no weights", "leave out --weights, or choose another --engine")
-    if not os.access(path, os.R_OK) or not path.is_file():
-        raise PlanError(f"there are no weights to read at {path}", "name the GGUF file of a model")
-    return path.absolute()
+def size_mb(weights: Path | None) -> float:
+    """The size of a file of weights in MB; None is the bundled one. Raises OSError if the file is gone."""
+    return BUNDLED_MB if weights is None else weights.stat().st_size / 1e6
+
+
+def _models(
+    scenario: Scenario, weights: Path | None, also: Sequence[Path], engine: EngineKind
+) -> tuple[Path | None, ...]:
+    """The weights of each model. A peer finds the bundled ones by itself only if there is no other model."""
+    table = scenario.testnet
+    first = user_path(table.weights) if weights is None and table.weights else weights
+    more = tuple(also) or tuple(map(user_path, table.also))
+    if more and first is None and ENGINES[engine].is_model:
+        try:
+            first = bundled()
+        except WeightsError as error:
+            raise PlanError(str(error), "name the first model with --weights") from None
+    return first, *more
+
+
+def _checked(models: Sequence[Path | None], paths: Sequence[PathTable]) -> tuple[Path | None, ...]:
+    """The weights of each model with absolute paths. Raises PlanError for one that cannot be read, or that is twice."""
+    found: list[Path | None] = []
+    for path in models:
+        if path is not None and (not os.access(path, os.R_OK) or not path.is_file()):
+            raise PlanError(f"there are no weights to read at {path}", "name the GGUF file of a model")
+        found.append(None if path is None else path.absolute())
+        if found.count(found[-1]) > 1:
+            raise PlanError(f"{path} is named twice", "name another model with --also")
+    if len({ENGINES[one.engine].is_model for one in paths}) > 1 and any(found):
+        raise PlanError("toy engines have no model files", "leave out --weights, or choose another --engine")
+    return tuple(found)
 
 
 def _founders(count: int | None, members: Sequence[PeerPlan]) -> tuple[PeerPlan, ...]:
@@ -227,34 +264,54 @@ def _founders(count: int | None, members: Sequence[PeerPlan]) -> tuple[PeerPlan,
     return tuple(sorted(members, key=lambda peer: not peer.is_honest)[:count])
 
 
-def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:
+def _check_shares(members: Sequence[PeerPlan], models: Sequence[Path | None]) -> tuple[str, ...]:
+    """Warnings about the share of the cheaters. Peers judge only peers with their own model. Raises PlanError."""
+    found: list[str] = []
+    for place in range(len(models)):
+        group = members[place :: len(models)]
+        cheaters = sum(peer.cheat is not None and peer.cheat.fate is not CheaterFate.CONTESTED for peer in group)
+        found += _check_share(cheaters, len(group), " with one model" if len(models) > 1 else "")
+    return tuple(dict.fromkeys(found))
+
+
+def _check_share(cheaters: int, peers: int, which: str) -> tuple[str, ...]:
     if 2 * cheaters >= peers:
         raise PlanError(
-            f"{cheaters} cheaters among {peers} peers are half or more: their votes would decide",
+            f"{cheaters} cheaters among {peers} peers{which} are half or more: their votes would decide",
             "take fewer --cheat, or more --peers",
         )
     if 3 * cheaters > peers:
-        warning = f"{cheaters} cheaters among {peers} peers are more than a third: cuts can stall"
+        warning = f"{cheaters} cheaters among {peers} peers{which} are more than a third: cuts can stall"
         return (warning,)
     return ()
 
 
-def _paths(scenario: Scenario, engine: EngineKind, count: int) -> list[PathTable]:
-    """The path of each peer, in the order of the scenario. The order repeats if there are more peers."""
+def _paths(scenario: Scenario, engine: EngineKind, count: int, models: int) -> list[PathTable]:
+    """The path of each peer, in the order of the scenario. The order repeats if there are more peers.
+
+    Peers with consecutive numbers serve different models, so as many of them have the same path.
+    """
     if engine != scenario.testnet.engine or not scenario.path:
         return [PathTable(engine=engine)] * count
     given = [path.model_copy(update={"count": 1}) for path in scenario.path for _ in range(path.count)]
-    return [given[index % len(given)] for index in range(count)]
+    return [given[index // models % len(given)] for index in range(count)]
 
 
-def _peers(seed: int, secrets: Sequence[CheatSpec], paths: Sequence[PathTable]) -> tuple[PeerPlan, ...]:
-    order = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
+def _peers(
+    seed: int, secrets: Sequence[CheatSpec], paths: Sequence[PathTable], models: Sequence[Path | None]
+) -> tuple[PeerPlan, ...]:
+    """All peers. They serve the models in turn, and so do the cheaters among them."""
+    count = len(models)
+    drawn = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
+    drawn_of = [[index for index in drawn if index % count == place] for place in range(count)]
+    order = [index for row in zip_longest(*drawn_of) for index in row if index is not None]
     cheat_of = dict(zip(order, secrets, strict=False))
     found = []
     for index, path in enumerate(paths):
         identity = _derive(seed, "identity", index)
         key = public_key(identity)
-        found.append(PeerPlan(f"peer{index + 1}", identity, key, peer_id(key), cheat_of.get(index), path))
+        named = (f"peer{index + 1}", identity, key, peer_id(key))
+        found.append(PeerPlan(*named, cheat_of.get(index), path, models[index % count]))
     return tuple(found)
 
 

@@ -37,6 +37,7 @@ from p2pverify.testnet.faults import Fault, FaultKind
 SCENARIO_BYTES_MAX = 65_536
 DEFAULT = "default"
 PEERS_MIN, PEERS_MAX = 2, 64
+MODELS_MAX = 8
 SEED_MAX = 2**63 - 1
 TIMEOUT_S_MAX = 86_400.0
 HONEST_PPM = "honest_ppm"
@@ -75,6 +76,7 @@ class TestnetTable(_Table):
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
     engine: _LocalKind = DEFAULT_ENGINE
     weights: StrictStr = Field(default="", max_length=4096)  # a GGUF file; by default the bundled model
+    also: tuple[StrictStr, ...] = Field(default=(), max_length=MODELS_MAX - 1)  # files of further models
     referee: StrictStr = ""  # the engine that judges across classes: its id, or its kind
     epochs_without_cheaters: StrictInt = Field(default=12, ge=1, le=10_000)
     hardware: StrictStr = ""  # the hardware claim of all peers

@@ -64,8 +64,10 @@ async def serving(folder: Path, world: ToyWorld) -> AsyncIterator[ServedHome]:
     keys = StoredKeys(folder / "clients.db")
     async with open_door(folder, world.world) as bench, trio.open_nursery() as nursery:
         driver = bench.network.drivers[bench.own]
-        room = replace(bench.door._info, context_tokens=CONTEXT_TOKENS)  # as the other peers' engines have it
-        bench.door._info = room
+        info = bench.door.own.info
+        assert info is not None
+        room = replace(info, context_tokens=CONTEXT_TOKENS)  # as the other peers' engines have it
+        bench.door.own.info = room
         reports = NodeReports(driver, bench.network, FakeJournal(), bench.engines[bench.own].info, door=bench.door)
         local = partial(serve, reports, token=token, home_key=key, orders=NoOrders(), door=bench.door)
         url = await nursery.start(partial(local, bind="127.0.0.1:0"))

@@ -1,19 +1,24 @@
 """A door for clients whose peers are real: machines of a world, each with a driver and the toy engine."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import trio
 
+from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.output import Ask
+from p2pverify.core.machine import Machine
 from p2pverify.engine.language import toy_language
 from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import BookError, KeptReceipt
+from p2pverify.node.clients.choice import ModelView, NodeView
 from p2pverify.node.clients.door import Door
+from p2pverify.node.clients.models.served import OpenLanguage
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Generated, Hear, Neighbour, Reply, unheard
 from p2pverify.store.clients.audits import StoredAudits
@@ -98,11 +103,18 @@ class DoorBench:
 
 @asynccontextmanager
 async def open_door(
-    folder: Path, world: World | None = None, *, referee: bool = False, audit_rate: float = 0.0
+    folder: Path,
+    world: World | None = None,
+    *,
+    referee: bool = False,
+    audit_rate: float = 0.0,
+    listed: Sequence[Manifest] = (),
+    open_language: OpenLanguage = lambda _: toy_language(),
 ) -> AsyncIterator[DoorBench]:
     """A world in which peers have earned their standings, and the running door of its first peer.
 
     With `referee` this peer can judge answers of other classes. It audits the share `audit_rate` of its receipts.
+    `listed` are the models of its network file.
     """
     world = world or grown_world()
     keys = [peer.machine.key for peer in world.peers]
@@ -126,7 +138,9 @@ async def open_door(
     own = drivers[keys[0]]
     auditor = Auditor(own, book, StoredAudits(folder / "clients.db"), audit_rate)
     bench.door = Door(
-        own, bench.network, MANIFEST, engines[keys[0]].info, toy_language, book, random.Random(1), auditor=auditor
+        *(own, bench.network, MANIFEST, engines[keys[0]].info, open_language, book, random.Random(1)),
+        listed=listed,
+        auditor=auditor,
     )
     async with trio.open_nursery() as nursery:
         for driver in drivers.values():
@@ -136,8 +150,14 @@ async def open_door(
         nursery.cancel_scope.cancel()
 
 
-def grown_world(count: int = 5, classes: int = 1) -> World:
-    """Peers that have audited each other for some time."""
-    world = make_world(count, slots_milli=3000, classes=classes)
-    world.run_epochs(EPOCHS)
+def own_view(machine: Machine) -> ModelView:
+    """The peers that serve the model of a machine, in its newest final view."""
+    view = NodeView(machine)
+    return ModelView(view, view.own_manifest)
+
+
+def grown_world(count: int = 5, classes: int = 1, epochs: int = EPOCHS, **options: Any) -> World:
+    """Peers that have audited each other for some time. `options` are those of `make_world`."""
+    world = make_world(count, slots_milli=3000, classes=classes, **options)
+    world.run_epochs(epochs)
     return world

@@ -13,7 +13,7 @@ from p2pverify.testnet.scenario import load_scenario
 def test_paths_of_a_real_model_come_from_its_manifest():
     """There is a class for each of the four paths. Each has golden answers and is judged by the referee."""
     plan = make_plan(load_scenario("paths"))
-    classes = find_classes(plan)
+    (classes,) = find_classes(plan)
     assert classes.known == known_manifest(classes.info)
     network, (manifest,) = new_network(
         "n",
@@ -37,7 +37,7 @@ def test_paths_of_a_real_model_come_from_its_manifest():
 def test_toys_are_asked_directly():
     """The paths of toy engines are the network's classes, without golden answers."""
     plan = make_plan(load_scenario("toy-paths"))
-    classes = find_classes(plan)
+    (classes,) = find_classes(plan)
     assert classes.known is None
     assert {(classes.info.engine, classes.info.numeric_path), *classes.others} == {
         (toy.REFEREE if peer.path.variant == toy.REFEREE_PATH else toy.ENGINE, peer.path.variant) for peer in plan.peers
@@ -46,5 +46,5 @@ def test_toys_are_asked_directly():
 
 def test_a_testnet_on_one_path_has_one_class():
     """It needs no self-test, which would take seconds at the start."""
-    classes = find_classes(make_plan(load_scenario("toy")))
+    (classes,) = find_classes(make_plan(load_scenario("toy")))
     assert (classes.others, classes.known) == ((), None)

@@ -6,6 +6,7 @@ import pytest
 from gguf import GGUFWriter
 
 from p2pverify.engine.cheats.models import pruned_layers, reversed_layers
+from p2pverify.engine.gguf import weights
 from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES
 from p2pverify.testnet.capacity.load import memory_mb
 from p2pverify.testnet.cheats import parse_cheats
@@ -28,8 +29,8 @@ def gguf(path: Path, layers: int, width: int = 32) -> Path:
     return path
 
 
-def plan(weights: Path, *cheats: str):
-    return make_plan(load_scenario("default"), weights=weights, cheats=parse_cheats(cheats))
+def plan(file: Path, *cheats: str):
+    return make_plan(load_scenario("default"), weights=file, cheats=parse_cheats(cheats))
 
 
 @pytest.mark.parametrize(
@@ -50,15 +51,45 @@ def test_a_cheat_that_this_model_does_not_allow_is_named(
     assert "choose another --cheat" in refused.value.hint
 
 
-def test_weights_need_a_model_and_a_file(tmp_path: Path):
-    """A toy has no weights."""
-    with pytest.raises(PlanError, match="toy engines have no weights"):
-        make_plan(load_scenario("toy"), weights=gguf(tmp_path / "a.gguf", 30))
+def test_weights_need_a_file(tmp_path: Path):
+    """A scenario and an option are checked alike."""
     with pytest.raises(PlanError, match="there are no weights to read"):
         plan(tmp_path / "absent.gguf")
     given = Scenario.model_validate({"testnet": {"weights": str(tmp_path / "absent.gguf")}})
     with pytest.raises(PlanError, match="there are no weights to read"):
         make_plan(given)
+    with pytest.raises(PlanError, match="there are no weights to read"):
+        make_plan(load_scenario("default"), also=[tmp_path / "absent.gguf"])
+
+
+def two_toys(first: Path, second: Path, cheat: str = "prune*2"):
+    return make_plan(load_scenario("toy"), weights=first, also=[second], peers=8, cheats=parse_cheats([cheat]))
+
+
+def test_peers_and_cheaters_are_split_between_the_models(tmp_path: Path):
+    """Each model has its own judges, so the cheaters are dealt out. One model makes the plan that it always made."""
+    files = [tmp_path / name for name in ("a.bin", "b.bin")]
+    for file in files:
+        file.write_text(file.name)
+    split = two_toys(files[0], files[1])
+    assert split.models == tuple(files)
+    assert [peer.weights for peer in split.peers] == files * 4
+    assert {peer.weights for peer in split.cheaters} == set(files)
+    one, two = find_classes(split)
+    assert (one.info.model, two.info.model) == ("toy (a)", "toy (b)")
+    assert one.info.weights_sha256 != two.info.weights_sha256
+    with pytest.raises(PlanError, match="4 peers with one model are half or more"):
+        two_toys(files[0], files[1], cheat="prune*4")
+    with pytest.raises(PlanError, match="is named twice"):
+        two_toys(files[0], files[0])
+    files[1].write_text("a.bin")
+    with pytest.raises(PlanError, match="the same model"):
+        find_classes(two_toys(files[0], files[1]))
+    bundled = make_plan(load_scenario("default"), also=[gguf(tmp_path / "more.gguf", 30)])
+    assert [None if path is None else path.name for path in bundled.models] == [weights.FILE, "more.gguf"]
+    paths = make_plan(load_scenario("toy-paths"), weights=files[0], also=files[1:], peers=14, cheats=())
+    given = [peer.path for peer in make_plan(load_scenario("toy-paths"), cheats=()).peers]
+    assert all([peer.path for peer in paths.peers if peer.weights == file] == given for file in files)
 
 
 def test_larger_weights_need_more_memory(tmp_path: Path):

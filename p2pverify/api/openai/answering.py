@@ -7,8 +7,7 @@ from p2pverify.api.openai import sse
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.responses import AnswerText, Json, ResponseForm, TokenLogprob, Usage, verified
 from p2pverify.api.openai.text import TextWriter
-from p2pverify.node.clients.door import Door
-from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order, Piece
+from p2pverify.node.clients.order import NO_MAJORITY, NO_TOKENS, DoorError, OpenOrder, Order, Piece
 
 RETRY_AFTER_S = 5
 RECEIPT_HEADER = "x-p2pverify-receipt"
@@ -28,11 +27,13 @@ class Wish:
 class Answering:
     """One order and the texts of its answers."""
 
-    def __init__(self, door: Door, order: Order, wish: Wish, opened: OpenOrder, piece: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, form: ResponseForm, order: Order, wish: Wish, opened: OpenOrder, piece: Callable[[int], bytes]
+    ) -> None:
         self._order = opened
         self._wish = wish
         self._piece = piece
-        self._form = ResponseForm(wish.kind, door, opened.document.id)
+        self._form = form
         self._writers = [TextWriter(piece, wish.stops) for _ in order.prompts]
         self.headers = {RECEIPT_HEADER: opened.document.id}
 
@@ -120,4 +121,6 @@ def refusal_of(error: DoorError) -> OpenAIError:
     """
     if error.code == NO_MAJORITY:
         return OpenAIError(502, error.code, str(error), final=True)
+    if error.code == NO_TOKENS:
+        return OpenAIError(404, error.code, str(error), "model")
     return OpenAIError(503, error.code, str(error), retry_after_s=RETRY_AFTER_S if error.is_busy else None)

@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from p2pverify.node.clients.door import Door
-from p2pverify.node.clients.language import ServedModel
+from p2pverify.node.clients.models.served import ServedModel
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
@@ -48,17 +48,20 @@ class TokenLogprob:
 
 
 class ResponseForm:
-    """The form of all answers to one request. `kind` is "chat.completion" or "text_completion"."""
+    """The form of all answers to one request. `kind` is "chat.completion" or "text_completion".
 
-    def __init__(self, kind: str, door: Door, receipt_id: str) -> None:
+    `created_s` is a time in Unix seconds.
+    """
+
+    def __init__(self, kind: str, model: ServedModel, created_s: int, receipt_id: str) -> None:
         prefix = "chatcmpl-" if kind == "chat.completion" else "cmpl-"
         self._is_chat = kind == "chat.completion"
         self._kind = kind
         self._head: Json = {
             "id": prefix + receipt_id.removeprefix("rcpt_"),
-            "created": door.now_s(),
-            "model": door.model,
-            "system_fingerprint": f"fp_{door.manifest_digest.hex()[:16]}",
+            "created": created_s,
+            "model": model.name,
+            "system_fingerprint": f"fp_{model.digest.hex()[:16]}",
         }
 
     def whole(self, answers: Sequence[AnswerText], usage: Usage, document: ReceiptDocument) -> Json:
@@ -151,11 +154,11 @@ def verified(document: ReceiptDocument) -> Json:
     }
 
 
-def model_value(door: Door, served: ServedModel) -> Json:
-    """A model of the network, as an entry of /v1/models."""
+def model_value(door: Door, served: ServedModel, peers: int) -> Json:
+    """A model of the network, as an entry of /v1/models. `peers` of good standing serve it."""
     manifest = served.manifest
     return {
-        "id": served.names[0],
+        "id": served.name,
         "object": "model",
         "created": door.created_s,
         "owned_by": "p2pverify",
@@ -167,8 +170,8 @@ def model_value(door: Door, served: ServedModel) -> Json:
             "template": manifest.template.hex(),
             "quantisation": manifest.quantisation,
             "licence": manifest.licence,
-            "prompt_tokens_max": door.prompt_tokens_max if served.is_here else None,
+            "prompt_tokens_max": served.prompt_tokens_max if served.is_here else None,
             "here": served.is_here,
-            "peers": served.peers,
+            "peers": peers,
         },
     }

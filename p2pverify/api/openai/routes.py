@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import trio
@@ -13,12 +14,14 @@ from p2pverify.api.openai import sse
 from p2pverify.api.openai.answering import Answering, Wish, refusal_of
 from p2pverify.api.openai.errors import OpenAIError, refused_parameter
 from p2pverify.api.openai.parsing import parse_body
-from p2pverify.api.openai.policies import NamedModel, named_model, wanted_peer, wanted_policy, wanted_report
+from p2pverify.api.openai.policies import named_model, wanted_model, wanted_peer, wanted_policy, wanted_report
 from p2pverify.api.openai.requests import CHOICES_MAX, ChatRequest, CompletionRequest
-from p2pverify.api.openai.responses import model_value
+from p2pverify.api.openai.responses import ResponseForm, model_value
 from p2pverify.node.clients.desk import Client, DeskBusy
 from p2pverify.node.clients.door import Door
 from p2pverify.node.clients.language import Language, Message, PromptError
+from p2pverify.node.clients.models.named import NamedModel
+from p2pverify.node.clients.models.served import ServedModel
 from p2pverify.node.clients.order import DoorError, Order
 from p2pverify.node.reports.documents.shape import ApiDocument
 
@@ -44,11 +47,12 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """Answer a conversation: OpenAI's chat completions, with a receipt."""
         client = await guard(request)
         asked = parse_body(ChatRequest, await _body(request))
-        model = _check_model(door, named_model(asked.model))
+        model = named_model(asked.model)
+        served = wanted_model(door, model.name)
         messages = [Message("system" if one.role == "developer" else one.role, one.text) for one in asked.messages]
-        prompt = await _speak(door, "messages", lambda language: language.chat(messages, door.prompt_tokens_max))
+        prompt = await _speak(served, "messages", lambda language: language.chat(messages, served.prompt_tokens_max))
         _, limit = asked.answer_tokens
-        return await _answer(door, client, asked, model, "chat.completion", [prompt], limit)
+        return await _answer(door, client, asked, _Wanted(model, served), "chat.completion", [prompt], limit)
 
     @app.post(
         COMPLETIONS, responses=described("The texts, or a stream of chunks."), openapi_extra=_takes(CompletionRequest)
@@ -57,56 +61,67 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """Continue a text: OpenAI's completions, with a receipt."""
         client = await guard(request)
         asked = parse_body(CompletionRequest, await _body(request))
-        model = _check_model(door, named_model(asked.model))
+        model = named_model(asked.model)
+        served = wanted_model(door, model.name)
         if len(asked.prompts) * asked.choices > CHOICES_MAX:
             raise refused_parameter("n", f"at most {CHOICES_MAX} answers to all prompts together")
-        prompts = [await _prompt_tokens(door, one) for one in asked.prompts]
+        prompts = [await _prompt_tokens(served, one) for one in asked.prompts]
         limit = COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
-        return await _answer(door, client, asked, model, "text_completion", prompts, limit)
+        return await _answer(door, client, asked, _Wanted(model, served), "text_completion", prompts, limit)
 
     @app.get("/v1/models", responses=described("The models of the network.", READING))
     async def models(request: Request) -> Response:
-        """The models of the network: first the one that this node and its peers answer with."""
+        """The models of the network: first the one that this node runs."""
         await guard(request)
-        return _json({"object": "list", "data": [model_value(door, one) for one in door.models]})
+        counts = door.serving()
+        return _json({"object": "list", "data": [model_value(door, one, counts[one.digest]) for one in door.models]})
 
     @app.get("/v1/models/{model}", responses=described("The model.", READING, (404,)))
     async def model(request: Request, model: str) -> Response:
         """One model, by its name or by its manifest's digest."""
         await guard(request)
-        found = next((one for one in door.models if model in one.names), None)
-        if found is None:
-            _check_model(door, NamedModel(model))
-        return _json(model_value(door, found or door.models[0]))
+        found = wanted_model(door, model)
+        return _json(model_value(door, found, door.serving()[found.digest]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The model of a request: as the client has written it, and as the network has it."""
+
+    named: NamedModel
+    served: ServedModel
 
 
 async def _answer(
     door: Door,
     client: Client,
     asked: ChatRequest | CompletionRequest,
-    model: NamedModel,
+    wanted: _Wanted,
     kind: str,
     prompts: list[Tokens],
     limit: int | None,
 ) -> Response:
     """Place an order, and answer with its result or with a stream."""
-    if asked.wants_logprobs and not door.has_logprobs:
-        message = "the engine of this node has no log-probabilities; leave it out"
+    model = wanted.served
+    if asked.wants_logprobs and not model.has_logprobs:
+        what = "the engine of this node has" if model.is_here else f"this node does not run {model.name}, and so it has"
+        message = f"{what} no log-probabilities; leave it out"
         raise refused_parameter("logprobs", message, "unsupported_parameter")
-    room = min(door.room(len(prompt)) for prompt in prompts)
+    room = min(model.room(len(prompt)) for prompt in prompts)
     order = Order(
         endpoint="chat.completions" if kind == "chat.completion" else "completions",
         prompts=tuple(prompt for prompt in prompts for _ in range(asked.choices)),
-        tokens_max=min(map(door.usual_room, map(len, prompts))) if limit is None else min(limit, room),
+        tokens_max=min(map(model.usual_room, map(len, prompts))) if limit is None else min(limit, room),
         temperature_milli=round(1000 * (TEMPERATURE if asked.temperature is None else asked.temperature)),
         seed=asked.seed,
         client=client,
         logprobs=asked.wants_logprobs,
-        policy=wanted_policy(door, model, asked.p2pverify),
-        peer=wanted_peer(door, model, asked.p2pverify),
+        policy=wanted_policy(door, wanted.named, asked.p2pverify),
+        peer=wanted_peer(model, wanted.named, asked.p2pverify),
         report=wanted_report(door, asked.p2pverify),
+        model=model.digest,
     )
-    piece = await _speak(door, "model", lambda language: language.piece)
+    piece = await _speak(model, "model", lambda language: language.piece)
     try:
         opened = door.begin(order)
     except DeskBusy as busy:
@@ -115,7 +130,8 @@ async def _answer(
     except DoorError as error:
         raise refusal_of(error) from None
     wish = Wish(kind, asked.stops, asked.includes_usage, sum(map(len, prompts)), asked.wants_logprobs)
-    answering = Answering(door, order, wish, opened, piece)
+    form = ResponseForm(kind, model, door.now_s(), opened.document.id)
+    answering = Answering(form, order, wish, opened, piece)
     try:
         if not asked.stream:
             return _json(await answering.whole(), answering.headers)
@@ -125,37 +141,26 @@ async def _answer(
     return sse.stream(answering.events(first), answering.headers)
 
 
-async def _prompt_tokens(door: Door, prompt: str | Tokens) -> Tokens:
+async def _prompt_tokens(model: ServedModel, prompt: str | Tokens) -> Tokens:
+    most = model.prompt_tokens_max
     if isinstance(prompt, str):
-        return await _speak(door, "prompt", lambda language: language.plain(prompt, door.prompt_tokens_max))
-    if len(prompt) > door.prompt_tokens_max:
-        raise refused_parameter(
-            "prompt", f"at most {door.prompt_tokens_max} tokens, not {len(prompt)}", "context_length_exceeded"
-        )
-    if max(prompt) >= door.vocab_tokens:
-        raise refused_parameter("prompt", f"token ids are less than {door.vocab_tokens}")
+        return await _speak(model, "prompt", lambda language: language.plain(prompt, most))
+    if len(prompt) > most:
+        raise refused_parameter("prompt", f"at most {most} tokens, not {len(prompt)}", "context_length_exceeded")
+    vocab_tokens = await _speak(model, "prompt", lambda language: language.vocab_tokens)
+    if max(prompt) >= vocab_tokens:
+        raise refused_parameter("prompt", f"token ids are less than {vocab_tokens}")
     return prompt
 
 
-async def _speak(door: Door, param: str, do: Callable[[Language], _T]) -> _T:
+async def _speak(model: ServedModel, param: str, do: Callable[[Language], _T]) -> _T:
     """Call `do` with the model's language. Raises OpenAIError, which names `param` if the prompt is at fault."""
     try:
-        return await door.speak(do)
+        return await model.speak(do)
     except PromptError as error:
         raise refused_parameter(param, str(error), error.code) from None
     except DoorError as error:
         raise refusal_of(error) from None
-
-
-def _check_model(door: Door, model: NamedModel) -> NamedModel:
-    own, *others = door.models
-    if model.name not in own.names:
-        message = f"this node has no model {model.name[:80]!r}, only {door.model!r}"
-        peers = sum(one.peers for one in others if model.name in one.names)
-        if peers:
-            message += f"; {peers} peers of the network serve it: ask a node that runs it"
-        raise OpenAIError(404, "model_not_found", message, "model")
-    return model
 
 
 async def _body(request: Request) -> bytes:

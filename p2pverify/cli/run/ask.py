@@ -52,7 +52,9 @@ _FEWER = "the receipt has all answers, and --json prints it"
     metavar="FILE",
     help="Read the question from a file; - is stdin.",
 )
-@click.option("--model", metavar="NAME", help="Model, also with a suffix such as @n5z10. [the node's model]")
+@click.option(
+    "--model", metavar="NAME", help="A model of the network, also with a suffix such as @n5z10. [the node's model]"
+)
 @click.option(
     "--panel", type=click.IntRange(1, PANEL_MAX), metavar="N", help="Peers that answer a full check. [config.toml]"
 )
@@ -68,7 +70,7 @@ _FEWER = "the receipt has all answers, and --json prints it"
 @click.option("--bootstrap", multiple=True, metavar="ADDRESS", help="Ask without a node: connect to this peer.")
 @click.option("--network", "network_file", type=NETWORK_FILE, help="Without a node: the network. [of this home]")
 @click.option("--cut", type=CutId(), help="Without a node: the id of a cut that you trust, instead of the founders.")
-@click.option("--weights", type=WEIGHTS, help="Without a node: a file of the model, for its tokens. [the bundled one]")
+@click.option("--weights", type=WEIGHTS, help="Without a node: a file of the model, for its tokens. [found by itself]")
 @click.option("-o", "--output", metavar="FILE", help="Without a node: where to write the receipt. [RECEIPT.json]")
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt in JSON instead of the text.")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 DIAL_S = 20.0
 OTHERS_S = 1.0
-PANEL = 3  # of a user that says only how often to check
 EVERY = 1  # of a user that says only how many are to answer: there is only this one question
 _MODELS = "'p2pverify network show' names the models of the file"
 
@@ -176,18 +175,26 @@ def _about(client: "LightClient", receipt: "ReceiptDocument") -> str:
 def _wanted(manifests: "tuple[Manifest, ...]", options: LightOptions) -> "tuple[Manifest, CheckPolicy]":
     """The model, and how answers are checked. Raises CliError, UsageError."""
     from p2pverify.core.window import CheckPolicy
-    from p2pverify.node.clients.language import model_name
+    from p2pverify.node.clients.models.named import PolicyError, models_named, named_model
 
-    name, panel, every = options.model, options.panel, options.every
-    found = [one for one in manifests if not name or name in (one.model, model_name(one.model), one.digest.hex())]
+    try:
+        model = named_model(options.model or "")
+        policy = model.policy(CheckPolicy(1, EVERY), options.panel, options.every)
+    except PolicyError as error:
+        raise click.UsageError(f"--{error.name} contradicts --model: {error}") from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--model") from None
+    if options.peer is not None and policy.panel > 1:
+        raise click.UsageError("--peer asks one peer alone, so --model takes no suffix")
+    known = {one.digest: one for one in manifests}
+    found = models_named(known, model.name) if model.name else list(known)
     if not found:
-        what = f"has no model {name[:80]!r}" if manifests and name else "has no description of a model"
+        what = f"has no model {model.name[:80]!r}" if manifests and model.name else "has no description of a model"
         raise CliError(f"the network file {what}", _MODELS)
     if len(found) > 1:
-        raise CliError("the network file has several models", f"name one with --model; {_MODELS}")
-    if panel is None:
-        panel = 1 if every is None else PANEL
-    return found[0], CheckPolicy(panel, every or EVERY)
+        which = " or ".join(digest.hex() for digest in found)
+        raise CliError("the network file has several models", f"name one with --model, for example by digest: {which}")
+    return known[found[0]], policy
 
 
 def _trust(path: Path, network: "Network", cut: bytes | None) -> "Trust":
@@ -206,10 +213,10 @@ def _trust(path: Path, network: "Network", cut: bytes | None) -> "Trust":
 
 def _language(manifest: "Manifest", weights: Path | None) -> "Language":
     from p2pverify.engine.errors import EngineUnavailable
-    from p2pverify.engine.language import language_of
+    from p2pverify.engine.language import find_language, language_of
 
     try:
-        return language_of(manifest, weights)
+        return find_language(manifest) if weights is None else language_of(manifest, weights)
     except EngineUnavailable as error:
         what = f"this machine has no tokens of the model {manifest.model!r}: {error}"
         raise CliError(what, "name a file of the model with --weights") from None

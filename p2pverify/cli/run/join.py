@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     help="What runs the model. Default: what the network's class needs.",
 )
 @click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
-@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="The model's weights. Default: the file with the network's digest.")
 @click.option(
     "--alone", is_flag=True, help="Sign at once: this home is the newest copy, and no other peer has more of its log."
 )

@@ -13,7 +13,7 @@ import click
 
 from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
 from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
-from p2pverify.cli.params import WEIGHTS
+from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.node.engines.kinds import FOUNDING_KINDS, EngineKind
 from p2pverify.node.files.outputs import is_stdout
 
@@ -54,6 +54,13 @@ _SIGNALLED = 128
 @click.option("--engine", type=click.Choice(FOUNDING_KINDS), help="A language model, or a fast toy engine.")
 @click.option("--weights", type=WEIGHTS, help="A GGUF file instead of the bundled model.")
 @click.option(
+    "--also",
+    type=InputFile("name the GGUF file of a model"),
+    multiple=True,
+    metavar="FILE",
+    help="One more model; may be repeated. The peers, and the cheaters, are split between the models.",
+)
+@click.option(
     "--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has nothing else."
 )
 @force_option
@@ -71,6 +78,7 @@ def testnet(
     epoch_ms: int | None,
     engine: EngineKind | None,
     weights: Path | None,
+    also: tuple[Path, ...],
     json_file: str | None,
     force: bool,
     keep: Path | None,
@@ -90,7 +98,7 @@ def testnet(
         from p2pverify.cli.run import book as cheat_book
 
         given = (scenario, epochs, peers, timeout_s, epoch_ms, keep, weights)
-        if simulate or cheats or any(option is not None for option in given):
+        if simulate or cheats or also or any(option is not None for option in given):
             raise UnusableError(
                 "--book goes with --quick, --seed, --engine, --json and --force only", "remove the other options"
             )
@@ -101,9 +109,9 @@ def testnet(
         from p2pverify.cli.run import simulate as simulation
 
         others = (timeout_s, epoch_ms, engine, keep, weights)
-        if cheats or any(option is not None for option in others):
+        if cheats or also or any(option is not None for option in others):
             raise UnusableError(
-                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine, --weights or --keep",
+                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine, --weights, --also or --keep",
                 "write them into a scenario",
             )
         return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file, force=force)
@@ -111,7 +119,7 @@ def testnet(
         raise UnusableError("--epochs goes with --simulate", "a network of real processes ends with its verdict")
     from p2pverify.testnet.processes.report import SCHEMA
 
-    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine, weights)
+    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine, weights, also)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     check_report(json_file, SCHEMA, force=force)
@@ -140,12 +148,15 @@ def _plan(
     epoch_ms: int | None,
     engine: EngineKind | None,
     weights: Path | None,
+    also: tuple[Path, ...],
 ) -> "Plan":
     from p2pverify.node.files.textfile import FileError
     from p2pverify.testnet.cheats import parse_cheats
     from p2pverify.testnet.plan import PlanError, make_plan
-    from p2pverify.testnet.scenario import TIMEOUT_S_MAX, load_scenario
+    from p2pverify.testnet.scenario import MODELS_MAX, TIMEOUT_S_MAX, load_scenario
 
+    if len(also) >= MODELS_MAX:
+        raise UnusableError(f"{1 + len(also)} models are more than {MODELS_MAX}", "give fewer --also")
     if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
         raise UnusableError(
             f"{timeout_s:g} s is not a valid timeout", f"give more than 0 and at most {TIMEOUT_S_MAX:g}"
@@ -164,6 +175,7 @@ def _plan(
             engine=engine,
             epoch_ms=epoch_ms,
             weights=weights,
+            also=also,
         )
     except (FileError, PlanError) as error:
         raise UnusableError(error.reason, error.hint) from None

@@ -60,6 +60,11 @@ class Conversation:
         except (TemplateError, RecursionError) as error:
             raise ValueError(f"the model's chat template cannot be read: {error}") from None
 
+    @property
+    def vocab_tokens(self) -> int:
+        """See the port."""
+        return len(self._vocabulary.pieces)
+
     def chat(self, messages: Sequence[Message], tokens_max: int) -> tuple[int, ...]:
         """See the port."""
         self._check_size(sum(len(message.content) for message in messages), tokens_max)

@@ -8,7 +8,7 @@ import trio
 from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.inference.agreement import Agreement, Relation
-from p2pverify.core.inference.question import Question, patience_ms
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question, patience_ms
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import AnswerLine, Exchanged, LineFailed, Requester
@@ -35,6 +35,15 @@ def usual_context(params: Params) -> int:
     """What each member can hold: what the contract makes members ask for, and at least the usual context."""
     owed = params.prompt_tokens + max(params.answer_tokens, params.long_tokens)
     return max(USUAL_CONTEXT_TOKENS, owed)
+
+
+def usual_answer(context: int, prompt_tokens: int) -> int:
+    """The length of an answer of peers that hold `context` tokens or more.
+
+    It is the rest of the context, or a quarter of it after a prompt that only peers with a larger context can hold.
+    """
+    room = max(context - prompt_tokens, 1 if context > prompt_tokens else context // 4)
+    return min(room, CONTEXT_TOKENS_MAX - prompt_tokens)
 
 
 class NoAnswer(Exception):
@@ -110,7 +119,7 @@ class Asking:
         raise NoAnswer(tuple(reasons))
 
     def candidates(self, question: Question, panel: int) -> list[AnswerPeer]:
-        """Who is asked, in this order: a panel and some peers in reserve, and at last this node if it has an engine."""
+        """Who is asked, in this order: a panel, some peers in reserve, and at last this node if it runs the model."""
         found = self._choice.candidates(self.epoch, panel, question.size)
         own = self._choice.own()
         return [*found[: PEERS_TRIED + (panel if panel > 1 else 0)], *([] if own is None else [own])]

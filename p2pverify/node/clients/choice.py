@@ -56,15 +56,15 @@ class AnswerPeer:
 
 
 class SeenView(Protocol):
-    """The newest final view, as far as a choice needs it."""
+    """The newest final view of the peers of one model, as far as a choice needs it."""
 
     @property
     def own_class(self) -> int | None:
-        """The class of this node; None if it has no engine."""
+        """The class of this node; None if it does not run the model."""
         ...
 
     def own(self) -> AnswerPeer | None:
-        """This node itself; None if it has no engine."""
+        """This node itself; None if it does not run the model."""
         ...
 
     def others(self) -> Sequence[AnswerPeer]:
@@ -73,7 +73,7 @@ class SeenView(Protocol):
 
 
 class NodeView:
-    """The view of a node, which holds the ledger."""
+    """The view of a node, which holds the ledger. Its `peers` serve several models; `ModelView` has those of one."""
 
     def __init__(self, machine: "Machine") -> None:
         self._machine = machine
@@ -83,22 +83,26 @@ class NodeView:
     def own_class(self) -> int:
         return self._machine.context.class_index
 
+    @property
+    def own_manifest(self) -> bytes:
+        """The digest of the manifest of the model that this node runs."""
+        return self.manifest_of(self.own_class)
+
+    def manifest_of(self, class_index: int) -> bytes:
+        """The digest of the manifest of a class."""
+        return self._machine.network.classes[class_index].manifest
+
     def own(self) -> AnswerPeer:
+        """This node itself, which may be in no view yet."""
         state, key = self._machine.fold.latest, self._machine.key
         unseen = AnswerPeer(key, True, self.own_class, None, 0, 1_000_000, 0, state.id, state.epoch)
-        return next((each for each in self._peers() if each.is_own), unseen)
-
-    def others(self) -> list[AnswerPeer]:
-        classes = self._machine.network.classes
-        own = classes[self.own_class].manifest
-        return [each for each in self._peers() if not each.is_own and classes[each.class_index].manifest == own]
+        return next((each for each in self.peers() if each.is_own), unseen)
 
     def serving(self) -> Counter[bytes]:
         """How many peers that may be asked serve each model, by its manifest."""
-        classes = self._machine.network.classes
-        return Counter(classes[each.class_index].manifest for each in self._peers() if each.rank is not None)
+        return Counter(self.manifest_of(each.class_index) for each in self.peers() if each.rank is not None)
 
-    def _peers(self) -> tuple[AnswerPeer, ...]:
+    def peers(self) -> tuple[AnswerPeer, ...]:
         from p2pverify.core.state import view  # noqa: PLC0415 - slow to load, and a client without a ledger has none
 
         state = self._machine.fold.latest
@@ -123,8 +127,30 @@ class NodeView:
         )
 
 
+class ModelView:
+    """The peers of one model in a node's view; `manifest` is the digest of its manifest. It fulfils `SeenView`."""
+
+    def __init__(self, view: NodeView, manifest: bytes) -> None:
+        self._view = view
+        self._manifest = manifest
+
+    @property
+    def own_class(self) -> int | None:
+        return self._view.own_class if self._view.own_manifest == self._manifest else None
+
+    def own(self) -> AnswerPeer | None:
+        return None if self.own_class is None else self._view.own()
+
+    def others(self) -> list[AnswerPeer]:
+        members = (each for each in self._view.peers() if not each.is_own)
+        return [each for each in members if self._view.manifest_of(each.class_index) == self._manifest]
+
+
 class Choice:
-    """Chooses for one client or node. `linked` tells who is connected now, `dice` decides among equals."""
+    """Chooses among the peers of one model, for one client or node.
+
+    `linked` tells who is connected now, `dice` decides among equals.
+    """
 
     def __init__(self, view: SeenView, linked: Callable[[], frozenset[bytes]], dice: random.Random) -> None:
         self._view = view
@@ -155,11 +181,11 @@ class Choice:
         return [each for _, each in found]
 
     def own(self) -> AnswerPeer | None:
-        """This node itself; None if it has no engine."""
+        """This node itself; None if it does not run the model."""
         return self._view.own()
 
     def named(self, peer: bytes) -> AnswerPeer | None:
-        """A peer that a client has named, whatever its standing. None if it is no member with this node's model."""
+        """A peer that a client has named, whatever its standing. None if it is no member with the model."""
         own = self.own()
         if own is not None and own.peer == peer:
             return own

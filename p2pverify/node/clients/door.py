@@ -6,11 +6,11 @@ its receipt.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -18,18 +18,19 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
-from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
+from p2pverify.core.inference.question import Question
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer, usual_context
+from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.audits.reporting import client_salt
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook, ReportWish
-from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
+from p2pverify.node.clients.choice import AnswerPeer, Choice, ModelView, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
-from p2pverify.node.clients.fullcheck import FullCheck
-from p2pverify.node.clients.language import Language, ServedModel, model_name
+from p2pverify.node.clients.fullcheck import LINES_MAX, FullCheck
 from p2pverify.node.clients.line import Requester
+from p2pverify.node.clients.models.named import models_named
+from p2pverify.node.clients.models.served import Askers, OpenLanguage, ServedModel
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
 from p2pverify.node.clients.windows import ClientWindows
@@ -50,15 +51,14 @@ if TYPE_CHECKING:
 
 SEED = "p2pverify/client-seed/1"
 TOKENISING_MAX = 2  # texts that are tokenised at once
-_T = TypeVar("_T")
 
 
 class Door:
-    """Serves the clients of one node. `open_language` blocks, and is called with the first order.
+    """Serves the clients of one node. `open_language` blocks, and is called with the first order for a model.
 
-    `policy` is the policy of clients that name none, and `report` what they agree to. `listed` are the known manifests
-    of the network: peers serve their models, and this node knows the language of its own. The `auditor` scores stored
-    receipts again.
+    `manifest` and `info` are of the model that this node runs, and `listed` are the known manifests of the network: any
+    of its models can be asked for. `policy` is the policy of clients that name none, and `report` what they agree to.
+    The `auditor` scores stored receipts again.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Door:
         network: ports.NetworkPort,
         manifest: Manifest,
         info: ports.ModelInfo,
-        open_language: Callable[[], Language],
+        open_language: OpenLanguage,
         book: ReceiptBook,
         dice: random.Random | None = None,
         *,
@@ -78,83 +78,47 @@ class Door:
     ) -> None:
         self.report = report
         self.policy = policy
-        self._listed = listed
         self.auditor = auditor
         self._driver = driver
         self._context = driver.machine.context
-        self._info = info
-        self._manifest = manifest
-        self._open_language = open_language
-        self._language: Language | None = None
         self._book = book
         self._dice = dice or random.SystemRandom()
         self._counters = Counters()
         self._desk = Desk()
-        own, self._view = self._context, NodeView(driver.machine)
-        self._choice = Choice(self._view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
-        asks = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, driver.cost_ms)
-        self._asking = Asking(asks, network, self._choice, self._counters)
-        self._fullcheck = FullCheck(own.network, self._asking, self._choice, self._counters, driver)
+        self._network = network
+        self._view = NodeView(driver.machine)
+        self._lines = trio.CapacityLimiter(LINES_MAX)
+        tokenising = trio.CapacityLimiter(TOKENISING_MAX)
+        shared = (self._context.params, open_language, tokenising)
+        self.own = ServedModel(manifest, self._view.own_manifest, info, self._askers(self._view.own_manifest), *shared)
+        others = [one for one in listed if one.digest != self.own.digest]
+        self._models = {self.own.digest: self.own} | {
+            one.digest: ServedModel(one, one.digest, None, self._askers(one.digest), *shared) for one in others
+        }
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
-        self._opening = trio.Lock()
-        self._limiter = trio.CapacityLimiter(TOKENISING_MAX)
 
     # ------------------------------------------------------------ what clients can know
 
     @property
-    def model(self) -> str:
-        """The model's name for clients."""
-        return model_name(self._manifest.model)
-
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
-
-    @property
-    def manifest_digest(self) -> bytes:
-        return self._context.network.classes[self._context.class_index].manifest
-
-    @property
     def models(self) -> tuple[ServedModel, ...]:
         """The models of the network, this node's first."""
-        counts = self._view.serving()
-        own = ServedModel(self._manifest, self.manifest_digest, counts[self.manifest_digest], is_here=True)
-        others = (one for one in self._listed if one.digest != self.manifest_digest)
-        return own, *(ServedModel(one, one.digest, counts[one.digest], is_here=False) for one in others)
+        return tuple(self._models.values())
+
+    def named(self, name: str) -> list[ServedModel]:
+        """The models that a client can mean by a name, or by the digest of a manifest in hexadecimal."""
+        manifests = {digest: one.manifest for digest, one in self._models.items()}
+        return [self._models[digest] for digest in models_named(manifests, name)]
+
+    def serving(self) -> Counter[bytes]:
+        """How many peers of good standing serve each model, by the digest of its manifest."""
+        return self._view.serving()
 
     @property
     def created_s(self) -> int:
         """When the network began, in Unix seconds."""
         return self._context.params.genesis_ms // 1000
-
-    @property
-    def prompt_tokens_max(self) -> int:
-        """The longest prompt that leaves room for one token."""
-        return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - 1
-
-    @property
-    def vocab_tokens(self) -> int:
-        return self._info.vocab_tokens
-
-    @property
-    def has_logprobs(self) -> bool:
-        """Whether this node's engine can compute log-probabilities."""
-        return ports.SCORE in self._info.can
-
-    def room(self, prompt_tokens: int) -> int:
-        """The most tokens that an answer to a prompt can have."""
-        return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - prompt_tokens
-
-    def usual_room(self, prompt_tokens: int) -> int:
-        """The length of an answer for a client that names none: one that peers with the usual context can hold too.
-
-        If it would be short, it is `room`.
-        """
-        most, unknown = self.room(prompt_tokens), usual_context(self._context.params)
-        left = self._choice.usual_context(self._asking.epoch, unknown) - prompt_tokens
-        return most if left < unknown // 4 else min(most, left)
 
     def now_s(self) -> int:
         return self._driver.now_ms() // 1000
@@ -162,16 +126,6 @@ class Door:
     def statistics(self) -> dict[str, int]:
         audited = {} if self.auditor is None else self.auditor.statistics()
         return {"answers being made": self._desk.taken, **self._counters, **audited}
-
-    async def speak(self, do: Callable[[Language], _T]) -> _T:
-        """Call `do` with the model's language, in a thread. Raises what `do` raises, and DoorError."""
-        async with self._opening:
-            if self._language is None:
-                try:
-                    self._language = await trio.to_thread.run_sync(self._open_language)
-                except Exception as error:
-                    raise DoorError("no_model", f"this node has no tokens of its model: {error}") from error
-        return await trio.to_thread.run_sync(do, self._language, limiter=self._limiter)
 
     # ------------------------------------------------------------ orders
 
@@ -187,10 +141,6 @@ class Door:
             finally:
                 self._nursery = None
 
-    def knows(self, peer: bytes) -> bool:
-        """Whether a client can name this peer as the one to ask."""
-        return self._choice.named(peer) is not None
-
     def begin(self, order: Order) -> OpenOrder:
         """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
@@ -203,7 +153,7 @@ class Door:
             id=receipt_id,
             state="asking",
             network=self._context.network_id.hex(),
-            model=self.model,
+            model=self._model(order).name,
             endpoint=order.endpoint,
             created_ms=now_ms,
             finished_ms=None,
@@ -245,7 +195,7 @@ class Door:
             error = await self._ask_all(order, questions, panels, opened, answers)
             if error is None and order.logprobs:
                 await self._score_all(questions, opened, answers)
-            await self._finish(opened, questions, answers, "failed" if error else "answered")
+            await self._finish(self._model(order), opened, questions, answers, "failed" if error else "answered")
         except BookError as failed:
             error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
         except DoorError as failed:
@@ -259,12 +209,12 @@ class Door:
 
     def _questions(self, order: Order) -> list[Question]:
         """One question for each prompt. Equal prompts differ in their seeds."""
-        key, seen = self._context.key, Counter[tuple[int, ...]]()
+        key, seen, model = self._context.key, Counter[tuple[int, ...]](), self._model(order).digest
         found = []
         for prompt in order.prompts:
             seed = self._dice.randbytes(16) if order.seed is None else _seed(order.seed, seen[prompt])
             seen[prompt] += 1
-            found.append(Question(self.manifest_digest, prompt, order.tokens_max, order.temperature_milli, seed, key))
+            found.append(Question(model, prompt, order.tokens_max, order.temperature_milli, seed, key))
         return found
 
     async def _ask_all(
@@ -295,6 +245,21 @@ class Door:
                 nursery.start_soon(ask, index, question, panels[index])
         return errors[0] if errors else None
 
+    def _model(self, order: Order) -> ServedModel:
+        return self.own if order.model is None else self._models[order.model]
+
+    def _askers(self, manifest: bytes) -> Askers:
+        """Those who ask the peers of a model. This node's engine and referee take part only for its own model."""
+        own, driver, network = self._context, self._driver, self._network
+        is_here = manifest == self._view.own_manifest
+        identity = (own.network, own.seed, own.key, driver.now_ms)
+        requester = Requester(*identity, driver.serve, driver.cost_ms) if is_here else Requester(*identity)
+        view = ModelView(self._view, manifest)
+        choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
+        asking = Asking(requester, network, choice, self._counters)
+        judge = driver if is_here else None
+        return Askers(choice, asking, FullCheck(own.network, asking, choice, self._counters, judge, self._lines))
+
     def _panel(self, order: Order) -> int:
         """How many peers are to answer the client's next question. A client that names a peer is answered by it."""
         return 1 if order.peer is not None else self._windows.panel(order.client.id, order.policy)
@@ -304,12 +269,13 @@ class Door:
     ) -> AnsweredQuestion:
         take, note = partial(opened.take, index), partial(self._note, opened, index)
         salt_of = partial(client_salt, self._context, opened.document.id, index)
+        askers = self._model(order).askers
         if panel > 1:
-            return await self._fullcheck.answer(question, panel, salt_of, take, note)
-        named = None if order.peer is None else self._choice.named(order.peer)
+            return await askers.fullcheck.answer(question, panel, salt_of, take, note)
+        named = None if order.peer is None else askers.choice.named(order.peer)
         if named is None and order.peer is not None:
             raise NoAnswer(("no such peer",))
-        return await self._asking.answer(question, salt_of, take, note, named)
+        return await askers.asking.answer(question, salt_of, take, note, named)
 
     async def _score_all(
         self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
@@ -328,6 +294,7 @@ class Door:
 
     async def _finish(
         self,
+        model: ServedModel,
         opened: OpenOrder,
         questions: Sequence[Question],
         answers: dict[int, AnsweredQuestion],
@@ -335,7 +302,7 @@ class Door:
     ) -> None:
         """Write the receipt to disk. Raises BookError."""
         network = self._context.network
-        language = await self.speak(lambda each: each)
+        language = await model.speak(lambda each: each)
         found: list[ClientAnswer] = []
         for index, answered in sorted(answers.items()):
             for one, relation in answered.related:

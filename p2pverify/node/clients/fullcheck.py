@@ -63,17 +63,27 @@ class _Sitting:
 
 
 class FullCheck:
-    """Carries out full checks. `driver` has the referee; without it answers of several classes are not judged."""
+    """Carries out full checks of the answers of one model.
+
+    `driver` has the referee over this model; without it answers of several classes are not judged. `lines` bounds the
+    answers that are being made at once, of all models.
+    """
 
     def __init__(
-        self, network: Network, asking: Asking, choice: Choice, counters: Counters, driver: "Driver | None" = None
+        self,
+        network: Network,
+        asking: Asking,
+        choice: Choice,
+        counters: Counters,
+        driver: "Driver | None" = None,
+        lines: trio.CapacityLimiter | None = None,
     ) -> None:
         self._driver = driver
         self._network = network
         self._asking = asking
         self._choice = choice
         self._counters = counters
-        self._limiter = trio.CapacityLimiter(LINES_MAX)
+        self._limiter = lines or trio.CapacityLimiter(LINES_MAX)
 
     async def answer(
         self, question: Question, panel: int, salt_of: SaltOf, take: Take, note: Remark

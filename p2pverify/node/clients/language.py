@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pverify.core.contract.manifest import Manifest
-
 
 class PromptError(Exception):
     """A prompt that the model cannot take. `code` is one word for programs, the message is for people."""
@@ -28,23 +26,13 @@ def model_name(model: str) -> str:
     return "-".join(model.replace("/", " ").split())
 
 
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model of the network. `peers` of good standing serve it. `is_here`: this node takes orders for it."""
-
-    manifest: Manifest
-    digest: bytes
-    peers: int
-    is_here: bool
+class Language(Protocol):
+    """Tokens and chat template of a model. Methods block, and any thread may call them."""
 
     @property
-    def names(self) -> tuple[str, str, str]:
-        """What a client may call it; the first is its usual name."""
-        return model_name(self.manifest.model), self.manifest.model, self.digest.hex()
-
-
-class Language(Protocol):
-    """Tokens and chat template of the model of this node. Methods block, and any thread may call them."""
+    def vocab_tokens(self) -> int:
+        """How many tokens there are; ids are less."""
+        ...
 
     def chat(self, messages: Sequence[Message], tokens_max: int) -> tuple[int, ...]:
         """Token ids of a conversation, up to where the assistant answers.

@@ -13,6 +13,8 @@ from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
 NO_MAJORITY = "no_majority"  # the code of an order whose full check found no majority
 
+NO_TOKENS = "no_tokens"  # the code of an order for a model whose tokens this machine does not have
+
 
 class DoorError(Exception):
     """An order has no answer. `code` is one word for programs, the message is for people."""
@@ -29,7 +31,8 @@ class Order:
 
     With `logprobs` this node's own engine computes each answer's log-probabilities. `policy` says which of the client's
     answers are compared with those of other peers, and `report` what others may learn of a wrong one. If `peer` is
-    given, this peer is asked, and nobody else.
+    given, this peer is asked, and nobody else. `model` is the digest (32 B) of a model's manifest, by default that of
+    this node's model.
     """
 
     endpoint: str
@@ -42,6 +45,7 @@ class Order:
     policy: CheckPolicy = NO_CHECKS
     peer: bytes | None = None
     report: ReportWish = "never"
+    model: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

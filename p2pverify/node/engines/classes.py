@@ -40,12 +40,22 @@ class Candidate:
     got: tuple[GoldenAnswer, ...]
 
 
-def expected_weights(network: Network, manifests: Sequence[Manifest], kind: EngineKind) -> bytes | None:
-    """The SHA-256 that the weights for a kind of engine must have; None if the network allows several."""
+def runnable_models(network: Network, manifests: Sequence[Manifest], kind: EngineKind) -> tuple[Manifest, ...]:
+    """The models that a kind of engine can run in a network, as far as their manifests are known."""
     prefix = ENGINES[kind].prefix
     named = {c.manifest for c in network.classes if c.is_any or c.engine.startswith(prefix)}
-    digests = {m.weights for m in manifests if m.digest in named}
-    return digests.pop() if len(digests) == 1 and len(named) == 1 else None
+    return tuple(m for m in manifests if m.digest in named)
+
+
+def expected_weights(network: Network, manifests: Sequence[Manifest], kind: EngineKind) -> bytes | None:
+    """The SHA-256 that the weights for a kind of engine must have; None if the network allows several.
+
+    A manifest that is not known allows any weights.
+    """
+    models = runnable_models(network, manifests, kind)
+    digests = {m.weights for m in models}
+    is_sure = len(manifests) == len(network.manifests)
+    return digests.pop() if len(digests) == 1 and is_sure else None
 
 
 def judge_classes(

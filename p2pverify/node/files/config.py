@@ -107,7 +107,8 @@ TEMPLATE = """\
 # for themselves, so that they are in time however many clients there are. It changes no answer.
 # lanes = 4
 
-# The model's weights (GGUF). Without it the bundled model is used.
+# The model's weights (GGUF). Without it the file is found by the network's digest: it is the bundled one, or one that
+# 'p2pverify model add' remembers. In a network of several models it says which of them this node serves.
 # weights = "/path/to/model.gguf"
 
 # The hardware that this node claims, in lower case, such as "ryzen 7950x" or "rtx 4090". Other peers compare its speed

@@ -54,6 +54,31 @@ def own_path(model: str, weights: bytes) -> Path:
     return own_folder() / f"{name or 'model'}-{weights[:8].hex()}.toml"
 
 
+def keep_weights(model: str, weights: bytes, file: Path) -> Path:
+    """Remember where the weights of a model lie: by a link beside this user's manifests. Returns the link.
+
+    Raises FileError.
+    """
+    link = own_path(model, weights).with_suffix(".gguf")
+    unfinished = link.with_name(f".{link.name}.{os.urandom(6).hex()}")
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.symlink_to(file.resolve())
+        unfinished.replace(link)
+    except OSError as error:
+        raise FileError(link, f"cannot be written ({error.strerror})", "check its owner, mode and disk") from None
+    return link
+
+
+def kept_weights(weights: bytes = b"") -> list[Path]:
+    """The remembered files of weights that still exist; with `weights` (a SHA-256) those of this digest only.
+
+    Whether a file still has this digest is not checked.
+    """
+    pattern = f"*-{weights[:8].hex()}.gguf" if weights else "*.gguf"
+    return [link for link in sorted(own_folder().glob(pattern)) if link.is_file()]
+
+
 def known_manifest(info: ModelInfo) -> Manifest | None:
     """The manifest that ships with p2pverify for an engine's model, else this user's own, or None. Raises FileError."""
     shipped = sorted((resource("testnet") / "manifests").glob("*.toml"))

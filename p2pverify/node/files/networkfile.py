@@ -243,30 +243,37 @@ def new_network(
 
 
 def add_model(
-    network: Network, manifests: Sequence[Manifest], added: Manifest, *, honest_ppm: int = HONEST_PPM
+    network: Network,
+    manifests: Sequence[Manifest],
+    added: Manifest,
+    *,
+    paths: Sequence[tuple[str, str]] = (),
+    honest_ppm: int = HONEST_PPM,
+    across: Across | None = None,
 ) -> tuple[Network, tuple[Manifest, ...]]:
     """The same contract with one more model: a class for each numeric path with golden answers in its manifest.
 
+    `paths` are the engine and numeric path of each class instead, and `across` is as for `new_network`.
     If the network has a class for unknown machines, the model gets one too. Peers ask and judge only peers with their
     own model, so each model needs members of its own. Raises ValueError, with a sentence, if this makes no network.
     """
-    paths = [(path.engine, path.numeric_path) for path in added.golden.distinct()]
-    if not paths:
+    chosen = list(paths) or [(path.engine, path.numeric_path) for path in added.golden.distinct()]
+    if not chosen:
         raise ValueError(f"the manifest of {added.model} has no golden answers, so nobody can prove a class of it")
     if any(c.is_any for c in network.classes):
-        paths.append((ANY, ANY))
+        chosen.append((ANY, ANY))
     taken = {c.name for c in network.classes}
     classes = list(network.classes)
-    for path in paths:
+    for path in chosen:
         stem = f"{added.model[:40]} {'any' if path[0] == ANY else path[1].partition('/')[0][:16]}"
         name = next(n for n in (stem, *(f"{stem}-{number}" for number in range(2, CLASSES_MAX + 2))) if n not in taken)
         taken.add(name)
-        across = _across_of(added, network.referee, path, None)
-        if network.referee and across is None:
+        bounds = _across_of(added, network.referee, path, across)
+        if network.referee and bounds is None:
             raise ValueError(
                 f"the manifest of {added.model} does not say how {network.referee} should judge its answers"
             )
-        classes.append(DeterminismClass(name, added.digest, *path, honest_ppm, across))
+        classes.append(DeterminismClass(name, added.digest, *path, honest_ppm, bounds))
     listed = tuple(sorted({*network.manifests, added.digest}))
     try:
         made = decode_network(replace(network, manifests=listed, classes=tuple(classes)).encode())

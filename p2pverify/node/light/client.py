@@ -17,7 +17,7 @@ from p2pverify.core.proofs.exchange import AMONG_MAX, PASSPORTS_MAX, PassportsWa
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_context
+from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_answer, usual_context
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language, Message, model_name
@@ -171,9 +171,8 @@ class LightClient:
         return self._dice.randbytes(32)
 
     def _question(self, prompt: tuple[int, ...], context: int) -> Question:
-        """The question, whose answer is as long as the context allows, or a quarter of it after a long prompt."""
-        room = max(context - len(prompt), 1 if context > len(prompt) else context // 4)
-        tokens_max = min(room, CONTEXT_TOKENS_MAX - len(prompt))
+        """The question to peers that hold `context` tokens."""
+        tokens_max = usual_answer(context, len(prompt))
         seed = self._dice.randbytes(16)
         return Question(self._manifest.digest, prompt, tokens_max, TEMPERATURE_MILLI, seed, self._requester.key)
 

@@ -18,7 +18,7 @@ from p2pverify.core.contract.lengths import expected_tokens
 from p2pverify.core.contract.network import Params
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES, REFEREES, EngineKind, EngineLoad
-from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
+from p2pverify.testnet.plan import PeerPlan, Plan, PlanError, size_mb
 from p2pverify.testnet.scenario import PEERS_MIN
 
 #: The usable share of the cores' time, because peers also wait for one another.
@@ -87,18 +87,18 @@ def _referee_mb(plan: Plan, peer: PeerPlan) -> float:
     """The memory of a peer's referee beside its own engine. The exact referee maps its weights, and shares them."""
     kind = _referee_kind(plan)
     is_own = peer.path.engine == kind and not peer.path.variant.removeprefix("wheel")
-    return 0.0 if not plan.referee or kind == "exact" or is_own else load_of(kind).memory_mb(plan.weights_mb)
+    return 0.0 if not plan.referee or kind == "exact" or is_own else load_of(kind).memory_mb(peer.weights_mb)
 
 
 def memory_mb(plan: Plan, count: int) -> float:
     """The memory in MB that the processes of `count` peers of a plan need."""
-    weights_mb = plan.weights_mb
-    own = sum(load_of(peer.path.engine).memory_mb(weights_mb) for peer in plan.peers)
-    second = sum(load_of(peer.path.engine).second_mb for peer in plan.cheaters) * weights_mb / BUNDLED_MB
+    own = sum(load_of(peer.path.engine).memory_mb(peer.weights_mb) for peer in plan.peers)
+    second = sum(load_of(peer.path.engine).second_mb * peer.weights_mb for peer in plan.cheaters) / BUNDLED_MB
     judging = sum(_referee_mb(plan, peer) for peer in plan.peers)
     each = (own + second + judging) / len(plan.peers)
-    # Peers map the same file of weights. Its pages beyond those of the bundled model are counted once.
-    return _RUNNER_MB + max(0.0, weights_mb - BUNDLED_MB) + count * (each + _LINK_MB * (count - 1))
+    # Peers map the same files of weights. Their pages beyond those of the bundled model are counted once.
+    mapped = sum(map(size_mb, plan.models)) - BUNDLED_MB
+    return _RUNNER_MB + max(0.0, mapped) + count * (each + _LINK_MB * (count - 1))
 
 
 def check_memory(plan: Plan, available_mb: float) -> None:

@@ -19,7 +19,7 @@ from p2pverify.core.encoding import canon, sign
 from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.engines.kinds import LOCAL_KINDS
 from p2pverify.testnet.capacity.load import MeasuredMachine, load_of
-from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.plan import Plan, size_mb
 
 #: The most busy processes. More would take long to start and give no better result.
 _BUSY_MAX = 15
@@ -101,11 +101,11 @@ def _chore_s() -> float:
 
 
 def _token_s(plan: Plan) -> float:
-    """CPU seconds for one token of llama.cpp, with prompts and answers as long as the plan's."""
+    """CPU seconds for one token of llama.cpp, of the largest model, with prompts and answers as long as the plan's."""
     kinds = {peer.path.engine for peer in plan.peers}
     kind = next(kind for kind in LOCAL_KINDS if kind in kinds)  # the one whose tokens say most
     prompt_tokens, answer_tokens = plan.rules["prompt_tokens"], plan.rules["answer_tokens"]
-    engine = open_engine(kind, EngineOpening(weights=plan.weights))
+    engine = open_engine(kind, EngineOpening(weights=max(plan.models, key=size_mb)))
     try:
         began = process_time()
         for number in range(_ANSWERS):

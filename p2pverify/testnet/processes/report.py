@@ -73,6 +73,7 @@ class Report:
             "name": peer.name,
             "peer_id": peer.peer_id,
             "cheat": None if peer.cheat is None else str(peer.cheat),
+            "weights": None if peer.weights is None else str(peer.weights),
             "standing": None if score is None else score.standing,
             "low": None if score is None else score.low,
             "high": None if score is None else score.high,
@@ -90,7 +91,7 @@ class Report:
     def summary(self) -> str:
         """A summary of a few lines."""
         judged, plan = self.judgement, self.plan
-        lines = []
+        lines = [f"models: {self.model}"] if len(plan.models) > 1 else []
         for peer in plan.cheaters:
             score = judged.scores.get(peer.name)
             if score is not None and peer.name in judged.convicted:

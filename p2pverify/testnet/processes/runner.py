@@ -7,7 +7,7 @@ Every peer is started with `p2pverify --home DIR join network.toml`, as an opera
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import time_ns
@@ -17,8 +17,7 @@ import trio
 
 from p2pverify.core.contract.network import Network
 from p2pverify.node.files.home import Home, atomic_file
-from p2pverify.node.files.networkfile import dump_network, new_network
-from p2pverify.node.ports import ModelInfo
+from p2pverify.node.files.networkfile import add_model, dump_network, manifest_of, new_network
 from p2pverify.testnet.capacity.load import MeasuredMachine, start_ms
 from p2pverify.testnet.capacity.machine import usable_cores
 from p2pverify.testnet.classes import Classes, find_classes
@@ -46,12 +45,12 @@ class Testnet:
 
     __test__ = False  # its name begins like that of a test
 
-    def __init__(self, plan: Plan, directory: Path, fleet: Fleet, network: Network, info: ModelInfo) -> None:
+    def __init__(self, plan: Plan, directory: Path, fleet: Fleet, network: Network, classes: Sequence[Classes]) -> None:
         self.plan = plan
         self.directory = directory
         self.network = network
         self._network_files = {peer.name: directory / "network.toml" for peer in plan.peers}
-        self.model = info.model
+        self.model = ", ".join(each.info.model for each in classes)
         self.watch = RunWatch(plan, self.home)
         self.fleet = fleet
         names = [peer.name for peer in plan.peers]
@@ -132,8 +131,8 @@ class Testnet:
         if self.relays is not None:
             arguments += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
         arguments += ["--engine", peer.path.engine, "--variant", peer.path.variant]
-        if self.plan.weights is not None:
-            arguments += ["--weights", str(self.plan.weights)]
+        if peer.weights is not None:
+            arguments += ["--weights", str(peer.weights)]
         for other in others:
             arguments += ["--bootstrap", self.address(other)]
         if len(self.plan.peers) == 1:
@@ -165,7 +164,7 @@ async def open_testnet(
         classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
         plan, machine = (plan, MeasuredMachine(usable_cores())) if fitted is None else await fitted(plan)
-        testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes.info)
+        testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes)
         async with trio.open_nursery() as relaying:
             if testnet.relays is not None:
                 for peer in plan.peers:
@@ -201,22 +200,29 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
     stage.enter("running")
 
 
-def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes: Classes) -> Network:
+def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes: Sequence[Classes]) -> Network:
     """Write the network file, and a home with an identity for each peer. Epoch 0 begins when all should be up."""
-    starts_ms = start_ms(plan, machine, is_tested=classes.known is not None)
+    starts_ms = start_ms(plan, machine, is_tested=any(each.known is not None for each in classes))
+    first, *more = classes
     rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + starts_ms}
     try:
         network, manifests = new_network(
             f"testnet-{plan.seed}",
             [peer.key for peer in plan.founders],
-            classes.info,
+            first.info,
             honest_ppm=plan.honest_ppm,
-            known=classes.known,
-            others=classes.others,
+            known=first.known,
+            others=first.others,
             referee=plan.referee,
             across=plan.across,
             **rules,
         )
+        for each in more:
+            paths = ((each.info.engine, each.info.numeric_path), *each.others)
+            manifest = each.known or manifest_of(each.info)
+            network, manifests = add_model(
+                network, manifests, manifest, paths=paths, honest_ppm=plan.honest_ppm, across=plan.across
+            )
     except ValueError as error:
         raise PlanError(f"these rules make no network: {error}", "correct the scenario's [network]") from None
     with atomic_file(directory / "network.toml", mode=0o600) as file:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +24,6 @@ from p2pverify.node.reports.documents.receipt import ReceiptDocument, ReceiptEve
 from p2pverify.store.clients.keys import StoredKeys
 from tests.api.fakes import TOKEN, FakeReports, NoOrders
 from tests.support.doors import DoorBench, grown_world, open_door
-from tests.support.networks import MANIFEST
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 MODEL = "world"
@@ -265,7 +263,7 @@ async def test_logprobs_come_from_the_own_engine(served):
     plain = (await served.ask(CHAT, ASKED)).json
     assert plain["choices"][0]["logprobs"] is None
     assert "recomputed" not in plain["p2pverify"]["answers"][0]["checked"]
-    served.bench.door._info = replace(served.bench.door._info, can=frozenset({"generate"}))
+    served.bench.door.own.info = replace(served.bench.door.own.info, can=frozenset({"generate"}))
     refused = await served.ask(CHAT, asked)
     assert (refused.status, refused.error["param"], refused.error["code"]) == (400, "logprobs", "unsupported_parameter")
 
@@ -289,23 +287,6 @@ async def test_models(served):
     assert (await served.ask(CHAT, {**ASKED, "model": digest})).status == 200
     for reply in (await served.ask("/v1/models/gpt-9"), await served.ask(CHAT, {**ASKED, "model": "gpt-9"})):
         assert (reply.status, reply.error["param"], reply.error["code"]) == (404, "model", "model_not_found")
-
-
-async def test_models_of_other_peers_are_listed_after_the_own(served):
-    """A request for such a model is refused with what to do, because its tokens are not known here."""
-    door = served.bench.door
-    own, other = door.manifest_digest, replace(MANIFEST, model="Other one Q4")
-    door._listed = (other,)
-    door._view.serving = lambda: Counter({own: 5, other.digest: 3})
-    first, second = (await served.ask("/v1/models")).json["data"]
-    assert [(m["id"], m["p2pverify"]["here"], m["p2pverify"]["peers"]) for m in (first, second)] == [
-        (MODEL, True, 5),
-        ("Other-one-Q4", False, 3),
-    ]
-    assert (await served.ask("/v1/models/Other-one-Q4")).json == second
-    refused = await served.ask(CHAT, {**ASKED, "model": "Other-one-Q4"})
-    assert (refused.status, refused.error["code"]) == (404, "model_not_found")
-    assert "3 peers of the network serve it" in refused.error["message"]
 
 
 async def test_receipts_and_their_events(served):

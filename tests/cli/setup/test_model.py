@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from p2pverify.core.contract.network import ANY, Across
 from p2pverify.engine import toy
 from p2pverify.node.files import manifestfile
 from p2pverify.node.files.home import Home
-from p2pverify.node.files.manifestfile import load_manifest, save_manifest
+from p2pverify.node.files.manifestfile import kept_weights, load_manifest, save_manifest
 from p2pverify.node.files.networkfile import dump_network, load_network, manifest_of
 from p2pverify.node.files.textfile import FileError
 from tests.cli.transcript import run
 from tests.support.golden import beside_another_model, make_golden
+from tests.testnet.test_weights import gguf
 
 ACROSS = Across(1, 2, 3, 4, 5, 10_000)
 
@@ -173,6 +175,24 @@ def test_a_network_of_two_models(tmp_path: Path, manifest: Path) -> None:
     )  # fmt: skip
     assert refused.returncode == 1
     assert "model add" in refused.stderr
+
+
+def test_a_file_is_remembered_without_a_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its link has the digest of the weights. What a measurement would need is refused."""
+    file = gguf(tmp_path / "tiny.gguf", 2)
+    done = run(tmp_path, "model", "add", str(file), "--unmeasured", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    folder = Path(document["link"]).parent
+    monkeypatch.setenv(manifestfile.ENVIRONMENT, str(folder))
+    digest = sha256(file.read_bytes()).digest()
+    assert document["weights"] == digest.hex()
+    assert kept_weights(digest) == [Path(document["link"])]
+    assert Path(document["link"]).resolve() == file
+    assert sorted(path.suffix for path in folder.iterdir()) == [".gguf"]
+    refused = run(tmp_path, "model", "add", str(file), "--unmeasured", "--quick")
+    assert refused.returncode == 2
+    assert "makes no manifest" in refused.stderr
 
 
 def test_a_file_that_is_no_model_gets_no_manifest(tmp_path: Path) -> None:

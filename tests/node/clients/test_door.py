@@ -20,13 +20,13 @@ from p2pverify.core.state.score import Standing
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node.clients import asking, line
 from p2pverify.node.clients.asking import usual_context
-from p2pverify.node.clients.choice import Choice, NodeView
+from p2pverify.node.clients.choice import Choice
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX, Client, Desk, DeskBusy
 from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.ports import AskError
 from p2pverify.store.clients.receipts import StoredReceipts
-from tests.support.doors import DoorBench, grown_world, open_door
+from tests.support.doors import DoorBench, grown_world, open_door, own_view
 from tests.support.networks import make_network, seeds
 
 PROMPT = (1, *b"why is the sky blue?", 2)
@@ -292,7 +292,7 @@ def test_only_peers_of_good_standing_are_chosen(world, standing, monkeypatch):
         return tuple(replace(one, standing=standing) if one.peer == bad else one for one in real(network, state))
 
     monkeypatch.setattr(view, "scores", scores)
-    choice = Choice(NodeView(machine), frozenset, random.Random(3))
+    choice = Choice(own_view(machine), frozenset, random.Random(3))
     found = [candidate.peer for candidate in choice.candidates(5)]
     assert machine.key not in found
     if standing is Standing.TRUSTED:
@@ -377,17 +377,17 @@ async def test_a_small_context_is_no_fault(bench, monkeypatch):
 
 async def test_most_peers_decide_how_long_answers_usually_are(bench):
     """One peer with a small context changes nothing, and no peer makes answers short."""
-    epoch, choice = bench.door._asking.epoch, bench.door._choice
-    unknown = bench.door.usual_room(20)
-    assert unknown == usual_context(bench.world.network.params) - 20 <= bench.door.room(20)
+    epoch, choice = bench.door.own.askers.asking.epoch, bench.door.own.askers.choice
+    unknown = bench.door.own.usual_room(20)
+    assert unknown == usual_context(bench.world.network.params) - 20 <= bench.door.own.room(20)
     choice.note_context(bench.others[0], epoch, 900)
-    assert bench.door.usual_room(20) == unknown
+    assert bench.door.own.usual_room(20) == unknown
     for peer in bench.others[:3]:
         choice.note_context(peer, epoch, 900)
-    assert bench.door.usual_room(20) == 880
+    assert bench.door.own.usual_room(20) == 880
     for peer in bench.others:
         choice.note_context(peer, epoch, 30)
-    assert bench.door.usual_room(20) == bench.door.room(20)
+    assert bench.door.own.usual_room(20) == bench.door.own.room(20)
 
 
 def test_patience_grows_with_a_long_question():

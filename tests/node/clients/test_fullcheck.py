@@ -14,12 +14,12 @@ from p2pverify.core.plan import CheckPlan
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
 from p2pverify.core.window import CheckPolicy
-from p2pverify.node.clients.choice import SPEED_EPOCHS, Choice, NodeView
+from p2pverify.node.clients.choice import SPEED_EPOCHS, Choice
 from p2pverify.node.clients.desk import LOCAL, Client
 from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.clients.windows import CLIENTS_KEPT, POLICIES_KEPT, ClientWindows
 from p2pverify.node.ports import AskError
-from tests.support.doors import DoorBench, grown_world, open_door
+from tests.support.doors import DoorBench, grown_world, open_door, own_view
 
 PROMPT = (1, *b"why is the sky blue?", 2)
 ALWAYS_3, ALWAYS_5 = CheckPolicy(3, 1), CheckPolicy(5, 1)
@@ -225,7 +225,7 @@ async def test_a_named_peer_alone_is_asked(bench):
     assert error.code == "no_answer"
     assert bench.network.asked == [peer] * 4
     assert (await refused(bench, peer=bytes(32)))[1].code == "no_answer"
-    assert (bench.door.knows(peer), bench.door.knows(bench.own), bench.door.knows(bytes(32))) == (True, True, False)
+    assert [bench.door.own.knows(each) for each in (peer, bench.own, bytes(32))] == [True, True, False]
     assert (await answered(bench, peer=bench.own))[0].document.answers[0].own
 
 
@@ -314,7 +314,7 @@ def test_a_higher_lower_end_comes_first(world, monkeypatch):
     machine = world.peers[0].machine
     first, second, *others = [peer.machine.key for peer in world.peers[1:]]
     scored(monkeypatch, {first: {"low_ppm": 800_000}, second: {"low_ppm": 700_000}})
-    view = NodeView(machine)
+    view = own_view(machine)
     orders = [[one.peer for one in Choice(view, frozenset, random.Random(n)).candidates(5)] for n in range(20)]
     assert {tuple(found[-2:]) for found in orders} == {(first, second)}
     assert len({found[0] for found in orders}) > 2
@@ -325,7 +325,7 @@ def test_quick_and_idle_peers_come_first(world):
     """Speeds count in powers of two, and are forgotten, so that a peer that was slow once is tried again."""
     machine = world.peers[0].machine
     slow, busy, *rest = [peer.machine.key for peer in world.peers[1:]]
-    choice = Choice(NodeView(machine), frozenset, random.Random(3))
+    choice = Choice(own_view(machine), frozenset, random.Random(3))
     for peer in (busy, *rest):
         choice.note_speed(peer, 5, 1000, 40)
     choice.note_speed(slow, 5, 5000, 40)
@@ -350,7 +350,7 @@ def test_a_conviction_that_this_node_contests(world, monkeypatch, objectors, ask
     bad, other = (peer.machine.key for peer in world.peers[1:3])
     keys = tuple({"own": machine.key, "other": other}[one] for one in objectors)
     scored(monkeypatch, {bad: {"standing": Standing.CONVICTED, "contested_by": keys}})
-    found = [one.peer for one in Choice(NodeView(machine), frozenset, random.Random(3)).candidates(5)]
+    found = [one.peer for one in Choice(own_view(machine), frozenset, random.Random(3)).candidates(5)]
     assert (bad in found) is asked
     assert not asked or found[-1] == bad
 

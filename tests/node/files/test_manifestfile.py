@@ -8,7 +8,14 @@ from hypothesis import HealthCheck, given, settings
 
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.files import manifestfile
-from p2pverify.node.files.manifestfile import describes, known_manifest, load_manifest, save_manifest
+from p2pverify.node.files.manifestfile import (
+    describes,
+    keep_weights,
+    kept_weights,
+    known_manifest,
+    load_manifest,
+    save_manifest,
+)
 from p2pverify.node.files.networkfile import manifest_of
 from p2pverify.node.files.textfile import FileError
 from p2pverify.resources import resource
@@ -77,3 +84,22 @@ def test_a_manifest_of_ones_own_is_found_by_the_weights(tmp_path: Path, monkeypa
     save_manifest(path, manifest_of(info))
     assert known_manifest(info) == manifest_of(info)
     assert known_manifest(replace(info, weights_sha256=bytes(32))) is None
+
+
+def test_the_place_of_weights_is_remembered_by_their_digest(tmp_path, monkeypatch):
+    """A second file of the digest takes the place of the first one. A file that is gone is not found."""
+    monkeypatch.setenv(manifestfile.ENVIRONMENT, str(tmp_path / "own"))
+    digests, files = (b"\1" * 32, b"\2" * 32), [tmp_path / name for name in ("a", "b", "moved")]
+    assert kept_weights(digests[0]) == []
+    for file in files:
+        file.write_bytes(b"")
+    links = [keep_weights("A 1.5", digest, file) for digest, file in zip(digests, files, strict=False)]
+    assert [kept_weights(digest) for digest in digests] == [[link] for link in links]
+    assert kept_weights() == links
+    assert keep_weights("A 1.5", digests[0], files[2]) == links[0]
+    assert links[0].resolve() == files[2]
+    files[2].unlink()
+    assert kept_weights() == [links[1]]
+    monkeypatch.setenv(manifestfile.ENVIRONMENT, str(files[0]))
+    with pytest.raises(FileError, match="cannot be written"):
+        keep_weights("A", digests[0], files[0])

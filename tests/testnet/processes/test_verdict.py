@@ -172,6 +172,7 @@ PEER_FIELDS: dict[str, Any] = {
     "name": str,
     "peer_id": str,
     "cheat": str | None,
+    "weights": str | None,
     "standing": str | None,
     "low": float | None,
     "high": float | None,

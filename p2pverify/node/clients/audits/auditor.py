@@ -115,6 +115,9 @@ class Auditor:
         if facts is None:
             return []
         class_index = facts.answer.receipt.class_index
+        if not self._rescorer.can_score(class_index):
+            self._counters.count("answers of other models, which are not audited")
+            return []
         found = await self._score(facts)
         peer = facts.request.responder
         await self._audits.keep(KeptAudit(document.id, place, peer, class_index, found, self._driver.now_ms()))

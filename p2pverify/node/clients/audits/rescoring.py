@@ -28,8 +28,13 @@ class Rescorer:
         self._network: Network = driver.machine.network
         self._own_class = driver.machine.context.class_index
 
+    def can_score(self, class_index: int) -> bool:
+        """Whether this machine runs the model of a class. Its engine and its referee know no other one."""
+        classes = self._network.classes
+        return classes[class_index].manifest == classes[self._own_class].manifest
+
     async def score(self, class_index: int, question: Question, output: Output) -> Rescored:
-        """What this machine finds about an answer of a class.
+        """What this machine finds about an answer of a class that it can score.
 
         A digest that differs is computed a second time. If this machine then contradicts itself, it says nothing about
         the peer. Raises EngineBusy, RefereeUnavailable, and ValueError if the engine cannot take the question.
