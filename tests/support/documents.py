@@ -244,6 +244,7 @@ OWN_FIGURES = OwnFigures(
     at_most=0.013901,
     value=0,
     accused=False,
+    accused_after=None,
     chance=0.6,
 )
 ME = MeDocument(
