@@ -49,7 +49,8 @@ class Audited(NamedTuple):
 class Bench:
     """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats.
 
-    `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many.
+    `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many. With
+    `client_text`, all questions are those of clients, with this text.
     """
 
     engine: EngineKind
@@ -59,6 +60,7 @@ class Bench:
     shape: QuestionShape
     across: Across | None = None
     long_tokens: int = 0
+    client_text: str = ""
 
     @property
     def referee(self) -> str:
@@ -134,6 +136,10 @@ class Subject:
 def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
     """The held-out questions. The referee writes the prompts, as in audits across classes."""
     posed = (pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
+    if bench.client_text:
+        posed = (
+            replace(one, prompt=referee.encode_chat(f"{bench.client_text} {bench.seed} {one.number}")) for one in posed
+        )
     return tuple(_lengthened(bench, one) if bench.long_tokens else one for one in posed)
 
 
