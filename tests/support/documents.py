@@ -159,6 +159,7 @@ EXPLAINED = ExplainedAudit(
     question=None,
     answers=(),
     dispute=None,
+    report=None,
 )
 PASSPORT = PassportDocument(
     schema="p2pverify/passport-document/1",
