@@ -1,4 +1,4 @@
-"""Liars to clients, as the clients see them: after how many own audits `me` flags each, beside the exact chain's audits.
+"""Liars to clients, as the clients see them: after how many own audits `me` flags each, beside the exact chain.
 
 The flag is the sequential test over one node's own audits. `processes.conviction` has its exact chain.
 """

@@ -1,6 +1,7 @@
 """Clients of a testnet: the scenario's table, a cheat that needs it, and when `me` has to flag this cheat."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,8 @@ def test_the_flag_comes_within_the_audits_of_the_exact_chain(plan, audits, after
     (flags,) = found.flags
     assert (round(flags.expected or 0, 1), flags.latest) == (41.5, 116)
     report = Report(plan, "", "toy", 90.0, found, {})
-    (row,) = [peer["flags"] for peer in report.document()["peers"] if peer["name"] == liar.name]
+    document: dict[str, Any] = report.document()
+    (row,) = [peer["flags"] for peer in document["peers"] if peer["name"] == liar.name]
     node = {"name": plan.askers[0].name, "audits": audits, "wrong": 5, "flagged_after_audits": after}
     assert row == {"expected_audits": 41.5, "latest_audits": 116, "nodes": [node]}
     assert (f"flags it after {after} audits; the exact chain: 42, at 99 % 116" in report.summary()) is bool(after)

@@ -174,9 +174,7 @@ def _can_print(shown: str) -> bool:
 # ---------------------------------------------------------------- votes
 
 
-def _votes(
-    answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute, *, is_report: bool = False
-) -> Iterator[str]:
+def _votes(answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute, *, is_report: bool = False) -> Iterator[str]:
     numbers = {answer.peer_id: str(which) for which, answer in enumerate(answers, start=1)}
     yield f"dispute, opened in epoch {dispute.opened_epoch}: {dispute.status}"
     letters = {output.output: chr(ord("A") + place) for place, output in enumerate(dispute.outputs[:26])}

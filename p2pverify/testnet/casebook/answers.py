@@ -49,8 +49,8 @@ class Audited(NamedTuple):
 class Bench:
     """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats.
 
-    `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many. With
-    `client_text`, all questions are those of clients, with this text.
+    `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many.
+    With `client_text`, all questions are those of clients, with this text.
     """
 
     engine: EngineKind

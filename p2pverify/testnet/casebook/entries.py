@@ -93,8 +93,8 @@ SURE = (
 LONG = "One audit in a hundred asks for a long answer, and it lies in those alone. FOUND counts its long answers."
 
 CLIENTS = (
-    "It is honest to every auditor of the network, so AUDITS counts one client's own audits, until 'me' flags it. Within "
-    "a class reports convict it."
+    "It is honest to every auditor of the network, so AUDITS counts one client's own audits, until 'me' flags it. "
+    "Within a class reports convict it."
 )
 
 NUMERIC: tuple[Numeric, ...] = (

@@ -27,8 +27,8 @@ def id_of(world: World, number: int) -> str:
 
 
 def name_of(world: World) -> str:
-    (record,) = [key for key in world.peers[OBSERVER].machine.fold.latest.reports]
-    return f"e{record[1]}-255-{id_of(world, REPORTER)[8:16]}"
+    ((_, epoch),) = world.peers[OBSERVER].machine.fold.latest.reports
+    return f"e{epoch}-255-{id_of(world, REPORTER)[8:16]}"
 
 
 @pytest.mark.parametrize("honest", [False, True])

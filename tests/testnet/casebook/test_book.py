@@ -50,7 +50,9 @@ def test_every_known_cheat_stands_in_the_book():
 def small(tmp_path_factory):
     """The plan of a small book with toy engines."""
     plan = make_plan(tmp_path_factory.mktemp("book"), engine="toy", seed=3, quick=True)
-    chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "long-only", "lies-to-clients"}]
+    chosen = [
+        entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "long-only", "lies-to-clients"}
+    ]
     return replace(
         plan,
         bench=replace(plan.bench, questions=20),

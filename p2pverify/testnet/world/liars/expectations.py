@@ -34,8 +34,8 @@ class FateRule:
     may_convict: bool = False
     needs_weight: bool = False
     must_fork: bool = False
-    #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None). With "reports"
-    #: its reports alone are wrong, so no rate of judged answers follows.
+    #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None). With
+    #: "reports" its reports alone are wrong, so no rate of judged answers follows.
     rate: Literal["scenario", "long", "always", "reports"] | None = None
     epochs: int = 0
 
