@@ -134,12 +134,14 @@ class Subject:
 
 
 def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
-    """The held-out questions. The referee writes the prompts, as in audits across classes."""
-    posed = (pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
-    if bench.client_text:
-        posed = (
-            replace(one, prompt=referee.encode_chat(f"{bench.client_text} {bench.seed} {one.number}")) for one in posed
-        )
+    """The held-out questions. The referee writes the prompts, as in audits across classes, or clients do."""
+
+    def posed_by(number: int) -> Posed:
+        told = f"{bench.client_text} {bench.seed} {number}"
+        prompt = referee.encode_chat(told) if bench.client_text else None
+        return pose(referee, PURPOSE, bench.seed, number, bench.shape, prompt)
+
+    posed = map(posed_by, range(bench.questions))
     return tuple(_lengthened(bench, one) if bench.long_tokens else one for one in posed)
 
 
