@@ -15,7 +15,6 @@ from p2pverify.node.files.textfile import FileError
 from p2pverify.testnet.plan import PeerPlan, Plan
 
 ANSWER_S = 30.0
-TOKENS = 8
 ASKING_MAX = 4
 
 
@@ -39,22 +38,24 @@ class ClientLoad:
     async def run(self) -> None:
         """Ask until cancelled: as often in each epoch as the scenario says, evenly.
 
-        Each honest node has to ask each other peer in turn. Otherwise a peer with a dissent would be asked no more.
+        Each node with clients has to ask each other peer in turn. Otherwise a peer with a dissent would be asked no
+        more.
         """
         plan = self._testnet.plan
         if plan.clients is None:
             return
-        pairs = [(one.name, peer.peer_id) for peer in plan.peers for one in plan.honest if _can_ask(one, peer)]
+        pairs = [(one.name, peer.peer_id) for peer in plan.peers for one in plan.askers if _can_ask(one, peer)]
         number = 0
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(plan.epoch_ms / 1000 / plan.clients.requests)
-                if self._limiter.available_tokens:
-                    nursery.start_soon(self._ask, *pairs[number % len(pairs)], f"{plan.clients.text} {number}")
+                if pairs and self._limiter.available_tokens:
+                    body = {"prompt": f"{plan.clients.text} {number}", "max_tokens": plan.clients.answer_tokens}
+                    nursery.start_soon(self._ask, *pairs[number % len(pairs)], body)
                 number += 1
 
-    async def _ask(self, name: str, peer: str, text: str) -> None:
-        is_answered = await trio.to_thread.run_sync(_ask, self._testnet.home(name), peer, text, limiter=self._limiter)
+    async def _ask(self, name: str, peer: str, body: dict[str, object]) -> None:
+        is_answered = await trio.to_thread.run_sync(_ask, self._testnet.home(name), peer, body, limiter=self._limiter)
         self.answered += is_answered
         self.failed += not is_answered
 
@@ -64,7 +65,7 @@ def _can_ask(one: PeerPlan, peer: PeerPlan) -> bool:
     return one is not peer and one.weights == peer.weights
 
 
-def _ask(home: Home, peer: str, text: str) -> bool:
+def _ask(home: Home, peer: str, body: dict[str, object]) -> bool:
     """One request. Blocks. A peer that is down, busy or without an answer is no fault of the client."""
     try:
         parts = urlsplit(home.read_api() or "")
@@ -73,8 +74,8 @@ def _ask(home: Home, peer: str, text: str) -> bool:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_S)
     try:
         model = json.loads(_exchange(connection, "GET", "/v1/models", None))["data"][0]["id"]
-        body = json.dumps({"model": model, "prompt": text, "max_tokens": TOKENS, "p2pverify": {"peer": peer}})
-        _exchange(connection, "POST", "/v1/completions", body)
+        asked = json.dumps({**body, "model": model, "p2pverify": {"peer": peer}})
+        _exchange(connection, "POST", "/v1/completions", asked)
     except (OSError, http.client.HTTPException, ValueError, LookupError):
         return False
     finally:

@@ -120,6 +120,11 @@ class Plan:
         return tuple(peer for peer in self.peers if peer.is_honest)
 
     @property
+    def askers(self) -> tuple[PeerPlan, ...]:
+        """The honest peers whose nodes have clients."""
+        return () if self.clients is None else self.honest[: self.clients.nodes]
+
+    @property
     def cheaters(self) -> tuple[PeerPlan, ...]:
         return tuple(peer for peer in self.peers if not peer.is_honest)
 

@@ -94,6 +94,8 @@ class ClientsTable(_Table):
     """`[clients]`: what clients ask, and how the nodes that they ask check the answers (see config.toml)."""
 
     requests: StrictInt = Field(default=4, ge=1, le=256)  # in an epoch, of all clients
+    nodes: StrictInt | None = Field(default=None, ge=1, le=PEERS_MAX)  # honest nodes with clients; by default all
+    answer_tokens: StrictInt = Field(default=8, ge=1, le=256)  # of each request
     text: StrictStr = Field(default=CLIENTS_TEXT, min_length=1, max_length=64, pattern=r"^[a-z]+$")
     audit_rate: float = Field(default=1.0, ge=0, le=1)
     report: ReportWish = "reveal"

@@ -26,6 +26,8 @@ def test_reports_convict_a_peer_that_lies_to_clients_alone(tmp_path: Path) -> No
     assert (document["verdict"], document["honest_convicted"]) == ("pass", [])
     (liar,) = [peer for peer in document["peers"] if peer["cheat"]]
     assert document["cheaters_convicted"] == [liar["name"]]
+    (node,) = liar["flags"]["nodes"]
+    assert node["flagged_after_audits"] <= liar["flags"]["latest_audits"]
     audits = [
         audit
         for peer in document["peers"]

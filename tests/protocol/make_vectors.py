@@ -29,6 +29,7 @@ from vectorgen import (
     passports,
     peer_lists,
     plans,
+    report_folds,
     reported,
     speed,
     states,
@@ -113,6 +114,7 @@ def write_vectors() -> None:
         gossip,
         plans,
         reported,
+        report_folds,
         endpoints,
     ):
         cases.update(module.cases())

@@ -110,6 +110,16 @@ def test_folds_of_comings_and_goings() -> None:
     assert "audits" not in counters
 
 
+def test_folds_of_reports() -> None:
+    """One report is a dissent, the second wrong answer convicts, and slander in between costs the reporter."""
+    before, counters = _named("a report with digests alone counts, and opens no dispute")
+    assert sorted(row[5] for row in before) == ["newcomer"] * 4 + ["suspect"]
+    assert (counters["reports"], counters["disputes about reports"]) == (2, 1)
+    rows, counters = _named("a second wrong answer that is reported convicts its responder")
+    assert sorted(row[5] for row in rows) == ["convicted", "newcomer", "newcomer", "newcomer", "suspect"]
+    assert (counters["decided disputes"], counters["disputes about reports"], counters["reports"]) == (3, 3, 4)
+
+
 def test_folds_of_duties() -> None:
     """A duty counts for a member of the class that was drawn from, and for no member that has changed its class
     since."""

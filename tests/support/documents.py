@@ -159,6 +159,7 @@ EXPLAINED = ExplainedAudit(
     question=None,
     answers=(),
     dispute=None,
+    report=None,
 )
 PASSPORT = PassportDocument(
     schema="p2pverify/passport-document/1",
@@ -244,6 +245,7 @@ OWN_FIGURES = OwnFigures(
     at_most=0.013901,
     value=0,
     accused=False,
+    accused_after=None,
     chance=0.6,
 )
 ME = MeDocument(

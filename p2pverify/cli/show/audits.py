@@ -77,7 +77,8 @@ def show(name: str, wait_s: float, as_json: bool) -> None:
 
     ID is an id from the list of 'audits', such as e12-3-SP57aGZQ. The node's engine checks the answers when it has
     nothing more urgent to do, which may take a while. The answers are available while their audit is in dispute, and
-    from the challenger for some time after.
+    from the challenger for some time after. The id of a dispute about a report works too: it shows who reported, and
+    what the seats found.
     """
     from p2pverify.cli.show.explain import explained
     from p2pverify.node.reports.documents.explained import ExplainedAudit

@@ -26,6 +26,8 @@ from p2pverify.node.reports.shown import audit_kind, short_ids
 
 _MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater margin is cut to this in the sum
 _CLASS_CHARS = 18
+_DIGEST_CHARS = 16
+_SHOWS = {"seats": "the question, to the seats of the dispute", "nobody": "digests alone"}
 _NAME = 12  # columns in front of a value
 
 
@@ -40,7 +42,7 @@ def explained(audit: ExplainedAudit, width: int) -> Iterator[str]:
         yield from _answer(which, answer, width, judge)
     if audit.dispute is not None:
         yield ""
-        yield from _votes(audit.answers, audit.dispute)
+        yield from _votes(audit.answers, audit.dispute, is_report=audit.report is not None)
     notes = [*audit.notes]
     if not audit.complete:
         notes.append("the node is still working on it; ask again")
@@ -56,9 +58,18 @@ def _is_by_referee(audit: ExplainedAudit) -> bool:
 
 
 def _head(audit: ExplainedAudit, judge: str) -> Iterator[tuple[str, object]]:
-    yield "audit", audit.id
-    yield "challenger", audit.challenger
-    yield "asked", f"{audit_kind(across=audit.across)}, epoch {audit.epoch}, slot {audit.slot}"
+    if audit.report is None:
+        yield "audit", audit.id
+        yield "challenger", audit.challenger
+        yield "asked", f"{audit_kind(across=audit.across)}, epoch {audit.epoch}, slot {audit.slot}"
+    else:
+        yield "report", audit.id
+        yield "reporter", audit.challenger
+        yield "asked", f"for a client of the reporter, epoch {audit.epoch}"
+        yield "shows", _SHOWS[audit.report.shows]
+        if audit.report.own_output is not None:
+            equal = "the answer of the receipt" if audit.report.equals_own else "not the answer of the receipt"
+            yield "own answer", f"{audit.report.own_output[:_DIGEST_CHARS]}, {equal}"
     yield "status", audit.status
     if audit.judge is not None:
         yield "judged by", f"{judge} ({cell(audit.judge.engine)})"
@@ -163,7 +174,7 @@ def _can_print(shown: str) -> bool:
 # ---------------------------------------------------------------- votes
 
 
-def _votes(answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute) -> Iterator[str]:
+def _votes(answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute, *, is_report: bool = False) -> Iterator[str]:
     numbers = {answer.peer_id: str(which) for which, answer in enumerate(answers, start=1)}
     yield f"dispute, opened in epoch {dispute.opened_epoch}: {dispute.status}"
     letters = {output.output: chr(ord("A") + place) for place, output in enumerate(dispute.outputs[:26])}
@@ -174,26 +185,28 @@ def _votes(answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute) -> It
                 output.votes,
                 output.decided,
                 output.own,
-                _says(output, numbers),
+                _says(output, numbers, is_report=is_report),
             )
             for output in dispute.outputs
         ]
         yield table(("OUTPUT", "VOTES", "DECIDED", "THIS NODE'S", "SAYS"), rows)
     yield ""
-    yield from _voters(dispute.voters, letters, numbers)
+    yield from _voters(dispute.voters, letters, numbers, is_report=is_report)
     if dispute.losers:
         yield ""
         yield from (f"{'lost' if place == 0 else '':6}{escape(loser)}" for place, loser in enumerate(dispute.losers))
 
 
-def _voters(voters: Sequence[VoterDocument], letters: Mapping[str, str], numbers: Mapping[str, str]) -> Iterator[str]:
+def _voters(
+    voters: Sequence[VoterDocument], letters: Mapping[str, str], numbers: Mapping[str, str], *, is_report: bool
+) -> Iterator[str]:
     """The voters that took part, and the number of the others."""
     short = short_ids(voter.peer_id for voter in voters)
     rows = [
         (
             short[voter.peer_id],
             (voter.class_ or "")[:_CLASS_CHARS],
-            _role(voter, numbers),
+            _role(voter, numbers, is_report=is_report),
             "sealed" if voter.output is None else letters.get(voter.output, "sealed"),
             voter.lost,
         )
@@ -205,15 +218,15 @@ def _voters(voters: Sequence[VoterDocument], letters: Mapping[str, str], numbers
         yield f"{len(voters) - len(rows)} more could have voted"
 
 
-def _says(output: OutputDocument, numbers: Mapping[str, str]) -> str:
+def _says(output: OutputDocument, numbers: Mapping[str, str], *, is_report: bool) -> str:
     if output.underivable:
-        return "the question does not follow from the slot"
+        return "there is no such question" if is_report else "the question does not follow from the slot"
     return ", ".join(f"{numbers.get(peer, '?')}: {found}" for peer, found in output.verdicts.items())
 
 
-def _role(voter: VoterDocument, numbers: Mapping[str, str]) -> str:
+def _role(voter: VoterDocument, numbers: Mapping[str, str], *, is_report: bool) -> str:
     if voter.challenger:
         return "challenger"
     if voter.asked:
         return f"asked ({numbers.get(voter.peer_id, '?')})"
-    return "committee" if voter.seat else "voter"
+    return "seat" if is_report else "committee" if voter.seat else "voter"

@@ -46,7 +46,7 @@ def summary(all_: OwnFigures) -> str:
 def finding(figures: OwnFigures) -> str:
     """What the figures say of the treatment."""
     if figures.accused:
-        return "wrong too often"
+        return f"wrong too often, after {figures.accused_after} audits"
     return "treated worse than the auditors" if figures.chance < UNLIKELY else "treated like the auditors"
 
 

@@ -29,14 +29,19 @@ class Rescored(StrEnum):
 class Treatment:
     """A client's audits of one peer, or of several: how many were right and wrong, and what the test says.
 
-    `value` is the test's sum (1/1024 nat) after the last audit. `is_accused`: it once reached its threshold.
+    `value` is the test's sum (1/1024 nat) after the last audit. It first reached its threshold with the audit number
+    `accused_after`, counted from 1 without the unclear ones; None if it never did.
     """
 
     right: int = 0
     wrong: int = 0
     unclear: int = 0
     value: int = 0
-    is_accused: bool = False
+    accused_after: int | None = None
+
+    @property
+    def is_accused(self) -> bool:
+        return self.accused_after is not None
 
     @property
     def audits(self) -> int:
@@ -51,27 +56,30 @@ class Treatment:
 def treatment(audits: Iterable[tuple[Rescored, TestSteps]]) -> Treatment:
     """The audits of one peer, in their order; each with the steps of the test by which its answer is judged."""
     right = wrong = unclear = value = 0
-    is_accused = False
+    accused_after: int | None = None
     for found, steps in audits:
         if found is Rescored.AGREES:
             right, value = right + 1, max(0, value - steps.down)
         elif found is Rescored.DIFFERS:
             wrong, value = wrong + 1, value + steps.up
-            is_accused = is_accused or value >= steps.threshold
+            if accused_after is None and value >= steps.threshold:
+                accused_after = right + wrong
         else:
             unclear += 1
-    return Treatment(right, wrong, unclear, value, is_accused)
+    return Treatment(right, wrong, unclear, value, accused_after)
 
 
 def together(treatments: Iterable[Treatment]) -> Treatment:
-    """The audits of several peers as one. The test is of one peer alone, so the greatest value stands for all."""
+    """The audits of several peers as one. The test is of one peer alone, so the greatest value stands for all, and the
+    peer that was accused after the fewest audits.
+    """
     every = list(treatments)
     return Treatment(
         sum(one.right for one in every),
         sum(one.wrong for one in every),
         sum(one.unclear for one in every),
         max((one.value for one in every), default=0),
-        any(one.is_accused for one in every),
+        min((one.accused_after for one in every if one.accused_after is not None), default=None),
     )
 
 

@@ -41,15 +41,20 @@ class Posed(Ask):
         return self.measure_of(output, engine.score(self, output.tokens))
 
 
-def pose(writer: Engine, purpose: str, seed: int, number: int, shape: QuestionShape) -> Posed:
-    """The question with this number. `writer` writes its prompt. Raises ValueError if its context is too short."""
+def pose(
+    writer: Engine, purpose: str, seed: int, number: int, shape: QuestionShape, prompt: tuple[int, ...] | None = None
+) -> Posed:
+    """The question with this number. `writer` writes its prompt, unless one is given.
+
+    Raises ValueError if the writer's context is too short.
+    """
 
     def drawn(what: str) -> bytes:
         return hashlib.sha256(f"{DOMAIN}\0{purpose}\0{seed}\0{number}\0{what}".encode()).digest()
 
     greedy = int.from_bytes(drawn("greedy")[:8], "big") % 100 < shape.greedy_percent
     return Posed(
-        writer.write_prompt(drawn("prompt")[:16], shape.prompt_tokens),
+        writer.write_prompt(drawn("prompt")[:16], shape.prompt_tokens) if prompt is None else prompt,
         shape.answer_tokens,
         0 if greedy else shape.temperature_milli,
         drawn("key"),

@@ -13,6 +13,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.report import AnswerReport, report_of
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.state import Dispute, State
 from p2pverify.core.state.verdicts import cross_class
@@ -26,6 +27,7 @@ Finding = Callable[[DisputeKey], bool | None]
 AUDITS_KEPT = 2048
 TAIL_RECORDS_MAX = 512  # of an author's log, read when the author is first seen
 CLOSED_KEPT = 4096
+REPORTS_KEPT = 512
 DISPUTES_KEPT = 256  # complete, with their votes, after the fold has dropped them
 #: The common prefix of peer ids of Ed25519 keys, and the length of a short name after it, in characters.
 _ID_START, _SHORT_CHARS = "12D3KooW", 8
@@ -46,6 +48,7 @@ class AuditLog:
         self._finding = finding
         self._next_seq: dict[bytes, int] = {}
         self._audits: dict[DisputeKey, Audit] = {}
+        self._reports: BoundedDict[DisputeKey, AnswerReport] = BoundedDict(REPORTS_KEPT)
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
         self._outcomes: BoundedDict[DisputeKey, AuditStatus] = BoundedDict(CLOSED_KEPT)
         self._disputes: BoundedDict[DisputeKey, Dispute] = BoundedDict(DISPUTES_KEPT)
@@ -80,11 +83,12 @@ class AuditLog:
         if found is None:
             raise UnknownAudit("an audit is named like e12-3-SP57aGZQ: epoch, slot, challenger; 'audits' lists them")
         self._catch_up()
+        known = {**self._audits, **{key: report.audit for key, report in self._reports.items()}}
         epoch, slot, challenger = int(found[1]), int(found[2]), found[3]
         ids = (challenger, _ID_START + challenger)
         fitting = [
             audit
-            for key, audit in self._audits.items()
+            for key, audit in known.items()
             if (key.epoch, key.slot) == (epoch, slot) and peer_id(key.challenger).startswith(ids)
         ]
         if not fitting:
@@ -97,6 +101,10 @@ class AuditLog:
     def duty(self, audit: Audit) -> Duty | None:
         """The duty record that opens an audit, if this node has it."""
         return self._duties.get((audit.challenger, audit.epoch), (None, 0))[0]
+
+    def report(self, key: DisputeKey) -> AnswerReport | None:
+        """The report with this key, if it is one and this node has it."""
+        return self._reports.get(key)
 
     def dispute(self, key: DisputeKey) -> Dispute | None:
         """A dispute, from the newest final state or from the last state that had it."""
@@ -128,6 +136,9 @@ class AuditLog:
                 if record.kind == Kind.AUDIT:
                     audit = audit_of(record)
                     self._audits.setdefault(audit.key, audit)
+                elif record.kind == Kind.REPORT:
+                    report = report_of(record)
+                    self._reports.setdefault(report.audit.key, report)
                 elif record.kind == Kind.DUTY:
                     duty = decode_duty(record.payload)
                     self._duties.setdefault((author, duty.epoch), (duty, record.seq))
@@ -143,6 +154,10 @@ class AuditLog:
         dispute = state.disputes.get(audit.key)
         if dispute is not None:
             return "disputed" if dispute.decision is None else "decided"
+        if audit.is_report:
+            report = self._reports.get(audit.key)
+            is_digest = report is not None and report.output is not None  # no dispute can open
+            return self._outcomes.get(audit.key, "closed" if is_digest else "waiting")
         duty, seq = self._duties.get((audit.challenger, audit.epoch), (None, 0))
         head = state.heads.get(audit.challenger)
         if duty is None or head is None or head[1] < seq:

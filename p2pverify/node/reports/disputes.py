@@ -54,6 +54,8 @@ def _losers(network: Network, dispute: Dispute, decision: bytes) -> Iterator[byt
     for peer, verdict in verdicts_by(network, dispute, decision).items():
         if verdict is Verdict.MISMATCH:
             yield peer
+        elif dispute.is_report:
+            yield dispute.audit.challenger
 
 
 def verdicts_by(network: Network, dispute: Dispute, output: bytes) -> dict[bytes, Verdict]:
@@ -88,10 +90,19 @@ def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None
 
 
 def _voters(dispute: Dispute) -> list[bytes]:
-    """The challenger first, then the voters that took part, then the rest of the electorate."""
+    """The challenger first, then the voters that took part, then the rest of the electorate. A reporter has no vote."""
     took_part = dispute.votes.keys() | dispute.commits.keys()
+    if dispute.is_report:
+        return [*sorted(took_part), *sorted(dispute.electorate - took_part)]
     others = (dispute.electorate | took_part) - {dispute.key.challenger}
     return [dispute.key.challenger, *sorted(others & took_part), *sorted(others - took_part)]
+
+
+def _has_seat(dispute: Dispute, peer: bytes) -> bool | None:
+    """Whether a peer has a seat; None if everybody votes."""
+    if dispute.is_report:
+        return peer in dispute.electorate
+    return peer in dispute.round.seats or peer in dispute.heard if dispute.round.is_committee else None
 
 
 def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> VoterDocument:
@@ -103,7 +114,7 @@ def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> Vot
         challenger=peer == dispute.key.challenger,
         asked=any(asked.responder == peer for asked in dispute.audit.asked),
         sealed=peer in dispute.commits or peer == dispute.key.challenger,
-        seat=peer in dispute.round.seats or peer in dispute.heard if dispute.round.is_committee else None,
+        seat=_has_seat(dispute, peer),
         output=None if vote is None else vote.output.hex(),
         lost=is_judged and rounds.has_lost(dispute, peer),
     )

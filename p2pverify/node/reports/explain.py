@@ -1,6 +1,7 @@
 """Explains an audit: the question, the answers, and the judgement of this node's engine or of the referee.
 
-Only audits can be explained, because a model wrote their prompts and the prompts follow from the draw. An explanation
+Only audits can be explained, because a model wrote their prompts and the prompts follow from the draw. Of a report only
+its votes are shown, because its question is a client's. An explanation
 takes the engine's time. So it is made in the background, when no other job waits, and for a limited time. A reader sees
 meanwhile what is known so far. A missing part is named in the notes; it is no error. Explanations have no effect on any
 score or vote.
@@ -73,7 +74,7 @@ class Explainer:
         dispute = self._log.dispute(audit.key)
         network, state = self._context.network, self._context.fold.latest
         votes = None if dispute is None else whole_dispute(network, state, dispute, found.own_output)
-        return found.to_document(network, self._log.told(audit), votes)
+        return found.to_document(network, self._log.told(audit), votes, self._log.report(audit.key))
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Work on requested explanations until cancelled."""
@@ -114,6 +115,8 @@ class Explainer:
 
     async def _work(self, explanation: Explanation) -> None:
         audit = explanation.audit
+        if audit.is_report:
+            raise _CannotSay(self._of_report(audit.key))
         question = await self._derive(explanation)
         if not audit.is_across:
             await self._answer(explanation, question)
@@ -127,6 +130,15 @@ class Explainer:
             asked.receipt is None or measure is not None for asked, measure in zip(audit.asked, measures, strict=True)
         ):
             explanation.own_output = verdict_digest(question.id, measures)
+
+    def _of_report(self, key: DisputeKey) -> str:
+        """Why an explained report has no question and no answer."""
+        report = self._log.report(key)
+        if report is not None and report.output is not None:
+            return "the report has digests alone, so it opens no dispute and has no effect on any score"
+        if self._log.dispute(key) is None:
+            return "this node has seen no dispute about this report: no cut has taken it yet, or it did not count"
+        return "the reporter shows the question to the seats of the dispute alone, so no answer is shown here"
 
     async def _derive(self, explanation: Explanation) -> Question:
         """The question that follows from the slot. Raises _CannotSay."""

@@ -18,6 +18,7 @@ from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswe
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.report import AnswerReport
 from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine
 from p2pverify.node.reports.documents.audits import AuditDocument
@@ -31,6 +32,7 @@ from p2pverify.node.reports.documents.explained import (
     Limits,
     MeasureDocument,
     QuestionDocument,
+    ReportDocument,
     WholeDispute,
 )
 
@@ -123,7 +125,9 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
-    def to_document(self, network: Network, told: AuditDocument, votes: WholeDispute | None) -> ExplainedAudit:
+    def to_document(
+        self, network: Network, told: AuditDocument, votes: WholeDispute | None, report: AnswerReport | None
+    ) -> ExplainedAudit:
         """The explanation so far, of an audit that a list shows as `told`. Readers convert micronats to nats."""
         return ExplainedAudit(
             schema="p2pverify/audit/1",
@@ -137,12 +141,22 @@ class Explanation:
                 for asked in self.audit.asked
             ),
             dispute=votes,
+            report=None if report is None else _report(self.audit, report),
         )
 
     def _judge(self) -> JudgeDocument | None:
         if not self.engine:
             return None
         return JudgeDocument(role="referee" if self.role == REFEREE else "own", engine=self.engine)
+
+
+def _report(audit: Audit, report: AnswerReport) -> ReportDocument:
+    own = report.output
+    return ReportDocument(
+        shows="seats" if own is None else "nobody",
+        own_output=None if own is None else own.hex(),
+        equals_own=None if own is None else audit.matches(report.receipt, own),
+    )
 
 
 def bounds_of(network: Network, asked: AskedPeer) -> Across | None:

@@ -38,6 +38,8 @@ _LINK_MB = 0.45
 _RUNNER_MB = 250.0
 #: Of the epochs until a cheater is convicted, those in which a dispute with it opens.
 _DISPUTED = 0.6
+#: The prompt of a client: a word and a number.
+_CLIENT_PROMPT_TOKENS = 4
 #: To read a token of a prompt, in those that are written.
 _READ_TOKENS = 0.5
 
@@ -114,7 +116,7 @@ def check_memory(plan: Plan, available_mb: float) -> None:
 
 def need(plan: Plan, machine: MeasuredMachine, count: int) -> Need:
     """The need of `count` peers of a plan on a machine."""
-    engines_s = _tokens(plan, count) * machine.token_s
+    engines_s = (_tokens(plan, count) + _client_tokens(plan)) * machine.token_s
     records_s = _RECORDS_S * count * count * machine.slowness
     upkeep = _UPKEEP_S * count * machine.slowness
     room = machine.capacity(count) - upkeep
@@ -166,6 +168,15 @@ def _tokens(plan: Plan, count: int) -> float:
     challenge = writes + asked * reads
     respond = asked * own * (answer + _READ_TOKENS * prompt)
     return count * (slots * (challenge + respond) + _disputes(plan) * (writes + reads))
+
+
+def _client_tokens(plan: Plan) -> float:
+    """The tokens of an epoch's requests of clients: each is answered, and a share is scored again."""
+    if plan.clients is None:
+        return 0.0
+    own = sum(load_of(peer.path.engine).token for peer in plan.peers) / len(plan.peers)
+    request = plan.clients.answer_tokens + _READ_TOKENS * _CLIENT_PROMPT_TOKENS
+    return own * plan.clients.requests * request * (1 + plan.clients.audit_rate)
 
 
 def _disputes(plan: Plan) -> float:

@@ -50,6 +50,7 @@ class Bench:
     """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats.
 
     `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many.
+    With `client_text`, all questions are those of clients, with this text.
     """
 
     engine: EngineKind
@@ -59,6 +60,7 @@ class Bench:
     shape: QuestionShape
     across: Across | None = None
     long_tokens: int = 0
+    client_text: str = ""
 
     @property
     def referee(self) -> str:
@@ -132,8 +134,14 @@ class Subject:
 
 
 def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
-    """The held-out questions. The referee writes the prompts, as in audits across classes."""
-    posed = (pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
+    """The held-out questions. The referee writes the prompts, as in audits across classes, or clients do."""
+
+    def posed_by(number: int) -> Posed:
+        told = f"{bench.client_text} {bench.seed} {number}"
+        prompt = referee.encode_chat(told) if bench.client_text else None
+        return pose(referee, PURPOSE, bench.seed, number, bench.shape, prompt)
+
+    posed = map(posed_by, range(bench.questions))
     return tuple(_lengthened(bench, one) if bench.long_tokens else one for one in posed)
 
 

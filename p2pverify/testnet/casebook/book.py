@@ -10,6 +10,7 @@ from typing import Any
 from p2pverify.core.contract.network import Across, TestSteps
 from p2pverify.engine.calibrate.producers import Producer, end_with_parent
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
+from p2pverify.engine.cheats.lies import CLIENTS_TEXT
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.testnet.casebook import work
 from p2pverify.testnet.casebook.answers import Audited, Bench, Subject
@@ -138,9 +139,11 @@ class _Playing:
     def _judge(self, entry: Numeric, prepared: work.Prepared) -> Future[work.Witnessed]:
         bench = self._plan.bench
         cheat = None if entry.kind == RENTED else parse_spec(entry.kind)
-        if entry.long:
-            long = replace(bench, questions=-(-bench.questions // LONG_PART), long_tokens=self._plan.long_tokens)
-            return self._pool.submit(work.judge_long, long, Subject(self._plan.paths[0], cheat))
+        if entry.is_apart:
+            own = replace(bench, client_text=CLIENTS_TEXT)
+            if entry.long:
+                own = replace(bench, questions=-(-bench.questions // LONG_PART), long_tokens=self._plan.long_tokens)
+            return self._pool.submit(work.judge_apart, own, Subject(self._plan.paths[0], cheat))
         warm = replace(bench, seed=bench.seed + 1, questions=self._plan.warm) if entry.warm else None
         return self._pool.submit(work.judge, bench, Subject(self._plan.paths[0], cheat), prepared, warm)
 

@@ -20,7 +20,7 @@ class Numeric:
     `in_class` and `across` are the promised shares of its false answers that one audit finds: None if nothing is
     promised, 0 if it cannot be found. `why` has the reason. With `warm`, the engine has answered other questions
     before. With `sampled`, it lies about the sampler, so its greedy answers are no lies. With `long`, it lies in long
-    answers alone.
+    answers alone. With `to_clients`, it lies to clients alone, so clients ask, and their own audits are counted.
     """
 
     kind: str
@@ -31,6 +31,12 @@ class Numeric:
     warm: bool = False
     sampled: bool = False
     long: bool = False
+    to_clients: bool = False
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is asked questions of its own."""
+        return self.long or self.to_clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,11 @@ SURE = (
 )
 LONG = "One audit in a hundred asks for a long answer, and it lies in those alone. FOUND counts its long answers."
 
+CLIENTS = (
+    "It is honest to every auditor of the network, so AUDITS counts one client's own audits, until 'me' flags it. "
+    "Within a class reports convict it."
+)
+
 NUMERIC: tuple[Numeric, ...] = (
     Numeric("prune", "leaves out 6 of 30 layers"),
     Numeric(
@@ -120,6 +131,7 @@ NUMERIC: tuple[Numeric, ...] = (
     Numeric("budget", "a cheaper model's drafts, corrected to stay a match", None, None, SPENT),
     Numeric("certain", "a cheaper model's tokens where it is all but certain", None, None, SURE),
     Numeric("long-only", "a cheaper model's long answers", 1.0, 0.99, LONG, long=True),
+    Numeric("lies-to-clients", "Q4_0 for Q4_1, to clients alone", 1.0, 0.99, CLIENTS, to_clients=True),
     Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
 )
 
@@ -139,6 +151,7 @@ SIMULATED: tuple[Simulated, ...] = (
     Simulated("duty-withholder"),
     Simulated("slanderer"),
     Simulated("mute-slanderer"),
+    Simulated("false-reporter", epochs=40, founders=True),
     Simulated("equivocator"),
     Simulated("forker"),
     Simulated("backdater"),

@@ -43,8 +43,8 @@ def prepare(bench: Bench) -> Prepared:
     return Prepared(questions, answer_all(bench, Subject(), questions).outputs)
 
 
-def judge_long(bench: Bench, subject: Subject) -> Witnessed:
-    """The judged answers of a subject to questions of their own, which ask for long answers."""
+def judge_apart(bench: Bench, subject: Subject) -> Witnessed:
+    """The judged answers of a subject to questions of its own: for long answers, or of clients."""
     return judge(bench, subject, prepare(bench))
 
 

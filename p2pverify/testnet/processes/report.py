@@ -68,6 +68,7 @@ class Report:
         at = self.judgement.at
         cuts = () if status is None else status.recent_cuts
         # A peer without the judged cut shows its own newest cut. Only a cheater can lack the judged cut.
+        flags = next((one for one in self.judgement.flags if one.peer is peer), None)
         own = next((cut for cut in cuts if at is not None and cut.cut == at.cut), cuts[-1] if cuts else None)
         return {
             "name": peer.name,
@@ -81,6 +82,7 @@ class Report:
             "challengers": 0 if score is None else score.challengers,
             "disputes_lost": 0 if score is None else score.dissents,
             "convicted_after_audits": None if score is None else score.convicted_after_audits,
+            "flags": None if flags is None else flags.document(),
             "hardware": None if score is None or score.hardware is None else _hardware(score.hardware),
             "records": None if status is None else status.records,
             "cut": None if own is None else own.cut,
@@ -100,6 +102,7 @@ class Report:
                 lines.append(f"{peer.label}: unavailable, as it does not answer")
             elif score is not None and score.hardware is not None and peer.name in judged.timed:
                 lines.append(f"{peer.label}: speed {score.hardware.fit} with {score.hardware.claim}")
+        lines += [line for one in judged.flags for line in one.summary()]
         lines += [] if self.takeover is None else self.takeover.summary(len(plan.honest))
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")

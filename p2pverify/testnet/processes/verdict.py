@@ -5,11 +5,14 @@ the cut's view root, so a common cut is a common view. The equality of their sco
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import RecentCut, StatusDocument
+from p2pverify.testnet.flags import LiarFlags, NodeFlag, find_flags, wrongly_flagged
 from p2pverify.testnet.plan import PeerPlan, Plan
 
 CONVICTED = "convicted"
@@ -45,6 +48,7 @@ class Judgement:
     views_agree: bool
     missing: tuple[str, ...]
     faults: tuple[str, ...] = ()  # sentences about what no later cut can mend
+    flags: tuple[LiarFlags, ...] = ()  # of liars to clients, by the nodes of these clients
 
     @property
     def passes(self) -> bool:
@@ -61,8 +65,33 @@ class Judgement:
         return self.passes or self.is_lost
 
 
-def judge(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt) -> Judgement:
-    """Judge the documents read so far. `statuses` has the newest status of each peer by name."""
+def judge(
+    plan: Plan,
+    statuses: Mapping[str, StatusDocument],
+    scores_at: ScoresAt,
+    own_audits: Mapping[str, MeDocument] = MappingProxyType({}),
+) -> Judgement:
+    """Judge the documents read so far. `statuses` has the newest status of each peer by name, and `own_audits` the
+    newest figures of the nodes that have clients.
+    """
+    found = _judge_views(plan, statuses, scores_at)
+    flags = find_flags(plan, own_audits)
+    faults = [_late(one, late) for one in flags for late in one.late] + wrongly_flagged(plan, own_audits)
+    unseen = [f"no node of a client flags {one.peer.label}" for one in flags if not one.is_flagged]
+    missing = (*found.missing, *unseen, *faults)
+    return replace(found, flags=flags, faults=tuple(faults), missing=missing)
+
+
+def _late(flags: LiarFlags, node: NodeFlag) -> str:
+    how = "not yet" if node.after is None else f"after {node.after}"
+    return (
+        f"'me' of {node.node} flags {flags.peer.label} too late: {how}, with {node.audits} audits made; by the exact "
+        f"chain 99 of 100 such liars are flagged within {flags.latest}"
+    )
+
+
+def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt) -> Judgement:
+    """The verdict on the certified views alone."""
     honest = [peer.name for peer in plan.honest]
     found = _judged_cut(honest, statuses, scores_at)
     agree = _agree(honest, statuses, scores_at)

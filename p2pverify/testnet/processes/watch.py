@@ -10,6 +10,7 @@ import trio
 from p2pverify.core.limits import BoundedDict
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
@@ -31,6 +32,7 @@ class RunWatch:
         self.plan = plan
         self.statuses: dict[str, StatusDocument] = {}
         self.final: dict[str, ScoresDocument] = {}
+        self.own_audits: dict[str, MeDocument] = {}  # of the nodes that have clients
         self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
         self.takeover = TakeoverProgress()
@@ -47,7 +49,7 @@ class RunWatch:
     def follow(self, network: str, epoch: int) -> None:
         """Forget all documents. From now on only those of another network count, which the peers begin in an epoch."""
         self._network, self.from_epoch = network, epoch
-        for known in (self.statuses, self.final, self._scores_at):
+        for known in (self.statuses, self.final, self.own_audits, self._scores_at):
             known.clear()
         self.provisional, self.open_disputes = None, 0
         self.silent.clear()
@@ -65,7 +67,7 @@ class RunWatch:
         """The verdict on the readings so far."""
         if self.plan.takes_over:
             return judge_takeover(self.plan, self.statuses, self._scores_at, self.takeover)
-        return judge(self.plan, self.statuses, self._scores_at)
+        return judge(self.plan, self.statuses, self._scores_at, self.own_audits)
 
     def statistics(self) -> dict[str, int]:
         return {"readings": self._readings, "silent": len(self.silent)}
@@ -115,6 +117,10 @@ class RunWatch:
         seen = self.final.get(name)
         if status.final is not None and (seen is None or seen.cut != status.final.cut):
             self._keep(name, await self._scores(url, "final"))
+        if any(name == peer.name for peer in self.plan.askers):
+            self.own_audits[name] = await trio.to_thread.run_sync(
+                fetch, url, "/v1/me", MeDocument, limiter=self._limiter
+            )
         if name == self.reference:
             self.provisional = await self._scores(url, "provisional")
             audits = await trio.to_thread.run_sync(

@@ -9,7 +9,7 @@ from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import run
 from tests.support.documents import ALICE, ME, OWN_FIGURES
 
-ACCUSED = replace(OWN_FIGURES, wrong=4, audits=40, at_most=0.214, accused=True, chance=1e-6)
+ACCUSED = replace(OWN_FIGURES, wrong=4, audits=40, at_most=0.214, accused=True, accused_after=40, chance=1e-6)
 
 
 def shown(home: Home, document: MeDocument, *options: str) -> str:
@@ -28,13 +28,13 @@ def test_the_figures_stand_beside_the_networks(home: Home) -> None:
 
 def test_who_lies_is_named(home: Home) -> None:
     """A peer whose test reached the threshold, and one whose treatment is only unlikely."""
-    worse = replace(ACCUSED, accused=False, chance=0.0004)
+    worse = replace(ACCUSED, accused=False, accused_after=None, chance=0.0004)
     peers = (
         PeerFigures(peer_id=ALICE, standing="trusted", figures=ACCUSED),
         PeerFigures(peer_id=ALICE[:-1] + "X", standing=None, figures=worse),
     )
     text = shown(home, replace(ME, all=ACCUSED, peers=peers))
-    assert "4 wrong of 40 (at most 21.4 %); wrong too often (p = 1e-06)" in text
+    assert "4 wrong of 40 (at most 21.4 %); wrong too often, after 40 audits (p = 1e-06)" in text
     assert text.splitlines()[-1].endswith("worse")
 
 

@@ -47,15 +47,18 @@ def test_the_test_is_that_of_the_network():
     wrong = [(Rescored.DIFFERS, STEPS)]
     assert not treatment(wrong * 3).is_accused
     found = treatment([*wrong * 4, *[(Rescored.AGREES, STEPS)] * 1000])
-    assert (found.is_accused, found.value) == (True, 0)
+    assert (found.accused_after, found.is_accused, found.value) == (4, True, 0)
     nothing = [(Rescored.INCONCLUSIVE, STEPS), (Rescored.NOT_COMPARED, STEPS)]
-    assert treatment([*nothing, *wrong, *nothing]) == Treatment(0, 1, 4, STEPS.up, is_accused=False)
+    assert treatment([*nothing, *wrong, *nothing]) == Treatment(0, 1, 4, STEPS.up)
+    unclear = treatment([*nothing, *wrong, (Rescored.AGREES, STEPS), *nothing, *wrong * 3])
+    assert unclear.accused_after == 5
 
 
 def test_peers_together():
     """Counts are added, but nobody is accused by the sum of several peers."""
     found = together([Treatment(5, 1, 1, 700), Treatment(2, 3, 0, 900)])
-    assert found == Treatment(7, 4, 1, 900, is_accused=False)
+    assert found == Treatment(7, 4, 1, 900)
+    assert together([Treatment(accused_after=9), Treatment(), Treatment(accused_after=5)]).accused_after == 5
     assert together([]) == Treatment()
 
 
@@ -84,7 +87,7 @@ def test_who_lies_to_clients_is_accused_as_the_exact_chain_predicts(rate, mean):
             is_wrong = dice.random() < rate
             audits.append((Rescored.DIFFERS if is_wrong else Rescored.AGREES, STEPS))
             value = value + STEPS.up if is_wrong else max(0, value - STEPS.down)
-        assert treatment(audits).is_accused
+        assert treatment(audits).accused_after == len(audits)
         assert not treatment(audits[:-1]).is_accused
         total += len(audits)
     assert total / 300 == pytest.approx(predicted, rel=0.1)

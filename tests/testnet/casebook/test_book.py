@@ -22,7 +22,6 @@ from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, docu
 from p2pverify.testnet.casebook.rows import honest_row, numeric_row
 from p2pverify.testnet.casebook.trials import MarginPool, play, play_honest
 from p2pverify.testnet.casebook.worlds import play_world
-from p2pverify.testnet.plan import TO_CLIENTS
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.registry import KINDS as WORLD_KINDS
 
@@ -34,7 +33,7 @@ WANTED = {
     *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
     *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
-    *("sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
+    *("lies-to-clients", "false-reporter", "sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
 }
 
 
@@ -43,9 +42,7 @@ def test_every_known_cheat_stands_in_the_book():
     named = {entry.kind for entry in NUMERIC} | {entry.kind for entry in SIMULATED}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover", TO_CLIENTS} == set(
-        CHEAT_KINDS
-    )
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover"} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 
@@ -53,7 +50,9 @@ def test_every_known_cheat_stands_in_the_book():
 def small(tmp_path_factory):
     """The plan of a small book with toy engines."""
     plan = make_plan(tmp_path_factory.mktemp("book"), engine="toy", seed=3, quick=True)
-    chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "long-only"}]
+    chosen = [
+        entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "long-only", "lies-to-clients"}
+    ]
     return replace(
         plan,
         bench=replace(plan.bench, questions=20),
@@ -77,7 +76,7 @@ def test_what_a_small_book_finds(book):
     """Lies are dissents within a class and across classes, a rented machine's answers are not, and no honest peer is
     convicted."""
     table = {(row.entry.kind, row.by, row.rate): row for row in book.numeric}
-    assert len(table) == len(book.numeric) == 4 * 2 * len(RATES)
+    assert len(table) == len(book.numeric) == 5 * 2 * len(RATES)
     for by, audits in (("class", 4), ("across", 7)):
         prune = table["prune", by, 1.0]
         assert (prune.found, prune.asked, prune.measured.missed) == (20, 20, 0)
@@ -89,6 +88,9 @@ def test_what_a_small_book_finds(book):
         assert longer.expected == pytest.approx(100 * audits, rel=0.02)
         assert longer.measured.mean == pytest.approx(longer.expected, rel=0.3)
         assert (prune.saved, rented.saved, longer.saved) == (1, 0, 1)
+        told = table["lies-to-clients", by, 1.0]
+        assert (told.found, told.asked, told.fate, told.saved) == (20, 20, "convicted", 1)
+        assert set(told.measured.audits) == {audits}
         seeded = table["wrong-seed", by, 1.0]
         greedy = sum(question.temperature_milli == 0 for question in work.prepare(book.plan.bench).questions)
         assert 0 < greedy < 10
@@ -104,7 +106,7 @@ def test_what_a_small_book_finds(book):
 def test_how_the_book_is_told(book):
     """There is one row for each cheat, rate and way to judge it. The document has its schema and is JSON."""
     table = rows(book)
-    assert len(table) == 4 * 2 * len(TABLE_RATES) + 2 + 3
+    assert len(table) == 5 * 2 * len(TABLE_RATES) + 2 + 3
     assert {len(row) for row in table} == {len(HEADERS)}
     told = summary(book)
     assert "rented: Its answers are right." in told

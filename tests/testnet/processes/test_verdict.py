@@ -180,6 +180,7 @@ PEER_FIELDS: dict[str, Any] = {
     "challengers": int,
     "disputes_lost": int,
     "convicted_after_audits": int | None,
+    "flags": dict | None,
     "hardware": dict | None,
     "records": int | None,
     "cut": str | None,

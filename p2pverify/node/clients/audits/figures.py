@@ -75,5 +75,6 @@ def _figures(own: Treatment, right: int, wrong: int) -> OwnFigures:
         at_most=own.at_most_ppm / MILLION,
         value=own.value,
         accused=own.is_accused,
+        accused_after=own.accused_after,
         chance=chance.numerator / chance.denominator,
     )

@@ -135,8 +135,22 @@ class JudgedAnswerDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportDocument:
+    """A report of an answer to a client. `shows`: to whom the reporter shows its question. `own_output`: the digest of
+    the reporter's own answer, in a report without the question.
+    """
+
+    shows: Literal["seats", "nobody"]
+    own_output: str | None
+    equals_own: bool | None = field(metadata={"description": "whether the receipt is for the answer of this digest"})
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExplainedAudit(AuditDocument, ApiDocument):
-    """An audit with question, answers, and this node's judgement of them. Ask again until it is `complete`."""
+    """An audit with question, answers, and this node's judgement of them. Ask again until it is `complete`.
+
+    With `report` it is no audit of a slot: a client of the `challenger` got the answer, and the challenger reported it.
+    """
 
     schema: Literal["p2pverify/audit/1"]
     complete: bool
@@ -145,3 +159,4 @@ class ExplainedAudit(AuditDocument, ApiDocument):
     question: QuestionDocument | None
     answers: tuple[JudgedAnswerDocument, ...]
     dispute: WholeDispute | None
+    report: ReportDocument | None

@@ -21,6 +21,9 @@ class OwnFigures:
     at_most: Ratio = field(metadata={"description": "with 95 % confidence at most this share of the answers is wrong"})
     value: Count = field(metadata={"description": "the sequential test over own audits, in 1/1024 nat"})
     accused: bool = field(metadata={"description": "whether this test has reached the threshold of a conviction"})
+    accused_after: Count | None = field(
+        metadata={"description": "the audits of a peer, wrong or not, with which it first reached the threshold"}
+    )
     chance: Ratio = field(
         metadata={
             "description": "the chance that own audits have at least so many wrong answers, if the peer treats clients "

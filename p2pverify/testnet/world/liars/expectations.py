@@ -34,16 +34,17 @@ class FateRule:
     may_convict: bool = False
     needs_weight: bool = False
     must_fork: bool = False
-    #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None).
-    rate: Literal["scenario", "long", "always"] | None = None
+    #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None). With
+    #: "reports" its reports alone are wrong, so no rate of judged answers follows.
+    rate: Literal["scenario", "long", "always", "reports"] | None = None
     epochs: int = 0
 
     def rate_ppm(self, scenario_ppm: int) -> int:
         """The highest rate of wrong answers among the judged answers of this kind, in ppm."""
-        return {"scenario": scenario_ppm, "long": scenario_ppm, "always": MILLION, None: 0}[self.rate]
+        return {"scenario": scenario_ppm, "long": scenario_ppm, "always": MILLION}.get(self.rate or "", 0)
 
 
-def _by_dissent(why: str, rate: Literal["scenario", "long", "always"]) -> FateRule:
+def _by_dissent(why: str, rate: Literal["scenario", "long", "always", "reports"]) -> FateRule:
     return FateRule("convicted", why, by="dissent", must_convict=True, may_convict=True, rate=rate)
 
 
@@ -90,6 +91,11 @@ FATES: Mapping[str, FateRule] = {
     ),
     "slanderer": _by_dissent(
         "Its own answer was sealed before it asked, so it loses the dispute that it opened.", "scenario"
+    ),
+    "false-reporter": _by_dissent(
+        "The receipt has the responder's signature, and the seats compute the answer themselves. A report that they do "
+        "not confirm is a dissent of its reporter.",
+        "reports",
     ),
     "mute-slanderer": FateRule(
         "shirks",

@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Mapping
 
-from p2pverify.testnet.world.liars import answers, challengers, cuts, gangs, gossip, identity, records, takeovers, votes
+from p2pverify.testnet.world.liars import (
+    answers,
+    challengers,
+    cuts,
+    gangs,
+    gossip,
+    identity,
+    records,
+    reporters,
+    takeovers,
+    votes,
+)
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
 
 KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
@@ -22,6 +33,7 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "duty-withholder": challengers.DutyWithholder,
     "slanderer": challengers.Slanderer,
     "mute-slanderer": challengers.MuteSlanderer,
+    "false-reporter": reporters.FalseReporter,
     "lazy-challenger": challengers.LazyChallenger,
     "lazy-voter": votes.LazyVoter,
     "equivocator": records.Equivocator,
