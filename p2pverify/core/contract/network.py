@@ -9,6 +9,14 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
 from p2pverify.core.contract.pool import Pool, pool_value, read_pool
+from p2pverify.core.contract.shapes import (
+    ANSWER_TOKENS_MAX,
+    PROMPT_TOKENS_MAX,
+    TEMPERATURE_MILLI_MAX,
+    RequestShape,
+    read_shapes,
+    shapes_value,
+)
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
@@ -28,13 +36,12 @@ DOMAIN = f"p2pverify/network/{VERSION}"
 NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
-ANSWER_TOKENS_MAX = 1024
-TEMPERATURE_MILLI_MAX = 2000
 GROWTH_EPOCHS_MAX = 2**26
 #: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
 _ORIGIN = "origin"
+_ITEMS = 7  # of a definition without a table of shapes, which comes last
 #: The pooled test and the test over long answers have an eighth of the contract's odds each.
 ODDS_FACTOR = 8
 _EXACT = Context(prec=40)
@@ -119,6 +126,7 @@ class Params:
     temperature_spread: int = 0  # in steps of 100
     long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
     long_tokens: int = 0  # the greatest length of those; 0 if there are none
+    shapes: tuple[RequestShape, ...] = ()  # what slots ask for instead of the ranges above; empty if there is no table
 
     @property
     def deadline_ms(self) -> int:
@@ -148,7 +156,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("epoch_ms", 200, 86_400_000),
     ("slots_milli", 1, 16_000),
     ("panel_size", 1, 31),
-    ("prompt_tokens", 1, 256),
+    ("prompt_tokens", 1, PROMPT_TOKENS_MAX),
     ("answer_tokens", 1, ANSWER_TOKENS_MAX),
     ("temperature_milli", 0, TEMPERATURE_MILLI_MAX),
     ("greedy_percent", 0, 100),
@@ -219,6 +227,7 @@ class Network:
 
     def to_value(self) -> list[object]:
         p, origin = self.params, self.origin
+        table = [shapes_value(p.shapes)] if p.shapes else []
         return [
             DOMAIN,
             self.name,
@@ -230,6 +239,7 @@ class Network:
             ],
             [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
             self.referee,
+            *table,
         ]
 
     def encode(self) -> bytes:
@@ -250,7 +260,10 @@ def _wrong_domain(domain: Value) -> str:
 
 def decode_network(data: bytes) -> Network:
     """Read a canonical definition. Raises DecodeError."""
-    top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=7)
+    items = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network")
+    if len(items) not in (_ITEMS, _ITEMS + 1):
+        raise DecodeError(f"network: not {_ITEMS} items")
+    top, table = items[:_ITEMS], items[_ITEMS:]
     if top[0] != DOMAIN:
         raise DecodeError(_wrong_domain(top[0]))
     origin = _origin(top[2])
@@ -268,7 +281,7 @@ def decode_network(data: bytes) -> Network:
         raise DecodeError("a network needs founders and a class")
     if len({c.name for c in classes}) != len(classes):
         raise DecodeError("class names repeat")
-    params = Params(**values)
+    params = Params(**values, shapes=read_shapes(table[0]) if table else ())
     for name, spread, most in params.spreads:
         if spread and spread >= most:
             raise DecodeError(f"{name} leaves nothing")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from p2pverify.core.contract.lengths import context_tokens
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
@@ -21,7 +22,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer, usual_context
+from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.audits.reporting import client_salt
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook, ReportWish
@@ -152,7 +153,7 @@ class Door:
 
         If it would be short, it is `room`.
         """
-        most, unknown = self.room(prompt_tokens), usual_context(self._context.params)
+        most, unknown = self.room(prompt_tokens), context_tokens(self._context.params)
         left = self._choice.usual_context(self._asking.epoch, unknown) - prompt_tokens
         return most if left < unknown // 4 else min(most, left)
 

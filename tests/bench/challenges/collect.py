@@ -71,7 +71,7 @@ class PromptingEngine(SimulatedEngine):
             key = (job.prompt_seed, job.prompt_tokens)
             if key not in self._prompts:
                 self._prompts[key] = self._engine.write_prompt(*key)
-            job = replace(job, prompt_seed=None, ask=replace(job.ask, prompt=self._prompts[key]))
+            job = replace(job, prompt_seed=None, ask=job.asked(self._prompts[key]))
         folded = replace(job, ask=replace(job.ask, prompt=tuple(token % 256 for token in job.ask.prompt)))
         found = super().outcome(folded, total_ms, say)
         return replace(found, prompt=job.ask.prompt) if isinstance(found, Computed) else found

@@ -14,7 +14,8 @@ from p2pverify.core.contract.lengths import (
     expected_tokens,
     long_length,
 )
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS, Params
+from p2pverify.core.contract.network import PARAM_BOUNDS, Params
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import sha256
 
 PARAMS = replace(

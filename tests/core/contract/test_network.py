@@ -137,7 +137,7 @@ def test_a_tail_has_a_share_and_longer_answers(share: int, longest: int) -> None
 
 def test_params_stand_in_wire_order() -> None:
     """The bounds name the fields of the parameters in wire order."""
-    assert [name for name, _, _ in PARAM_BOUNDS] == list(Params.__dataclass_fields__)
+    assert [*(name for name, _, _ in PARAM_BOUNDS), "shapes"] == list(Params.__dataclass_fields__)
 
 
 @given(st.binary(max_size=60))
