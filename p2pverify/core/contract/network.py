@@ -270,24 +270,11 @@ def decode_network(data: bytes) -> Network:
     founders = () if origin is not None else _keys(top[2], "founders", FOUNDERS_MAX)
     manifests = _keys(top[3], "manifests", CLASSES_MAX)
     classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
-    numbers = as_array(top[5], "params", length=len(PARAM_BOUNDS))
-    values: dict[str, int] = {}
-    for (name, low, high), number in zip(PARAM_BOUNDS, numbers, strict=True):
-        value = as_uint(number, name, high)
-        if value < low:
-            raise DecodeError(f"{name} is below {low}")
-        values[name] = value
+    params = _params(top[5], table)
     if not (founders or origin) or not classes:
         raise DecodeError("a network needs founders and a class")
     if len({c.name for c in classes}) != len(classes):
         raise DecodeError("class names repeat")
-    params = Params(**values, shapes=read_shapes(table[0]) if table else ())
-    for name, spread, most in params.spreads:
-        if spread and spread >= most:
-            raise DecodeError(f"{name} leaves nothing")
-    has_tail = params.long_permille > 0 and params.long_tokens > params.answer_tokens
-    if not has_tail and (params.long_permille, params.long_tokens) != (0, 0):
-        raise DecodeError("long_permille and long_tokens do not fit together")
     rates = [c.honest_ppm for c in classes] + [c.across.honest_ppm for c in classes if c.across is not None]
     if any(rate >= params.cheat_ppm for rate in rates):
         raise DecodeError("honest_ppm must be below cheat_ppm")
@@ -298,6 +285,24 @@ def decode_network(data: bytes) -> Network:
     if len(set(unknown)) != len(unknown):
         raise DecodeError("a manifest has two classes of unknown engine")
     return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin)
+
+
+def _params(value: Value, table: list[Value]) -> Params:
+    """The numbers of the contract, and its table of shapes, if `table` holds one."""
+    numbers = as_array(value, "params", length=len(PARAM_BOUNDS))
+    values: dict[str, int] = {}
+    for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
+        values[name] = number = as_uint(item, name, high)
+        if number < low:
+            raise DecodeError(f"{name} is below {low}")
+    params = Params(**values, shapes=read_shapes(table[0]) if table else ())
+    for name, spread, most in params.spreads:
+        if spread and spread >= most:
+            raise DecodeError(f"{name} leaves nothing")
+    has_tail = params.long_permille > 0 and params.long_tokens > params.answer_tokens
+    if not has_tail and (params.long_permille, params.long_tokens) != (0, 0):
+        raise DecodeError("long_permille and long_tokens do not fit together")
+    return params
 
 
 def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:

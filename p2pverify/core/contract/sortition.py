@@ -54,7 +54,7 @@ class Slot:
         return params.prompt_tokens - number % (params.prompt_spread + 1)
 
     def answer_tokens(self, params: Params, prompt_tokens: int = 0) -> int:
-        """The greatest length of the answer, in tokens. In an open slot it depends on the length of the whole prompt."""
+        """The greatest length of the answer, in tokens. In an open slot the whole prompt leaves it less."""
         number = _number(self.drawn_from, "length")
         if self._is_in_tail(params):
             return long_length(number, params.answer_tokens, params.long_tokens)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.inference.agreement import Agreement, Relation
 from p2pverify.core.inference.question import Question, patience_ms

@@ -21,6 +21,7 @@ from p2pverify.core.contract.network import (
     decode_network,
 )
 from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, MILLION, Line, Pool
+from p2pverify.core.contract.shapes import SHAPES_MAX, RequestShape
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 
@@ -173,7 +174,9 @@ def test_largest_definition() -> None:
     longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
     classes = tuple(replace(longest, name=f"class {number}" + "n" * 50) for number in range(CLASSES_MAX))
     manifests = tuple(sorted((MANIFEST, *(sha256(b"%d" % n) for n in range(CLASSES_MAX - 1)))))
+    shapes = tuple(RequestShape(65_535, 256 - at, 256, 1024, 1024, 2000) for at in reversed(range(SHAPES_MAX)))
     network = replace(JUDGED, founders=founders, manifests=manifests, classes=classes, referee="r" * 128)
+    network = replace(network, params=replace(PARAMS, shapes=shapes))
     assert len(network.encode()) <= NETWORK_BYTES_MAX
     assert decode_network(network.encode()) == network
     for more in (
@@ -192,6 +195,19 @@ def test_epochs(genesis: int, length: int, now: int) -> None:
     epoch = numbers.epoch_at(now)
     assert numbers.epoch_start_ms(epoch) <= now < numbers.epoch_start_ms(epoch + 1)
     assert (epoch < 0) == (now < genesis)
+
+
+def test_a_table_of_shapes_comes_last() -> None:
+    """A definition without one has the bytes that it always had. An empty one is refused, so that ids are unique."""
+    table = (RequestShape(1, 1, 8, 0, 0, 1000),)
+    network = replace(NETWORK, params=replace(PARAMS, shapes=table))
+    assert decode_network(network.encode()) == network
+    assert network.to_value() == [*NETWORK.to_value(), [[1, 1, 8, 0, 0, 1000]]]
+    for wrong in ([], None, 0):
+        with pytest.raises(DecodeError, match="shapes"):
+            decode_network(encode([*NETWORK.to_value(), wrong]))
+    with pytest.raises(DecodeError, match=r"^network: not 7 items$"):
+        decode_network(encode([*network.to_value(), []]))
 
 
 def test_not_a_definition() -> None:
