@@ -63,7 +63,7 @@ def choose_shape(shapes: Sequence[RequestShape], number: int) -> RequestShape:
     return shapes[bisect_right(sums, number % sums[-1])]
 
 
-def shapes_value(shapes: Sequence[RequestShape]) -> list[object]:
+def shapes_value(shapes: Sequence[RequestShape]) -> Value:
     """A table in wire order."""
     return [list(astuple(shape)) for shape in shapes]
 

@@ -43,7 +43,7 @@ def remember(home: Path, requests: Sequence[tuple[int, int, int]]) -> None:
 
     async def keep() -> None:
         for number, (prompt, most, heat) in enumerate(requests):
-            asked = {"manifest": made.manifests[0].hex(), "prompt": [7] * (prompt + FRAME)}
+            asked: dict[str, object] = {"manifest": made.manifests[0].hex(), "prompt": [7] * (prompt + FRAME)}
             asked |= {"tokens_max": most, "temperature_milli": heat}
             answers = [{**one, "question": {**one["question"], **asked}} for one in RECEIPT["answers"]]
             document = {**RECEIPT, "id": f"rcpt_{number}", "answers": answers}

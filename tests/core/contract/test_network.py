@@ -24,15 +24,20 @@ from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, MILLION, Line, Poo
 from p2pverify.core.contract.shapes import SHAPES_MAX, RequestShape
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
+from tests.support.networks import LOWEST
 
 MANIFEST = sha256(b"manifest")
-PARAMS = replace(Params(**{name: low for name, low, _ in PARAM_BOUNDS}), cheat_ppm=100_000)
+PARAMS = replace(Params(**LOWEST), cheat_ppm=100_000)
 CLASS = DeterminismClass("avx2", MANIFEST, "engine 1", "x86-64", 1_000)
 NETWORK = Network("test", (sha256(b"founder"),), (MANIFEST,), (CLASS,), PARAMS)
 
 keys = st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=5).map(lambda found: tuple(sorted(found)))
 #: Each spread with its parameter: the range reaches down from the parameter by the spread, and must end above 0.
 RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "temperature_spread": "temperature_milli"}
+
+
+def changed(numbers: Params, **rules: Any) -> Params:
+    return replace(numbers, **rules)
 
 
 def consistent(numbers: Params) -> Params:
@@ -68,13 +73,13 @@ def test_bounds(name: str, low: int, high: int) -> None:
     for value in (low, high):
         rate = replace(CLASS, honest_ppm=1)
         with_tail = tail if name in tail and value else {}
-        numbers = replace(PARAMS, **{**others, **with_tail, name: max(value, 2) if name == "cheat_ppm" else value})
+        numbers = changed(PARAMS, **{**others, **with_tail, name: max(value, 2) if name == "cheat_ppm" else value})
         network = replace(NETWORK, classes=(rate,), params=numbers)
         assert decode_network(network.encode()) == network
     with pytest.raises(DecodeError, match=rf"^{name}: above {high}$"):
-        decode_network(replace(NETWORK, params=replace(PARAMS, **{name: high + 1})).encode())
+        decode_network(replace(NETWORK, params=changed(PARAMS, **{name: high + 1})).encode())
     with pytest.raises(DecodeError, match=rf"^{name}"):
-        decode_network(replace(NETWORK, params=replace(PARAMS, **{name: low - 1})).encode())
+        decode_network(replace(NETWORK, params=changed(PARAMS, **{name: low - 1})).encode())
 
 
 ACROSS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
@@ -121,10 +126,10 @@ def test_thresholds_stand_in_wire_order() -> None:
 @pytest.mark.parametrize("name", RANGES)
 def test_a_range_leaves_something(name: str) -> None:
     """A range reaches down to 1 but not to 0. Without a range, the number may be anything."""
-    numbers = replace(PARAMS, **{RANGES[name]: 7, name: 6})
+    numbers = changed(PARAMS, **{RANGES[name]: 7, name: 6})
     assert decode_network(replace(NETWORK, params=numbers).encode()).params == numbers
     with pytest.raises(DecodeError, match=rf"^{name} leaves nothing$"):
-        decode_network(replace(NETWORK, params=replace(numbers, **{name: 7})).encode())
+        decode_network(replace(NETWORK, params=changed(numbers, **{name: 7})).encode())
 
 
 @pytest.mark.parametrize(("share", "longest"), [(0, 8), (1, 0), (1, 7), (0, 7)])

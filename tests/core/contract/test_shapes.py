@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.lengths import context_tokens, expected_tokens, long_share, open_length
-from p2pverify.core.contract.network import PARAM_BOUNDS, Params
+from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.output import NO_KEY, Ask
 from p2pverify.core.contract.shapes import (
     ANSWER_TOKENS_MAX,
@@ -28,9 +28,10 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import Compute
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.state.verdicts.duties import is_sampled
+from tests.support.networks import LOWEST
 
 PARAMS = replace(
-    Params(**{name: low for name, low, _ in PARAM_BOUNDS}),
+    Params(**LOWEST),
     slots_milli=16_000,
     prompt_tokens=32,
     answer_tokens=64,
@@ -48,7 +49,7 @@ def ranges(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:
 
 
 rows = st.builds(
-    lambda weight, prompt, answer, heat: RequestShape(weight, *prompt, *answer, heat),
+    lambda weight, prompt, answer, heat: RequestShape(weight, prompt[0], prompt[1], answer[0], answer[1], heat),
     st.integers(1, 65_535),
     ranges(1, PROMPT_TOKENS_MAX),
     st.just((0, 0)) | ranges(1, ANSWER_TOKENS_MAX),
@@ -66,7 +67,7 @@ def drawn(params: Params, count: int) -> list[sortition.Slot]:
 @given(tables)
 @settings(deadline=None, max_examples=25)
 def test_a_table_is_read_back(table: tuple[RequestShape, ...]) -> None:
-    assert read_shapes(shapes_value(table)) == table  # type: ignore[arg-type]
+    assert read_shapes(shapes_value(table)) == table
 
 
 @given(tables, st.binary(min_size=64, max_size=64), st.integers(0, 1000), st.integers(1, 1200))
