@@ -10,7 +10,7 @@ from p2pverify.testnet.world.peer.engine import ACROSS
 
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
 #: The rules of a small, quick network.
-RULES = {
+RULES: dict[str, Any] = {
     "genesis_ms": 1_000_000,
     "epoch_ms": 5_000,
     "slots_milli": 1_000,

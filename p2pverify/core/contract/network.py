@@ -227,7 +227,6 @@ class Network:
 
     def to_value(self) -> list[object]:
         p, origin = self.params, self.origin
-        table = [shapes_value(p.shapes)] if p.shapes else []
         return [
             DOMAIN,
             self.name,
@@ -239,7 +238,7 @@ class Network:
             ],
             [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
             self.referee,
-            *table,
+            *([shapes_value(p.shapes)] if p.shapes else []),
         ]
 
     def encode(self) -> bytes:
