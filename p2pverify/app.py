@@ -191,7 +191,9 @@ def _check_ports(settings: NodeSettings) -> None:
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:
     """Raises NodeError if the engine cannot answer the questions that others will ask."""
-    asks_greedy = network.params.temperature_milli == 0 or network.params.greedy_percent == 100
+    params = network.params
+    heats = [shape.temperature_milli for shape in params.shapes]
+    asks_greedy = not any(heats) if heats else params.temperature_milli == 0 or params.greedy_percent == 100
     if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
         raise NodeError(
             f"{info.engine} cannot answer at the temperatures of network {network.name!r}",

@@ -5,7 +5,7 @@ effects after it must not be carried out.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from p2pverify.core.contract.output import Ask, Output
@@ -252,8 +252,9 @@ class FetchEvidence:
 class Compute:
     """A job for an engine: write a prompt from a seed if there is one, then answer if `ask.tokens_max` > 0.
 
-    A written prompt takes the place of the prompt of `ask`, which is empty then. A result after `deadline_ms` is
-    useless. `role` says which engine: this peer's "own", or the network's "referee".
+    A written prompt takes the place of the prompt of `ask`, which is empty then. With a `context_tokens` above 0, the
+    prompt and its answer have at most so many tokens together. A result after `deadline_ms` is useless. `role` says
+    which engine: this peer's "own", or the network's "referee".
     """
 
     job: int
@@ -263,6 +264,14 @@ class Compute:
     prompt_seed: bytes | None = None
     prompt_tokens: int = 0
     role: str = OWN
+    context_tokens: int = 0
+
+    def asked(self, prompt: tuple[int, ...]) -> Ask:
+        """The question with the prompt that was written for it."""
+        most = self.ask.tokens_max
+        if self.context_tokens:
+            most = min(most, max(1, self.context_tokens - len(prompt)))
+        return replace(self.ask, prompt=prompt, tokens_max=most)
 
 
 @dataclass(frozen=True, slots=True)

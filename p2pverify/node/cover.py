@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.lengths import answer_longest, prompt_longest
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
@@ -189,10 +190,10 @@ class Cover:
         self._frame_tokens = len(engine.encode_chat(""))
         for prompt in prompts:
             tokens = engine.encode_chat(prompt.text)
-            room = params.prompt_tokens + self._frame_tokens
+            room = prompt_longest(params) + self._frame_tokens
             if prompt.tokens_max is not None:
                 room = context_tokens - prompt.tokens_max
-            if len(tokens) <= min(room, context_tokens - max(params.answer_tokens, params.long_tokens)):
+            if len(tokens) <= min(room, context_tokens - answer_longest(params)):
                 self._fitting.append((prompt, tokens))
 
     async def _wait_until(self, at_ms: int) -> None:

@@ -6,12 +6,12 @@ ports of the peers.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.network import PARAM_BOUNDS, Across
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
@@ -180,8 +180,8 @@ def make_plan(
     secrets = [some.cheat for some in chosen for _ in range(some.count)]
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
-    rules = asdict(read_params({"genesis_ms": 0, **given}))
-    del rules["genesis_ms"]
+    params = read_params({"genesis_ms": 0, **given})
+    rules: dict[str, int] = {name: getattr(params, name) for name, _, _ in PARAM_BOUNDS if name != "genesis_ms"}
     if LONG_ONLY in {secret.kind for secret in secrets} and not rules["long_permille"]:
         raise PlanError(
             f"no audit of this network is long, so {LONG_ONLY} is right in all", "set long_permille and long_tokens"

@@ -1,15 +1,16 @@
 """Networks that exist only on paper: identities, rules and a definition."""
 
 import hashlib
+from typing import Any
 
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network, Params
+from p2pverify.core.contract.network import PARAM_BOUNDS, DeterminismClass, Network, Params
 from p2pverify.core.encoding import sign
 from p2pverify.testnet.world.peer.engine import ACROSS
 
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
 #: The rules of a small, quick network.
-RULES = {
+RULES: dict[str, Any] = {
     "genesis_ms": 1_000_000,
     "epoch_ms": 5_000,
     "slots_milli": 1_000,
@@ -33,6 +34,10 @@ RULES = {
     "rest_epochs": 16_384,
     "across_percent": 25,
 }
+
+
+#: Each rule at the lower end of its range.
+LOWEST: dict[str, Any] = {name: low for name, low, _ in PARAM_BOUNDS}
 
 
 def params(**changes: int) -> Params:

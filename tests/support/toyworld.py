@@ -116,5 +116,5 @@ class _WorldEngine(SimulatedEngine):
         if not job.ask.tokens_max:
             return Computed(job.job, prompt, Output((), "length"), total_ms, 1, 1)
         lies = self._lie is not None and self._lie(job.ask.sampler_key)
-        made = (self.world.liar if lies else honest).answer(replace(job.ask, prompt=prompt))
+        made = (self.world.liar if lies else honest).answer(job.asked(prompt))
         return Computed(job.job, prompt, made.output, total_ms, 1, 1)

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from p2pverify.cli.setup.fork import fork
 from p2pverify.cli.setup.founding import read_founders, tell
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
+from p2pverify.cli.setup.shapes import check_room, cost, shapes
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
 from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
 from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
@@ -45,6 +46,7 @@ def network() -> None:
 
 
 network.add_command(fork)
+network.add_command(shapes)
 
 
 @network.command()
@@ -86,6 +88,13 @@ network.add_command(fork)
     show_default=True,
     help="Who may join: friends who know each other (the weight may double in 5 days), or anybody (in 8 months).",
 )
+@click.option(
+    "--shapes",
+    "shapes_file",
+    type=InputFile("make it with 'p2pverify network shapes'"),
+    metavar="FILE",
+    help="What requests of clients look like. Audits then follow it instead of the ranges of the rules.",
+)
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
 @force_option
 @rule_options
@@ -98,6 +107,7 @@ def new(
     more: tuple[Path, ...],
     across: bool,
     purpose: str,
+    shapes_file: Path | None,
     output: str,
     force: bool,
     **rules: int | None,
@@ -120,8 +130,10 @@ def new(
     from p2pverify.node.files.manifestfile import load_manifest
     from p2pverify.node.files.networkfile import add_model, dump_network, new_network
     from p2pverify.node.files.networktable import usual_growth, usual_spreads, usual_tail
+    from p2pverify.node.files.shapesfile import load_shapes
 
     check_output(output, may_replace(force=force))
+    seen = () if shapes_file is None else load_shapes(shapes_file)
     keys = read_founders(founders)
     others = [load_manifest(file) for file in more]
     info, known = _measured(engine, weights, manifest_file)
@@ -129,7 +141,13 @@ def new(
     given |= usual_spreads(given) | usual_tail(given, info.context_tokens) | usual_growth(purpose, given)
     try:
         made, manifests = new_network(
-            name, keys, info, known=known, **(_open_to_all(engine, info, known, others) if across else {}), **given
+            name,
+            keys,
+            info,
+            known=known,
+            shapes=seen,
+            **(_open_to_all(engine, info, known, others) if across else {}),
+            **given,
         )
         for other in others:
             made, manifests = add_model(made, manifests, other)
@@ -141,12 +159,15 @@ def new(
         raise CliError(
             f"these rules do not make a valid network: {error}", hint or "'p2pverify network new --help'"
         ) from None
+    check_room(made.params, info.context_tokens)
     with open_output(output, may_replace(force=force)) as file:
         file.write(dump_network(made, manifests).encode())
     target = None if is_stdout(output) else Path(output)
     if target is not None:
         click.echo(f"network {made.id.hex()} in {target}")
     tell(made, target)
+    if seen:
+        click.echo(cost(made.params, replace(made.params, shapes=())), err=target is None)
 
 
 @network.command(epilog=columns_help(*_EXPLAINED))
@@ -185,6 +206,7 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
         "origin": None if made.origin is None else {key: id_.hex() for key, id_ in asdict(made.origin).items()},
         "founders": [peer_id(key) for key in made.founders],
         "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
+        "shapes": [asdict(shape) for shape in made.params.shapes],
         "classes": classes,
         "manifests": [
             {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
@@ -269,8 +291,23 @@ def _text(document: dict[str, Any], width: int | None) -> str:
         *([table(line_headers, line_rows, width=width, cut=_CUT)] if line_rows else []),
         table(("MODEL", "LICENCE", "WEIGHTS"), models, width=width, cut=_CUT),
         table(("RULE", "VALUE"), document["rules"].items()),
+        *([_shown(document["shapes"])] if document["shapes"] else []),
     ]
     return "\n\n".join(parts)
+
+
+def _shown(shapes: list[dict[str, int]]) -> str:
+    """What owed questions look like, if the contract has a table of it."""
+    rows = [
+        (
+            one["weight"],
+            f"{one['prompt_from']}-{one['prompt_to']}",
+            "open" if not one["answer_to"] else f"{one['answer_from']}-{one['answer_to']}",
+            one["temperature_milli"],
+        )
+        for one in shapes
+    ]
+    return table(("SHAPE", "PROMPT TOKENS", "MAX TOKENS", "TEMPERATURE"), rows)
 
 
 def _beginning(document: dict[str, Any]) -> str:

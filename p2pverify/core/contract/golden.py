@@ -7,8 +7,8 @@ processor. Running the questions is left to `node.engines.selftest`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
 from p2pverify.core.contract.output import Ask, Output
+from p2pverify.core.contract.shapes import TEMPERATURE_MILLI_MAX
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest, read_tokens
 from p2pverify.core.errors import DecodeError
 

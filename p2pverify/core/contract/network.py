@@ -9,6 +9,14 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
 from p2pverify.core.contract.pool import Pool, pool_value, read_pool
+from p2pverify.core.contract.shapes import (
+    ANSWER_TOKENS_MAX,
+    PROMPT_TOKENS_MAX,
+    TEMPERATURE_MILLI_MAX,
+    RequestShape,
+    read_shapes,
+    shapes_value,
+)
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
@@ -28,13 +36,12 @@ DOMAIN = f"p2pverify/network/{VERSION}"
 NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
-ANSWER_TOKENS_MAX = 1024
-TEMPERATURE_MILLI_MAX = 2000
 GROWTH_EPOCHS_MAX = 2**26
 #: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
 _ORIGIN = "origin"
+_ITEMS = 7  # of a definition without a table of shapes, which comes last
 #: The pooled test and the test over long answers have an eighth of the contract's odds each.
 ODDS_FACTOR = 8
 _EXACT = Context(prec=40)
@@ -119,6 +126,7 @@ class Params:
     temperature_spread: int = 0  # in steps of 100
     long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
     long_tokens: int = 0  # the greatest length of those; 0 if there are none
+    shapes: tuple[RequestShape, ...] = ()  # what slots ask for instead of the ranges above; empty if there is no table
 
     @property
     def deadline_ms(self) -> int:
@@ -148,7 +156,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("epoch_ms", 200, 86_400_000),
     ("slots_milli", 1, 16_000),
     ("panel_size", 1, 31),
-    ("prompt_tokens", 1, 256),
+    ("prompt_tokens", 1, PROMPT_TOKENS_MAX),
     ("answer_tokens", 1, ANSWER_TOKENS_MAX),
     ("temperature_milli", 0, TEMPERATURE_MILLI_MAX),
     ("greedy_percent", 0, 100),
@@ -230,6 +238,7 @@ class Network:
             ],
             [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
             self.referee,
+            *([shapes_value(p.shapes)] if p.shapes else []),
         ]
 
     def encode(self) -> bytes:
@@ -250,31 +259,21 @@ def _wrong_domain(domain: Value) -> str:
 
 def decode_network(data: bytes) -> Network:
     """Read a canonical definition. Raises DecodeError."""
-    top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=7)
+    items = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network")
+    if len(items) not in (_ITEMS, _ITEMS + 1):
+        raise DecodeError(f"network: not {_ITEMS} items")
+    top, table = items[:_ITEMS], items[_ITEMS:]
     if top[0] != DOMAIN:
         raise DecodeError(_wrong_domain(top[0]))
     origin = _origin(top[2])
     founders = () if origin is not None else _keys(top[2], "founders", FOUNDERS_MAX)
     manifests = _keys(top[3], "manifests", CLASSES_MAX)
     classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
-    numbers = as_array(top[5], "params", length=len(PARAM_BOUNDS))
-    values: dict[str, int] = {}
-    for (name, low, high), number in zip(PARAM_BOUNDS, numbers, strict=True):
-        value = as_uint(number, name, high)
-        if value < low:
-            raise DecodeError(f"{name} is below {low}")
-        values[name] = value
+    params = _params(top[5], table)
     if not (founders or origin) or not classes:
         raise DecodeError("a network needs founders and a class")
     if len({c.name for c in classes}) != len(classes):
         raise DecodeError("class names repeat")
-    params = Params(**values)
-    for name, spread, most in params.spreads:
-        if spread and spread >= most:
-            raise DecodeError(f"{name} leaves nothing")
-    has_tail = params.long_permille > 0 and params.long_tokens > params.answer_tokens
-    if not has_tail and (params.long_permille, params.long_tokens) != (0, 0):
-        raise DecodeError("long_permille and long_tokens do not fit together")
     rates = [c.honest_ppm for c in classes] + [c.across.honest_ppm for c in classes if c.across is not None]
     if any(rate >= params.cheat_ppm for rate in rates):
         raise DecodeError("honest_ppm must be below cheat_ppm")
@@ -285,6 +284,24 @@ def decode_network(data: bytes) -> Network:
     if len(set(unknown)) != len(unknown):
         raise DecodeError("a manifest has two classes of unknown engine")
     return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin)
+
+
+def _params(value: Value, table: list[Value]) -> Params:
+    """The numbers of the contract, and its table of shapes, if `table` holds one."""
+    numbers = as_array(value, "params", length=len(PARAM_BOUNDS))
+    values: dict[str, int] = {}
+    for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
+        values[name] = number = as_uint(item, name, high)
+        if number < low:
+            raise DecodeError(f"{name} is below {low}")
+    params = Params(**values, shapes=read_shapes(table[0]) if table else ())
+    for name, spread, most in params.spreads:
+        if spread and spread >= most:
+            raise DecodeError(f"{name} leaves nothing")
+    has_tail = params.long_permille > 0 and params.long_tokens > params.answer_tokens
+    if not has_tail and (params.long_permille, params.long_tokens) != (0, 0):
+        raise DecodeError("long_permille and long_tokens do not fit together")
+    return params
 
 
 def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from p2pverify.core.contract.lengths import long_length
+from p2pverify.core.contract.lengths import long_length, open_length
 from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.shapes import RequestShape, choose_shape
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
 
@@ -21,7 +22,7 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail")
+_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail", "shape")
 _WHAT = {what: encode(what) for what in _DRAWN}
 _HEAT_STEP = 100
 
@@ -47,25 +48,47 @@ class Slot:
 
     def prompt_tokens(self, params: Params) -> int:
         """The greatest length of the prompt that the model writes, in tokens."""
-        return params.prompt_tokens - _number(self.drawn_from, "size") % (params.prompt_spread + 1)
+        number = _number(self.drawn_from, "size")
+        if params.shapes:
+            return self._shape(params).prompt_tokens(number)
+        return params.prompt_tokens - number % (params.prompt_spread + 1)
 
-    def answer_tokens(self, params: Params) -> int:
-        """The greatest length of the answer, in tokens."""
+    def answer_tokens(self, params: Params, prompt_tokens: int = 0) -> int:
+        """The greatest length of the answer, in tokens. In an open slot the whole prompt leaves it less."""
         number = _number(self.drawn_from, "length")
-        if self.is_long(params):
+        if self._is_in_tail(params):
             return long_length(number, params.answer_tokens, params.long_tokens)
-        return params.answer_tokens - number % (params.answer_spread + 1)
+        if not params.shapes:
+            return params.answer_tokens - number % (params.answer_spread + 1)
+        shape = self._shape(params)
+        if not shape.is_open:
+            return shape.answer_tokens(number)
+        return open_length(params, prompt_tokens)
+
+    def is_open(self, params: Params) -> bool:
+        """Whether the answer may be as long as the context allows."""
+        return bool(params.shapes) and self._shape(params).is_open and not self._is_in_tail(params)
 
     def is_long(self, params: Params) -> bool:
-        """Whether the answer may be longer than `answer_tokens`."""
-        return params.long_permille > 0 and _number(self.drawn_from, "tail") % 1000 < params.long_permille
+        """Whether the answer may be longer than `answer_tokens`. The draw alone says so, whatever the prompt."""
+        if not params.shapes or self._is_in_tail(params):
+            return self._is_in_tail(params)
+        return self.is_open(params) or self.answer_tokens(params) > params.answer_tokens
 
     def temperature_milli(self, params: Params) -> int:
         """The temperature times 1000: 0 if the slot is greedy, else one of a few values that clients use."""
         if self.greedy:
             return 0
+        if params.shapes:
+            return self._shape(params).temperature_milli
         steps = params.temperature_spread // _HEAT_STEP + 1
         return params.temperature_milli - _HEAT_STEP * (_number(self.drawn_from, "heat") % steps)
+
+    def _is_in_tail(self, params: Params) -> bool:
+        return params.long_permille > 0 and _number(self.drawn_from, "tail") % 1000 < params.long_permille
+
+    def _shape(self, params: Params) -> RequestShape:
+        return _shape_of(self.drawn_from, params)
 
     @property
     def prompt_seed(self) -> bytes:
@@ -109,10 +132,21 @@ def _slot(beta: bytes, index: int, params: Params) -> Slot:
     return Slot(
         index,
         _number(stem, "solo") % 2 == 0,
-        _number(stem, "greedy") % 100 < params.greedy_percent,
+        _is_greedy(stem, params),
         _number(stem, "across") % 100 < params.across_percent,
         stem,
     )
+
+
+def _is_greedy(stem: bytes, params: Params) -> bool:
+    if params.shapes:
+        return _shape_of(stem, params).temperature_milli == 0
+    return _number(stem, "greedy") % 100 < params.greedy_percent
+
+
+def _shape_of(stem: bytes, params: Params) -> RequestShape:
+    """The row of the contract's table that a slot draws."""
+    return choose_shape(params.shapes, _number(stem, "shape"))
 
 
 def _stem(beta: bytes, index: int) -> bytes:

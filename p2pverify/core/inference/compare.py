@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, Across
+from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import Value, as_array, as_uint, digest
 
 VERDICT = "p2pverify/verdict/1"

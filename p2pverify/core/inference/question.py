@@ -6,8 +6,9 @@ who does not know the answer already.
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX, Params
+from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.output import Ask, Output, read_output
+from p2pverify.core.contract.shapes import TEMPERATURE_MILLI_MAX
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import (
     Value,

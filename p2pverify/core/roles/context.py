@@ -153,11 +153,12 @@ class Context:
         prompt_seed: bytes | None = None,
         prompt_tokens: int = 0,
         role: str = OWN,
+        context_tokens: int = 0,
     ) -> Effects[None]:
         """Give an engine a job, as `Compute` describes it; `done` is called with the outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
-        yield Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role)
+        yield Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role, context_tokens)
 
     def score(
         self,

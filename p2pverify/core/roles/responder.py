@@ -4,8 +4,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import Computed, ComputeFailed, Effects, Follow, Persist, Respond, StoredAnswer

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.lengths import context_tokens
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import vrf
 from p2pverify.core.events import OWN, Effects
@@ -117,6 +118,7 @@ def derive(
         prompt_seed=slot.prompt_seed,
         prompt_tokens=slot.prompt_tokens(context.params),
         role=role,
+        context_tokens=context_tokens(context.params) if slot.is_open(context.params) else 0,
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.inference.agreement import Agreement, Relation
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question, patience_ms
@@ -18,9 +17,6 @@ PEERS_TRIED = 3
 ANSWER_S = 120.0  # at most for a question as members owe them, and never longer than the contract's deadline
 SLOWER = 8  # how many times slower than the own engine a peer may be with a long question
 
-#: The context of a node unless its operator takes another one; less is not possible.
-USUAL_CONTEXT_TOKENS = 1024
-
 Take = Callable[[tuple[int, ...]], None]
 """Takes tokens of the answer that the client gets."""
 
@@ -29,12 +25,6 @@ SaltOf = Callable[[bytes], bytes]
 
 Remark = Callable[[EventName, AnswerPeer, str], None]
 """Takes what happens: a word, with which peer, and why."""
-
-
-def usual_context(params: Params) -> int:
-    """What each member can hold: what the contract makes members ask for, and at least the usual context."""
-    owed = params.prompt_tokens + max(params.answer_tokens, params.long_tokens)
-    return max(USUAL_CONTEXT_TOKENS, owed)
 
 
 def usual_answer(context: int, prompt_tokens: int) -> int:

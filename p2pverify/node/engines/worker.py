@@ -10,7 +10,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic_ns
 from typing import TypeVar, cast
@@ -225,7 +225,7 @@ class Worker:
         engine = self._engine_of(job.role)
         ask = job.ask
         if job.prompt_seed is not None:
-            ask = replace(ask, prompt=engine.write_prompt(job.prompt_seed, job.prompt_tokens))
+            ask = job.asked(tuple(engine.write_prompt(job.prompt_seed, job.prompt_tokens)))
         made = engine.answer(ask, hear) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
         return Computed(job.job, ask.prompt, made.output, queue_ms, made.first_token_ms, made.total_ms)
 

@@ -21,11 +21,19 @@ from p2pverify.core.contract.network import (
     Origin,
     decode_network,
 )
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.engines.kinds import referee_path
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
-from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, params_of, read_founder, read_params
+from p2pverify.node.files.networktable import (
+    HONEST_PPM,
+    NetworkTable,
+    params_of,
+    read_founder,
+    read_params,
+    shape_lines,
+)
 from p2pverify.node.files.textfile import FileError, read_bytes
 from p2pverify.node.files.tomlfile import parse_table
 
@@ -140,7 +148,7 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
             )
             for c in table.classes
         ),
-        params_of(table.params),
+        params_of(table.params, table.shapes),
         table.referee,
         None if table.origin is None else Origin(*map(bytes.fromhex, astuple(table.origin))),
     )
@@ -165,6 +173,8 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
         lines.append(f"manifests = {_list(absent)}")
     if network.referee:
         lines.append(f"referee = {toml_text(network.referee)}")
+    if network.params.shapes:
+        lines += shape_lines(network.params.shapes)
     if network.origin is not None:
         lines += ["", "# The network begins with the state in the file beside this one, whose name ends in .state."]
         lines += ["[origin]", *(f'{name} = "{value.hex()}"' for name, value in asdict(network.origin).items())]
@@ -199,6 +209,7 @@ def new_network(
     unknown: bool = False,
     referee: str = "",
     across: Across | None = None,
+    shapes: tuple[RequestShape, ...] = (),
     **params: int,
 ) -> tuple[Network, tuple[Manifest, ...]]:
     """A new contract around one model and its class, and the manifests that go with it.
@@ -211,13 +222,14 @@ def new_network(
     - `unknown`: adds a class for machines of no other class.
     - `referee`: the engine of the referee, "" for none. Its thresholds for a class are those of the class's
       calibration, else those for unknown paths, else `across`.
-    - `params`: fields of `Params`.
+    - `shapes`: the table of what owed questions look like; empty for the ranges in `params`.
+    - `params`: fields of `Params`, each a number.
 
     Raises ValueError, with a sentence, if these do not make a valid network.
     """
     start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
     manifest = manifest_of(model_info, provenance) if known is None else known
-    chosen = read_params({"genesis_ms": start, **params})
+    chosen = replace(read_params({"genesis_ms": start, **params}), shapes=shapes)
     own = (model_info.engine, model_info.numeric_path)
     paths = list(dict.fromkeys((own, *others)))
     names = _class_names(paths, class_name or model_info.engine.split("/")[0])

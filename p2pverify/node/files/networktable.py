@@ -1,10 +1,11 @@
 """The keys of a network file, as they are read. `networkfile` checks what they mean together."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, make_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, astuple, dataclass, field, make_dataclass
 from typing import Annotated, Any
 
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
@@ -110,14 +111,29 @@ ParamsTable = make_dataclass(
 )
 
 
+#: A row of the table of shapes in a file: the numbers of `core.contract.shapes.RequestShape`, in its order.
+ShapeRow = tuple[int, int, int, int, int, int]
+
+
+def shape_lines(shapes: Sequence[RequestShape]) -> list[str]:
+    """The lines of a file for a table of shapes."""
+    return [
+        "# Requests as they look: weight, prompt tokens from and to, max_tokens from and to, temperature times 1000.",
+        "# 0 and 0 for max_tokens: as long as the context allows.",
+        "shapes = [",
+        *(f"  {list(astuple(shape))}," for shape in shapes),
+        "]",
+    ]
+
+
 def read_params(rules: Mapping[str, int]) -> Params:
     """The rules, with usual values for those that are not named. Raises ValueError, which names the wrong ones."""
     return params_of(read_table(ParamsTable, rules))
 
 
-def params_of(table: Any) -> Params:
-    """The rules in a table of them."""
-    return Params(**asdict(table))
+def params_of(table: Any, shapes: Sequence[ShapeRow] = ()) -> Params:
+    """The rules in a table of them, and the rows of a table of shapes."""
+    return Params(**asdict(table), shapes=tuple(RequestShape(*row) for row in shapes))
 
 
 def read_founder(text: str) -> bytes:
@@ -161,6 +177,7 @@ class NetworkTable:
     origin: OriginTable | None = None
     manifests: tuple[Digest, ...] = ()
     referee: Line = ""
+    shapes: tuple[ShapeRow, ...] = ()
     params: ParamsTable  # type: ignore[valid-type]  # its fields are those of `PARAM_BOUNDS`
     manifest: tuple[ManifestTable, ...] = ()
     classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})

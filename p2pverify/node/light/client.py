@@ -7,6 +7,7 @@ from typing import Protocol
 
 import trio
 
+from p2pverify.core.contract.lengths import context_tokens
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.counters import Counters
@@ -17,7 +18,7 @@ from p2pverify.core.proofs.exchange import AMONG_MAX, PASSPORTS_MAX, PassportsWa
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_answer, usual_context
+from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_answer
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language, Message, model_name
@@ -125,7 +126,7 @@ class LightClient:
         began_ms, order = self._clock(), _Order(self._clock)
         prompt = self._language.chat([Message("user", wish.text)], PROMPT_TOKENS_MAX)
         panel = wish.policy.panel if self._dice.randrange(wish.policy.every) == 0 else 1
-        question = self._question(prompt, usual_context(self._network.params))
+        question = self._question(prompt, context_tokens(self._network.params))
         try:
             answered = await self._ask(question, wish, panel, take, order)
         except NoAnswer as failed:

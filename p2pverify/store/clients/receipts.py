@@ -1,6 +1,7 @@
 """Receipts on disk. The oldest make room for new ones."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import trio
@@ -12,6 +13,7 @@ RECEIPTS_KEPT = 10_000
 RECEIPTS_BYTES_MAX = 128 * 1024 * 1024
 
 _PUT = "INSERT INTO receipts (id, client, document, report) VALUES (?, ?, ?, ?)"
+_ALL = "SELECT document FROM receipts ORDER BY place"
 _GET = "SELECT id, client, document, report FROM receipts WHERE id = ?"
 # Those that are not among the newest so many, or with which the newest have too many bytes.
 _PRUNE = """
@@ -21,6 +23,14 @@ _PRUNE = """
             FROM receipts WINDOW newest AS (ORDER BY place DESC))
         WHERE number > ? OR bytes > ?)"""
 _PRUNED_EVERY = 64  # receipts
+
+
+def kept_documents(path: Path) -> Iterator[bytes]:
+    """The documents of all kept receipts, the oldest first. None if there is no file. Blocks. Raises BookError."""
+    if path.exists():
+        with clients_database(path) as database:
+            for (document,) in database.execute(_ALL):
+                yield document
 
 
 class StoredReceipts:

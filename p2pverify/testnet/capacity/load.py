@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2pverify.core.contract.lengths import expected_tokens
-from p2pverify.core.contract.network import Params
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES, REFEREES, EngineKind, EngineLoad
+from p2pverify.node.files.networkfile import read_params
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError, size_mb
 from p2pverify.testnet.scenario import PEERS_MIN
 
@@ -156,7 +156,7 @@ def start_ms(plan: Plan, machine: MeasuredMachine, *, is_tested: bool) -> int:
 def _tokens(plan: Plan, count: int) -> float:
     """The tokens that all engines write in an epoch with the expected number of disputes."""
     rules = plan.rules
-    prompt, answer = rules["prompt_tokens"], float(expected_tokens(Params(genesis_ms=0, **rules)))
+    prompt, answer = rules["prompt_tokens"], float(expected_tokens(read_params({"genesis_ms": 0, **rules})))
     slots, asked = rules["slots_milli"] / 1000, (1 + rules["panel_size"]) / 2
     across = rules["across_percent"] / 100 if plan.referee else 0.0
     own = sum(load_of(peer.path.engine).token for peer in plan.peers) / len(plan.peers)

@@ -1,6 +1,6 @@
 """Can a peer tell a challenge from other requests? A classifier is trained to; its AUC is 0.5 if it cannot.
 
-    python -m tests.bench.challenges.bench_auc [--blocks 8] [--human FILE] [--seed 1] [--json FILE]
+    python -m tests.bench.challenges.bench_auc [--blocks 8] [--human FILE] [--shapes door] [--seed 1] [--json FILE]
 
 Challenges come from the real machines, with prompts that the bundled model writes. They are told from
 
@@ -8,6 +8,9 @@ Challenges come from the real machines, with prompts that the bundled model writ
 - clients' requests through the door: single human messages in the model's template, with the contract's lengths and
   temperatures, with those of the door for clients that name none, and with those that users choose for themselves. No
   client has been observed: their times and choices are a model.
+
+With `--shapes` the network has a table of shapes. `network shapes` would write it from requests of clients with the
+door's shapes, or with those that users choose. These requests have other texts than the measured ones.
 
 "metadata" is all but the prompt's content, "no length" the same without the prompt's length, "text" its characters and
 tokens alone, "two" what two peers know who compare notes: metadata, and whether and when the other was asked the same.
@@ -28,7 +31,7 @@ from p2pverify.cli.table import table
 from p2pverify.engine.registry import open_engine
 from p2pverify.node.files.corpus import Prompt, read_corpus
 from tests.bench.challenges.classify import Floats, auc, binned, fixed, grams, held_out, interval, joined
-from tests.bench.challenges.collect import RULES, Seen, ordinary, record
+from tests.bench.challenges.collect import RULES, Seen, observed, ordinary, record
 
 TARGET = 0.55
 COLUMNS = ("no length", "metadata", "text", "both", "two")
@@ -40,6 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=8, help="of four epochs with about 48 questions each")
     parser.add_argument("--human", type=Path, help="human prompts, one a line")
+    parser.add_argument("--shapes", choices=("door", "free"), help="the traffic from which the table is made")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, dest="json_file")
     given = parser.parse_args()
@@ -49,7 +53,11 @@ def main() -> int:
     texts = sorted({text for text in texts if len(engine.encode_chat(text)) <= room})
     dice = np.random.default_rng(given.seed)
     halves = [list(half) for half in np.array_split(dice.permutation(texts), 2)]
-    recorded = record(engine, given.blocks, [Prompt(str(text)) for text in halves[0]], given.seed)
+    corpus = [str(text) for text in halves[0]]
+    shapes = () if given.shapes is None else observed(engine, corpus, given.seed, shape=given.shapes)
+    for shape in shapes:
+        print(shape)
+    recorded = record(engine, given.blocks, [Prompt(text) for text in corpus], given.seed, shapes)
     challenges = recorded.pop("challenge")
     people = [str(text) for text in halves[1]]
     others = {

@@ -10,6 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from p2pverify.api.openai.routes import TEMPERATURE
+from p2pverify.cli.setup.shapes import LEAST
+from p2pverify.core.contract.observed import ObservedRequest, table_of
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.events import Compute, Computed, Send
 from p2pverify.core.inference.question import EXPIRY_EPOCHS, Question, Request, decode_request
 from p2pverify.engine.gguf.weights import bundled
@@ -71,16 +74,19 @@ class PromptingEngine(SimulatedEngine):
             key = (job.prompt_seed, job.prompt_tokens)
             if key not in self._prompts:
                 self._prompts[key] = self._engine.write_prompt(*key)
-            job = replace(job, prompt_seed=None, ask=replace(job.ask, prompt=self._prompts[key]))
+            job = replace(job, prompt_seed=None, ask=job.asked(self._prompts[key]))
         folded = replace(job, ask=replace(job.ask, prompt=tuple(token % 256 for token in job.ask.prompt)))
         found = super().outcome(folded, total_ms, say)
         return replace(found, prompt=job.ask.prompt) if isinstance(found, Computed) else found
 
 
 class Recorded:
-    """A network with prompts of a real model. All requests are noted when they are sent."""
+    """A network with prompts of a real model. All requests are noted when they are sent.
 
-    def __init__(self, engine: Engine, seed: int) -> None:
+    With `shapes` its owed questions follow this table instead of the ranges of RULES.
+    """
+
+    def __init__(self, engine: Engine, seed: int, shapes: tuple[RequestShape, ...] = ()) -> None:
         self.engine = engine
         self.sent: list[tuple[int, bytes]] = []
         prompts: dict[tuple[bytes, int], tuple[int, ...]] = {}
@@ -90,7 +96,12 @@ class Recorded:
                 self.sent.append((now_ms, told.data))
 
         self.world = make_world(
-            PEERS, seed=seed, make=watching(see), engine=lambda _: PromptingEngine(engine, prompts), **RULES
+            PEERS,
+            seed=seed,
+            make=watching(see),
+            engine=lambda _: PromptingEngine(engine, prompts),
+            contract=lambda usual: replace(usual, params=replace(usual.params, shapes=shapes)),
+            **RULES,
         )
         self.network = self.world.network
 
@@ -121,10 +132,12 @@ class _Listening(FakeNetwork):
         raise AskError("unreachable")
 
 
-def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) -> dict[str, list[Seen]]:
+def record(
+    engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int, shapes: tuple[RequestShape, ...] = ()
+) -> dict[str, list[Seen]]:
     """Challenges of `blocks` blocks of epochs, and cover of the same epochs: from a corpus, and written by the
     model."""
-    recorded = Recorded(engine, seed)
+    recorded = Recorded(engine, seed, shapes)
     world = recorded.world
     world.run_epochs(BLOCK_EPOCHS)
     plans = {"corpus": CoverPlan(2.0, tuple(prompts)), "model": CoverPlan(2.0)}
@@ -188,6 +201,18 @@ def ordinary(
         shown = engine.decode(question.prompt)
         found.append(Seen(dice.randrange(first, last), responder, request, question, EXPIRY_EPOCHS, shown))
     return found
+
+
+def observed(engine: Engine, prompts: Sequence[str], seed: int, *, shape: str) -> tuple[RequestShape, ...]:
+    """The table that `network shapes` makes from such requests of clients."""
+    dice, frame = random.Random(f"observed/{seed}/{shape}"), len(engine.encode_chat(""))
+    found = []
+    for text in prompts:
+        whole = len(engine.encode_chat(text))
+        room = engine.info.context_tokens - whole
+        most, heat = _shape(dice, shape, room)
+        found.append(ObservedRequest(whole - frame, 0 if most >= room else most, heat))
+    return table_of(found, LEAST)
 
 
 def _shape(dice: random.Random, shape: str, room: int) -> tuple[int, int]:

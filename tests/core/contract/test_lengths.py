@@ -14,11 +14,13 @@ from p2pverify.core.contract.lengths import (
     expected_tokens,
     long_length,
 )
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS, Params
+from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import sha256
+from tests.support.networks import LOWEST
 
 PARAMS = replace(
-    Params(**{name: low for name, low, _ in PARAM_BOUNDS}),
+    Params(**LOWEST),
     slots_milli=16_000,
     answer_tokens=64,
     answer_spread=32,

@@ -21,17 +21,23 @@ from p2pverify.core.contract.network import (
     decode_network,
 )
 from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, MILLION, Line, Pool
+from p2pverify.core.contract.shapes import SHAPES_MAX, RequestShape
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
+from tests.support.networks import LOWEST
 
 MANIFEST = sha256(b"manifest")
-PARAMS = replace(Params(**{name: low for name, low, _ in PARAM_BOUNDS}), cheat_ppm=100_000)
+PARAMS = replace(Params(**LOWEST), cheat_ppm=100_000)
 CLASS = DeterminismClass("avx2", MANIFEST, "engine 1", "x86-64", 1_000)
 NETWORK = Network("test", (sha256(b"founder"),), (MANIFEST,), (CLASS,), PARAMS)
 
 keys = st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=5).map(lambda found: tuple(sorted(found)))
 #: Each spread with its parameter: the range reaches down from the parameter by the spread, and must end above 0.
 RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "temperature_spread": "temperature_milli"}
+
+
+def changed(numbers: Params, **rules: Any) -> Params:
+    return replace(numbers, **rules)
 
 
 def consistent(numbers: Params) -> Params:
@@ -67,13 +73,13 @@ def test_bounds(name: str, low: int, high: int) -> None:
     for value in (low, high):
         rate = replace(CLASS, honest_ppm=1)
         with_tail = tail if name in tail and value else {}
-        numbers = replace(PARAMS, **{**others, **with_tail, name: max(value, 2) if name == "cheat_ppm" else value})
+        numbers = changed(PARAMS, **{**others, **with_tail, name: max(value, 2) if name == "cheat_ppm" else value})
         network = replace(NETWORK, classes=(rate,), params=numbers)
         assert decode_network(network.encode()) == network
     with pytest.raises(DecodeError, match=rf"^{name}: above {high}$"):
-        decode_network(replace(NETWORK, params=replace(PARAMS, **{name: high + 1})).encode())
+        decode_network(replace(NETWORK, params=changed(PARAMS, **{name: high + 1})).encode())
     with pytest.raises(DecodeError, match=rf"^{name}"):
-        decode_network(replace(NETWORK, params=replace(PARAMS, **{name: low - 1})).encode())
+        decode_network(replace(NETWORK, params=changed(PARAMS, **{name: low - 1})).encode())
 
 
 ACROSS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
@@ -120,10 +126,10 @@ def test_thresholds_stand_in_wire_order() -> None:
 @pytest.mark.parametrize("name", RANGES)
 def test_a_range_leaves_something(name: str) -> None:
     """A range reaches down to 1 but not to 0. Without a range, the number may be anything."""
-    numbers = replace(PARAMS, **{RANGES[name]: 7, name: 6})
+    numbers = changed(PARAMS, **{RANGES[name]: 7, name: 6})
     assert decode_network(replace(NETWORK, params=numbers).encode()).params == numbers
     with pytest.raises(DecodeError, match=rf"^{name} leaves nothing$"):
-        decode_network(replace(NETWORK, params=replace(numbers, **{name: 7})).encode())
+        decode_network(replace(NETWORK, params=changed(numbers, **{name: 7})).encode())
 
 
 @pytest.mark.parametrize(("share", "longest"), [(0, 8), (1, 0), (1, 7), (0, 7)])
@@ -137,7 +143,7 @@ def test_a_tail_has_a_share_and_longer_answers(share: int, longest: int) -> None
 
 def test_params_stand_in_wire_order() -> None:
     """The bounds name the fields of the parameters in wire order."""
-    assert [name for name, _, _ in PARAM_BOUNDS] == list(Params.__dataclass_fields__)
+    assert [*(name for name, _, _ in PARAM_BOUNDS), "shapes"] == list(Params.__dataclass_fields__)
 
 
 @given(st.binary(max_size=60))
@@ -173,7 +179,9 @@ def test_largest_definition() -> None:
     longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
     classes = tuple(replace(longest, name=f"class {number}" + "n" * 50) for number in range(CLASSES_MAX))
     manifests = tuple(sorted((MANIFEST, *(sha256(b"%d" % n) for n in range(CLASSES_MAX - 1)))))
+    shapes = tuple(RequestShape(65_535, 256 - at, 256, 1024, 1024, 2000) for at in reversed(range(SHAPES_MAX)))
     network = replace(JUDGED, founders=founders, manifests=manifests, classes=classes, referee="r" * 128)
+    network = replace(network, params=replace(PARAMS, shapes=shapes))
     assert len(network.encode()) <= NETWORK_BYTES_MAX
     assert decode_network(network.encode()) == network
     for more in (
@@ -192,6 +200,19 @@ def test_epochs(genesis: int, length: int, now: int) -> None:
     epoch = numbers.epoch_at(now)
     assert numbers.epoch_start_ms(epoch) <= now < numbers.epoch_start_ms(epoch + 1)
     assert (epoch < 0) == (now < genesis)
+
+
+def test_a_table_of_shapes_comes_last() -> None:
+    """A definition without one has the bytes that it always had. An empty one is refused, so that ids are unique."""
+    table = (RequestShape(1, 1, 8, 0, 0, 1000),)
+    network = replace(NETWORK, params=replace(PARAMS, shapes=table))
+    assert decode_network(network.encode()) == network
+    assert network.to_value() == [*NETWORK.to_value(), [[1, 1, 8, 0, 0, 1000]]]
+    for wrong in ([], None, 0):
+        with pytest.raises(DecodeError, match="shapes"):
+            decode_network(encode([*NETWORK.to_value(), wrong]))
+    with pytest.raises(DecodeError, match=r"^network: not 7 items$"):
+        decode_network(encode([*network.to_value(), []]))
 
 
 def test_not_a_definition() -> None:

@@ -1,6 +1,7 @@
 """The draw is a function of the VRF output alone, and it is fair on average."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.encoding.canon import sha256
+from tests.support.networks import LOWEST
 
 PARAMS = replace(
-    Params(**{name: low for name, low, _ in PARAM_BOUNDS}),
+    Params(**LOWEST),
     slots_milli=2500,
     panel_size=3,
     greedy_percent=25,
@@ -128,7 +130,7 @@ def test_beacons_chain() -> None:
     assert len(beacons) == 5
 
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "prompt_tokens": 32,
     "prompt_spread": 24,
     "answer_tokens": 64,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, THRESHOLD_MAX, Across
+from p2pverify.core.contract.network import THRESHOLD_MAX, Across
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import Value, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.shapes import TEMPERATURE_MILLI_MAX
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import TOKEN_MAX, encode, sha256
 from p2pverify.core.errors import DecodeError

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS
+from p2pverify.core.contract.network import PARAM_BOUNDS
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import digest, encode, sha256
 from p2pverify.core.errors import DecodeError

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pverify.core.contract.lengths import context_tokens
 from p2pverify.core.counters import Counters
 from p2pverify.core.inference.question import (
     Question,
@@ -19,7 +20,6 @@ from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node.clients import asking, line
-from p2pverify.node.clients.asking import usual_context
 from p2pverify.node.clients.choice import Choice
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX, Client, Desk, DeskBusy
 from p2pverify.node.clients.line import Requester
@@ -379,7 +379,7 @@ async def test_most_peers_decide_how_long_answers_usually_are(bench):
     """One peer with a small context changes nothing, and no peer makes answers short."""
     epoch, choice = bench.door.own.askers.asking.epoch, bench.door.own.askers.choice
     unknown = bench.door.own.usual_room(20)
-    assert unknown == usual_context(bench.world.network.params) - 20 <= bench.door.own.room(20)
+    assert unknown == context_tokens(bench.world.network.params) - 20 <= bench.door.own.room(20)
     choice.note_context(bench.others[0], epoch, 900)
     assert bench.door.own.usual_room(20) == unknown
     for peer in bench.others[:3]:

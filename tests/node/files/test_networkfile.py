@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.files.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
@@ -25,6 +26,7 @@ manifests = st.builds(Manifest, text, digests, digests, digests, text, text, tex
 CHEAT_PPM = 500_000
 judged_across = across(honest_max=CHEAT_PPM - 1)
 honest = st.integers(1, CHEAT_PPM - 1)
+tables = st.sampled_from([(), (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(1, 9, 256, 1, 1024, 0))])
 paths = text.filter(lambda name: name != ANY)  # ANY is not a path's name
 
 
@@ -53,7 +55,7 @@ def networks(draw):
     if referee:
         classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(judged_across)))
     founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
-    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers), referee)
+    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers, shapes=draw(tables)), referee)
     return network, tuple(sorted(inline, key=lambda m: m.digest))
 
 

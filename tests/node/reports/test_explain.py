@@ -64,7 +64,7 @@ class WorldEngine(SimulatedEngine):
             engine = ToyEngine("lies")
         if not job.ask.tokens_max:
             return Computed(job.job, prompt, Output((), "length"), 1, 1, 1)
-        made = engine.answer(replace(job.ask, prompt=prompt))
+        made = engine.answer(job.asked(prompt))
         return Computed(job.job, prompt, made.output, total_ms, 1, 1)
 
     def _score(self, job: MeasureJob) -> MeasureDone:

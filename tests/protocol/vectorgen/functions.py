@@ -32,6 +32,7 @@ from vectorgen.streams import REQUEST
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import TestSteps, test_steps
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of, peer_id
@@ -51,6 +52,11 @@ SHAPES = {
     "long_permille": 0,
     "long_tokens": 0,
 }
+TABLE = (
+    RequestShape(5, 1, 8, 0, 0, 1000),
+    RequestShape(3, 1, 8, 1, 48, 0),
+    RequestShape(2, 9, 40, 256, 256, 700),
+)
 TAIL = {**SHAPES, "long_permille": 500, "long_tokens": 512}
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
 
@@ -97,6 +103,14 @@ def draws() -> list[Case]:
         _draw("all across", sha256(b"across") * 2, CROWD, across_percent=100, slots_milli=3000),
         _draw("questions of many shapes", sha256(b"shapes") * 2, CROWD, slots_milli=8000, greedy_percent=20, **SHAPES),
         _draw("half of the answers long", sha256(b"long") * 2, CROWD, slots_milli=8000, **TAIL),
+        _draw(
+            "a table; open answers after no prompt",
+            sha256(b"table") * 2,
+            CROWD,
+            slots_milli=8000,
+            shapes=TABLE,
+        ),
+        _draw("a table with a tail", sha256(b"table") * 2, CROWD, slots_milli=8000, **{**TAIL, "shapes": TABLE}),
         _draw("none across", sha256(b"across") * 2, CROWD, across_percent=0, slots_milli=3000),
     ]
 

@@ -17,6 +17,7 @@ from vectorgen.examples import (
 )
 
 from p2pverify.core.contract.network import Network, Origin, decode_network
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
@@ -174,6 +175,9 @@ def definitions() -> list[Case]:
         params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS, long_permille=1000, long_tokens=1024),
     )
     found.append(_definition("parameters at the ends of their ranges", edge.encode()))
+    table = (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(3, 1, 8, 1, 8, 0), RequestShape(1, 9, 256, 256, 256, 700))
+    shaped = replace(NETWORK, params=replace(NETWORK.params, shapes=table))
+    found.append(_definition("a table of shapes", shaped.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
     found.append(_definition("a network that goes on from a cut of another one", forked.encode()))
@@ -230,6 +234,7 @@ def definitions() -> list[Case]:
             changed(good, 5, changed(params, 24, NETWORK.params.temperature_milli)),
             "temperature_spread leaves nothing",
         ),
+        *_wrong_shapes(good),
         *_wrong_referees(good, cls),
         ("an epoch of 199 ms", changed(good, 5, changed(params, 1, 199)), "epoch_ms is below 200"),
         ("a panel of 32", changed(good, 5, changed(params, 3, 32)), "panel_size: above 31"),
@@ -240,6 +245,28 @@ def definitions() -> list[Case]:
         ),
     ]
     return found + [_definition(comment, encode(value), reason) for comment, value, reason in bad]
+
+
+def _wrong_shapes(good: list[object]) -> list[tuple[str, object, str]]:
+    """Tables that are not sorted, or whose rows are no ranges."""
+    row, more = [1, 1, 8, 1, 8, 0], [1, 9, 16, 0, 0, 1000]
+    rows: list[tuple[str, object, str]] = [
+        ("a table of no shapes", [], "shapes: empty"),
+        ("65 shapes", [row] * 65, "shapes: more than 64 items"),
+        ("shapes out of order", [more, row], "shapes are not sorted and distinct"),
+        ("one shape with two weights", [row, [2, *row[1:]]], "shapes are not sorted and distinct"),
+        ("a shape of five numbers", [row[:5]], "shape: not 6 items"),
+        ("a shape of no weight", [[0, *row[1:]]], "weight is below 1"),
+        ("a shape with prompts of no tokens", [changed(row, 1, 0)], "prompt_from is below 1"),
+        ("a shape with prompts of 257 tokens", [changed(row, 2, 257)], "prompt_to: above 256"),
+        ("a shape whose prompts end before they begin", [changed(row, 1, 9)], "a shape's range ends before it begins"),
+        ("a shape with answers of 1,025 tokens", [changed(row, 4, 1025)], "answer_to: above 1024"),
+        ("a shape with answers of no tokens", [changed(row, 3, 0)], "a shape has answers of no tokens"),
+        ("a shape whose answers end before they begin", [changed(row, 4, 0)], "a shape's range ends before it begins"),
+        ("a shape that is too hot", [changed(row, 5, 2001)], "temperature_milli: above 2000"),
+    ]
+    found = [(comment, [*good, table], reason) for comment, table, reason in rows]
+    return [*found, ("nine items", [*good, [row], [row]], "network: not 7 items")]
 
 
 def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, object, str]]:

@@ -6,8 +6,8 @@ its report, whose id is in the record, to the seats of the dispute. This module 
 evidence that a challenger keeps. `evidence_fetch` and `voter` request and use it.
 """
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.contract.output import Output, read_output
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import as_array, as_uint, decode, encode
 from p2pverify.core.events import StoredEvidence
 from p2pverify.core.inference.question import Question, read_question

@@ -25,7 +25,7 @@ def derive_question(
     return Question(
         network.classes[class_index].manifest,
         prompt,
-        slot.answer_tokens(params),
+        slot.answer_tokens(params, len(prompt)),
         slot.temperature_milli(params),
         slot.sample_seed,
         challenger,

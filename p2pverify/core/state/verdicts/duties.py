@@ -239,7 +239,7 @@ def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening
 
 def is_sampled(slot: sortition.Slot, params: Params) -> bool:
     """Whether the question of a slot is not greedy."""
-    return not slot.greedy and params.temperature_milli > 0
+    return slot.temperature_milli(params) > 0
 
 
 def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, slot: sortition.Slot) -> None:

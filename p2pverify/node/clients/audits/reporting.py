@@ -1,6 +1,6 @@
 """From a wrong answer to its report: the salt that opens the request, and what the client lets others learn."""
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
+from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.events import WrongAnswer
 from p2pverify.core.inference.question import EXPIRY_EPOCHS
 from p2pverify.core.proofs.receipt import AnswerFacts

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from p2pverify.core.contract.lengths import context_tokens
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import Asking, usual_answer, usual_context
+from p2pverify.node.clients.asking import Asking, usual_answer
 from p2pverify.node.clients.choice import Choice
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language, model_name
@@ -97,7 +98,7 @@ class ServedModel:
 
         If it would be short, it is as long as this node's engine allows.
         """
-        unknown = usual_context(self._params)
+        unknown = context_tokens(self._params)
         context = self.askers.choice.usual_context(self.askers.asking.epoch, unknown)
         if self.info is None:
             return usual_answer(context, prompt_tokens)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from p2pverify.core.contract.lengths import long_share
 from p2pverify.core.contract.network import Network, test_steps
 from p2pverify.core.state.state import Member
 from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up, over_long_answers
@@ -256,7 +257,7 @@ def audits_until_conviction(
     steps = test_steps(network.classes[class_index].honest_ppm, params.cheat_ppm, params.conviction_odds)
     chances = Chances(rate_ppm / MILLION, 1 - rate_ppm / MILLION)
     if is_long:
-        steps, chances = over_long_answers(steps, chances, params.long_permille / 1000)
+        steps, chances = over_long_answers(steps, chances, float(long_share(params)))
     return audits_for(steps, chances, certainty_ppm / MILLION) if drifts_up(steps, chances) else None
 
 

@@ -88,7 +88,7 @@ def with_prompt(job: Compute, path: int = 0) -> Compute:
     drawn: list[object] = ["prompt", job.prompt_seed]
     if path and job.role != REFEREE:
         drawn.append(path)
-    return replace(job, ask=replace(job.ask, prompt=_tokens(drawn, job.prompt_tokens)))
+    return replace(job, ask=job.asked(_tokens(drawn, job.prompt_tokens)))
 
 
 def honest_answer(job: Compute | MeasureJob, path: int = 0) -> tuple[int, ...]:
