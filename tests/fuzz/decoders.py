@@ -18,6 +18,7 @@ from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.rules import RouteRule
 from p2pverify.core.contract import manifest, network
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
@@ -56,6 +57,7 @@ from p2pverify.node.files import (
     manifesttable,
     networkfile,
     networktable,
+    shapesfile,
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
@@ -83,6 +85,7 @@ EXEMPT = {
     "core.proofs.passport.read_row_proof": "a part of decode_passport and decode_passports",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
+    "core.contract.shapes.read_shapes": "a part of decode_network",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -451,6 +454,11 @@ DECODERS: dict[str, Decoder] = {
         _filed(networkfile.load_network),
         FileError,
         seeds=lambda: [networkfile.dump_network(_NETWORK, ()).encode(), b"a = 1" + b"0" * 5000, b"a = " + b"[" * 5000],
+    ),
+    "node.files.shapesfile.load_shapes": Decoder(
+        _filed(shapesfile.load_shapes),
+        FileError,
+        seeds=lambda: [shapesfile.dump_shapes([RequestShape(1, 4, 9, 0, 0, 1000)]).encode(), b"shapes = [[1]]"],
     ),
     "node.files.manifestfile.load_manifest": Decoder(
         _filed(manifestfile.load_manifest),

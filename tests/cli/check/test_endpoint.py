@@ -63,7 +63,11 @@ def test_changed_evidence_is_refuted(tmp_path: Path, manifest: str) -> None:
     path = tmp_path / "evidence"
     good = decode_endpoint_evidence(path.read_bytes())
     first = good.answers[0]
-    path.write_bytes(replace(good, answers=(replace(first, tokens=first.tokens[::-1]), *good.answers[1:])).encode())
+    path.write_bytes(
+        replace(
+            good, answers=(replace(first, tokens=(first.tokens[0] ^ 1, *first.tokens[1:])), *good.answers[1:])
+        ).encode()
+    )
     done = run(tmp_path, "verify", str(path), "--manifest", manifest)
     assert (done.returncode, "is refuted: answer 1 has the measure" in done.stderr) == (5, True)
     path.write_bytes(replace(good, manifest=replace(toy_manifest(), weights=bytes(32)).encode()).encode())
