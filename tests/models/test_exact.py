@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.llama.engine import LlamaEngine
-from tests.engine.exact.test_engine import ON_X86, ROOT, SIMD
+from tests.support import kernels
 
 KEY = bytes(32)
 BEGIN = 2
@@ -70,22 +68,10 @@ def test_golden_digests(exact: ExactEngine) -> None:
     assert digests(exact) == {"every position": GOLDEN, "one at a time": GOLDEN}
 
 
-@pytest.mark.parametrize("variant", ["kernel", "no vector extensions"])
-def test_other_code_paths_give_the_same_bits(variant: str, exact: ExactEngine, gemma: Path, cache: Path) -> None:
+@pytest.mark.parametrize("name", list(kernels.SETTINGS)[:2])
+def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, gemma: Path, cache: Path) -> None:
     """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits."""
-    changes = {"OPENBLAS_NUM_THREADS": "2", "NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)}
-    if variant == "kernel":
-        changes = {"OPENBLAS_CORETYPE": "Nehalem"} if ON_X86 else {}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", __name__, str(gemma), str(cache)],
-        cwd=ROOT,
-        env={**os.environ, **changes},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"every position": GOLDEN, "one at a time": GOLDEN}
+    assert kernels.bits(name, __name__, gemma, cache) == {"every position": GOLDEN, "one at a time": GOLDEN}
 
 
 def test_both_engines_have_the_same_model(exact: ExactEngine, llama: LlamaEngine) -> None:

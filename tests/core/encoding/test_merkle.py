@@ -54,7 +54,7 @@ def test_published_roots(size: int) -> None:
 
 
 @given(st.lists(st.binary(max_size=8), max_size=70))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_equals_the_definition(leaves: list[bytes]) -> None:
     """Pairing level by level gives the tree of the recursive definition for any number of leaves."""
     assert merkle.root(leaves) == _by_definition(leaves)

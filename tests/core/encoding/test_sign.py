@@ -60,7 +60,7 @@ def test_the_probe_of_the_library_is_a_vector() -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_round_trip(seed: bytes, message: bytes) -> None:
     """A signature verifies under the signer's key and for no other message. Signing twice gives equal bytes."""
     signature = sign.sign(seed, message)
@@ -71,7 +71,7 @@ def test_round_trip(seed: bytes, message: bytes) -> None:
 
 
 @given(st.integers(0, 511))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_every_bit_counts(bit: int) -> None:
     """A signature with one bit flipped is refused."""
     flipped = int.from_bytes(sign.sign(SEED, b"message"), "little") ^ (1 << bit)
@@ -79,7 +79,7 @@ def test_every_bit_counts(bit: int) -> None:
 
 
 @given(st.binary(max_size=70), st.binary(max_size=70), st.binary(max_size=130))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes_are_judged(key: bytes, message: bytes, signature: bytes) -> None:
     """Keys and signatures of any bytes and length are refused without an exception."""
     assert not sign.verify(key, message, signature)

@@ -57,7 +57,7 @@ def test_invalid_vectors(case: dict[str, Any], is_strict: bool, monkeypatch: pyt
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=100))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 def test_round_trip(seed: bytes, alpha: bytes) -> None:
     """A proof verifies, gives the output that it carries, and holds for no other input."""
     proof = vrf.prove(seed, alpha)
@@ -71,7 +71,7 @@ def test_round_trip(seed: bytes, alpha: bytes) -> None:
 
 
 @given(st.integers(0, 639))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_every_bit_counts(bit: int) -> None:
     """A proof with one bit flipped is refused."""
     flipped = int.from_bytes(vrf.prove(SEED, b"alpha"), "little") ^ (1 << bit)
@@ -79,7 +79,7 @@ def test_every_bit_counts(bit: int) -> None:
 
 
 @given(st.binary(max_size=70), st.binary(max_size=20), st.binary(max_size=90))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_any_bytes_are_judged(key: bytes, alpha: bytes, proof: bytes) -> None:
     """Keys and proofs of any bytes and length are refused without an exception."""
     assert vrf.verify(key, alpha, proof) is None

@@ -65,7 +65,7 @@ def copy_of(disk: Disk) -> Disk:
 quarters = st.integers(0, 14)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(1, 10_000),
     copied=quarters,
@@ -126,7 +126,7 @@ def start_twin(world: World, *, alone: bool = False) -> Peer:
     return twin
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(1, 10_000), copied=quarters)
 def test_a_twin_that_only_sees_records_stops_or_takes_over(*, seed: int, copied: int) -> None:
     """No connection shows the other process, but its records do: one of the two stops, and the other goes on.

@@ -64,7 +64,7 @@ def test_the_cheaters_are_convicted_and_nobody_else(world: World) -> None:
         assert convicted(world, peer.number) <= {1, 4}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_shuffled_and_repeated_records_give_the_same_view(world: World, records: list[Record], seed: int) -> None:
     """Any order, with repetitions, gives the same certified cut and the same view bytes."""
@@ -113,7 +113,7 @@ def test_proposals_on_the_newest_cut_cost_nothing_later(monkeypatch: pytest.Monk
     assert looked == [proposed.id] * 2
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), share_kept=st.floats(0.1, 0.9))
 def test_split_and_merged_sets_give_the_same_view(
     world: World, records: list[Record], seed: int, share_kept: float

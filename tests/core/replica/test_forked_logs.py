@@ -215,4 +215,4 @@ class ForkingProposer(HostileProposer):
 
 
 TestForkingProposer = ForkingProposer.TestCase
-TestForkingProposer.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+TestForkingProposer.settings = settings(max_examples=4, stateful_step_count=25, deadline=None)

@@ -152,7 +152,7 @@ class HostileProposer(RuleBasedStateMachine):
 
 
 TestHostileProposer = HostileProposer.TestCase
-TestHostileProposer.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestHostileProposer.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
 
 
 def test_a_certificate_of_half_the_weight_certifies_nothing() -> None:

@@ -1,16 +1,10 @@
 """The exact engine on the bundled model: equal digests for all BLAS kernels, thread counts and vector extensions."""
 
-import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
 
@@ -20,10 +14,11 @@ from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.node.ports import SCORE
+from tests.engine import exact_digest
 from tests.engine.exact_digest import digests, small_digest
+from tests.support import kernels
 from tests.support.tiny_model import Tiny, write
 
-ROOT = Path(__file__).resolve().parents[3]
 KEY = bytes(32)
 GOLDEN = {
     "prompt": "0b7296f7dd27391924a619846fe89ba8ac7a1de706aa687d3f16825c62dfa847",
@@ -33,21 +28,6 @@ GOLDEN = {
     "score logits": "24b19f6b179d27a18a2323d03c85826ce5f21780ca615d0e3dbe1111b94210de",
     "long": "a262d6386302286b18540e9274139e3f1802e7e2b17c9637db5420fb777b9813",
 }
-
-SIMD = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
-ON_X86 = platform.machine().lower() in {"x86_64", "amd64"}
-
-
-def settings() -> dict[str, dict[str, str]]:
-    """Environments in which numpy uses other code paths, as far as they run here. Each sets several at once."""
-    threads, plain = {"OPENBLAS_NUM_THREADS": "2"}, {"NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)} if SIMD else {}
-    if not ON_X86:
-        return {"two threads, no vector extensions": threads | plain}
-    found = {"Prescott, no vector extensions": {"OPENBLAS_CORETYPE": "Prescott"} | plain}
-    found["Nehalem, two threads"] = {"OPENBLAS_CORETYPE": "Nehalem"} | threads
-    kernels = ["Haswell", "Zen"] if "X86_V3" in SIMD else []
-    kernels += ["SkylakeX"] if "X86_V4" in SIMD else []
-    return found | {kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels}
 
 
 @pytest.fixture(scope="module")
@@ -90,22 +70,14 @@ def expected(small: list[Path], cache: Path) -> dict[str, str]:
     return {**GOLDEN, **{path.stem: small_digest(path, cache) for path in small}}
 
 
-@pytest.mark.parametrize("name", settings())
 def test_other_code_paths_give_the_same_bits(
-    name: str, exact: ExactEngine, cache: Path, small: list[Path], expected: dict[str, str]
+    exact: ExactEngine, cache: Path, small: list[Path], expected: dict[str, str]
 ) -> None:
-    """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **settings()[name]}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.engine.exact_digest", str(cache), *map(str, small)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == expected
+    """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits.
+
+    `tests/long/test_kernels` has the other kernels.
+    """
+    assert kernels.bits(next(iter(kernels.SETTINGS)), exact_digest.__name__, cache, *small) == expected
 
 
 def test_cached_prefixes_change_no_bit(exact: ExactEngine) -> None:

@@ -85,7 +85,7 @@ def test_sampled_answers_need_few_log_probabilities(model: Model, llama: LlamaEn
         engine = open_engine(url)
         prompt = llama.encode_chat(HOT)
         for temperature_milli in (300, 800):
-            asked = Ask(prompt, 12, temperature_milli, KEY)
+            asked = Ask(prompt, 6, temperature_milli, KEY)
             dialect.requests.clear()
             assert engine.answer(asked).output.tokens == llama.answer(asked).output.tokens
             assert {body["temperature"] for body in dialect.requests} == {0}
@@ -126,7 +126,7 @@ def test_scores_are_those_of_the_model(model: Model, llama: LlamaEngine, dialect
 def test_scores_at_a_temperature(model: Model, llama: LlamaEngine) -> None:
     """The sampler's noise is replayed. An answer of the model has no deficit, and one of another key has."""
     prompt = llama.encode_chat(HOT)
-    asked = Ask(prompt, 12, 800, KEY)
+    asked = Ask(prompt, 6, 800, KEY)
     tokens = llama.answer(asked).output.tokens
     with serve(model, vllm()) as url:
         engine = open_engine(url)
