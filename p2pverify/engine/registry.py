@@ -21,7 +21,7 @@ class EngineOpening:
 
     - `weights`: a model file instead of the bundled model; of a toy any file.
     - `expect_sha256`: the digest that other weights must have. Without it, their digest is only their name.
-    - `variant`: another numeric path of the same kind; "" is the usual path.
+    - `variant`: another numeric path of the same kind, or the device of the engine "exact"; "" is the usual one.
     - `variants`: the folder with the variants of llama.cpp.
     - `endpoint`: the server of the engine "openai".
     - `context_tokens`: the most tokens of prompt and answer together, if the model allows as many.
@@ -91,7 +91,11 @@ def _exact(given: EngineOpening) -> Engine:
     from p2pverify.engine.exact import ExactEngine  # noqa: PLC0415 - few nodes need it, and it maps large files
 
     return ExactEngine(
-        given.path, expect_sha256=given.expected, progress=given.progress, context_tokens=given.context_tokens
+        given.path,
+        expect_sha256=given.expected,
+        progress=given.progress,
+        context_tokens=given.context_tokens,
+        variant=given.variant,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.exact import ExactEngine, loader
+from p2pverify.engine.exact.devices import open_device
 from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.reader import read_head
@@ -38,10 +39,10 @@ def digests(engine: ExactEngine) -> dict[str, str]:
     }
 
 
-def small_digest(path: Path, cache: Path) -> str:
-    """Digest of the logits of a model without a vocabulary, behind each of some tokens."""
+def small_digest(path: Path, cache: Path, variant: str = "") -> str:
+    """Digest of the logits of a model without a vocabulary, behind each of some tokens, on a variant's device."""
     loaded = loader.load(path, read_head(path), hashlib.sha256(path.read_bytes()).digest(), cache)
-    model = Model(loaded, loaded.shape.context_tokens)
+    model = Model(loaded, loaded.shape.context_tokens, open_device(variant))
     tokens = [7 * number % loaded.vocab_tokens for number in range(LONG_TOKENS)]
     return hashlib.sha256(b"".join(row.tobytes() for row in model.logits(model.forward(tokens, 0)))).hexdigest()
 

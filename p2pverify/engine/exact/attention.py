@@ -12,10 +12,12 @@ depends only on rows before it. So prefill and decoding give the same bits in ba
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from p2pverify.engine.exact.blocks import Floats
+from p2pverify.engine.exact.devices import Device
 from p2pverify.engine.portable import exp
 
 FIXED_BITS = 14
@@ -28,14 +30,15 @@ PART = 1024
 class Attention:
     """One sequence's keys and values in all layers. Not thread-safe."""
 
-    def __init__(self, layers: int, key_heads: int, head_width: int, positions: int, fixed_bits: int) -> None:
-        """`fixed_bits` is the unit's negative power of two."""
+    def __init__(
+        self, layers: int, key_heads: int, head_width: int, positions: int, fixed_bits: int, device: Device
+    ) -> None:
+        """`fixed_bits` is the unit's negative power of two. `device` holds keys and values and multiplies with them."""
         self._unit = 2.0**fixed_bits
         self._limit = limit(head_width)
         self._scale = 1.0 / (self._unit * self._unit * math.sqrt(head_width))
-        # The system allocates this memory only when it is first used.
-        size = (layers, key_heads, positions, head_width)
-        self._keys, self._values = np.empty(size), np.empty(size)
+        self._device = device
+        self._keys, self._values = (device.empty(layers, key_heads, positions, head_width) for _ in "kv")
 
     def run(self, layer: int, query: Floats, key: Floats, value: Floats, start: int, window: int) -> Floats:
         """Remember keys and values, and mix the values that the queries see: (rows, heads * head_width).
@@ -43,16 +46,17 @@ class Attention:
         query is (rows, heads, head_width), key and value (rows, key_heads, head_width); the first row has position
         `start`. A row sees the `window` newest positions up to its own, or all of them if `window` is 0.
         """
+        device = self._device
         rows, heads, head_width = query.shape
         key_heads, end = key.shape[1], start + rows
         repeat = heads // key_heads
-        self._keys[layer, :, start:end] = fixed(key, self._unit, self._limit).transpose(1, 0, 2)
-        self._values[layer, :, start:end] = fixed(value, self._unit, VALUE_MAX).transpose(1, 0, 2)
+        self._keys[layer, :, start:end] = device.put(fixed(key, self._unit, self._limit).transpose(1, 0, 2))
+        self._values[layer, :, start:end] = device.put(fixed(value, self._unit, VALUE_MAX).transpose(1, 0, 2))
         first = max(0, start - window + 1) if window else 0
         keys, values = self._keys[layer, :, first:end], self._values[layer, :, first:end]
         queries = fixed(query, self._unit, self._limit).reshape(rows, key_heads, repeat, head_width)
         by_head = queries.transpose(1, 2, 0, 3).reshape(key_heads, repeat * rows, head_width)
-        scores = by_head @ keys.transpose(0, 2, 1)
+        scores = device.get(device.put(by_head) @ keys.swapaxes(1, 2))
         scores *= self._scale
         scores = scores.reshape(key_heads, repeat, rows, end - first)
         if rows > 1:
@@ -63,7 +67,8 @@ class Attention:
         shares *= SHARE
         np.rint(shares, out=shares)
         total = shares.sum(axis=-1, keepdims=True)
-        mixed = _mixed(shares.reshape(key_heads, repeat * rows, end - first), values, first)
+        by_head = shares.reshape(key_heads, repeat * rows, end - first)
+        mixed: Floats = device.get(_mixed(device.put(by_head), values, first))
         mixed = mixed.reshape(key_heads, repeat, rows, head_width)
         mixed /= total * self._unit
         return mixed.transpose(2, 0, 1, 3).reshape(rows, heads * head_width)
@@ -74,11 +79,14 @@ def limit(head_width: int) -> float:
     return VALUE_MAX if head_width <= NARROW_MAX else VALUE_MAX / 2
 
 
-def _mixed(shares: Floats, values: Floats, first: int) -> Floats:
-    """shares (key_heads, rows, positions) times values (key_heads, positions, head_width), part by part."""
+def _mixed(shares: Any, values: Any, first: int) -> Any:
+    """shares (key_heads, rows, positions) times values (key_heads, positions, head_width), part by part.
+
+    Both are on the same device.
+    """
     positions = shares.shape[2]
     cuts = [0, *range(PART - first % PART, positions, PART), positions]
-    mixed: Floats = shares[:, :, : cuts[1]] @ values[:, : cuts[1]]
+    mixed = shares[:, :, : cuts[1]] @ values[:, : cuts[1]]
     for at, end in pairwise(cuts[1:]):
         mixed += shares[:, :, at:end] @ values[:, at:end]
     return mixed

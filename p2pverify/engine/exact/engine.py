@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.exact import loader
+from p2pverify.engine.exact.devices import open_device
 from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
@@ -33,11 +34,14 @@ class ExactEngine(CausalEngine):
         progress: weights.Progress | None = None,
         cache: Path | None = None,
         context_tokens: int = CONTEXT_TOKENS,
+        variant: str = "",
     ) -> None:
         """Check and load weights. Packed weights are kept in the folder `cache` (default: in the user's cache folder).
 
+        `variant` is the device that computes the large sums: see `devices`. It changes no bit and no name of the class.
         The first load takes seconds. Raises EngineUnavailable or its subclass WeightsError.
         """
+        device = open_device(variant)
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
         loaded = loader.load(path, head, digest, cache or loader.default_cache(), progress)
@@ -51,7 +55,7 @@ class ExactEngine(CausalEngine):
             can=(GENERATE, LOGITS, SCORE, WRITE),
         )
         self.path = path
-        self._model: Model | None = Model(loaded, info.context_tokens)
+        self._model: Model | None = Model(loaded, info.context_tokens, device)
         self._held: list[int] = []
         super().__init__(info, open_tokeniser(path, info.vocab_tokens), head)
 

@@ -2,7 +2,7 @@
 
 1. Activations are rounded to integers of about 16 bits, relative to the row's largest.
 2. sgemm sums a block's 16 or 32 numbers times as many activations. All partial sums stay within 2^24 in magnitude, so
-   float32 holds them exactly. Every BLAS gives the same result, with fused multiply-add or without.
+   float32 holds them exactly. Every BLAS and GPU gives the same result, with fused multiply-add or without.
 3. Block sums are multiplied by their integer scales and added in float64, within 2^53.
 
 `activation_max` is chosen from the weights so that both bounds hold for every row of activations: a block sum is at
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.exact.blocks import UNIT, Blocks, Floats
+from p2pverify.engine.exact.devices import Device
 
 TILE = 1536
 # Small numbers become floats tile by tile, so a tile should fit into the processor's L2 cache.
@@ -26,8 +27,6 @@ SMALL_TILE_ENTRIES, SMALL_TILE_MIN = 2**20, 128
 ACTIVATION_MAX = 65_535
 ACTIVATION_MIN = 2_047  # weights that need a smaller `activation_max` are refused
 FLOAT32_MAX, FLOAT64_MAX = 2**24, 2**53
-
-Scratch = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,39 +48,31 @@ class Linear:
     def small(self) -> bool:
         return self.numbers.dtype == np.int8
 
-    def room(self, rows: int) -> int:
-        """How many numbers of scratch `apply` needs for this many rows."""
-        _, blocks, entries, width = _sizes(self.numbers)
-        return blocks * width * (rows + entries * self.small)
+    def on(self, device: Device) -> tuple[Any, Any, Any]:
+        """Numbers, scales and minima on a device, each with one item a tile. Raises EngineUnavailable."""
+        minima = None if self.minima is None else device.hold(self.minima)
+        return device.hold(self.numbers), device.hold(self.scales), minima
 
-    def apply(self, x: Floats, scratch: Scratch) -> Floats:
-        """x (rows, inputs) times the transposed matrix: (rows, outputs).
-
-        `scratch` has room for `room(rows)` numbers. It is reused, so that it stays in the processor's caches.
-        """
+    def apply(self, x: Floats, device: Device) -> Floats:
+        """x (rows, inputs) times the transposed matrix: (rows, outputs). `device` computes the sums."""
         rows = len(x)
-        tiles, blocks, entries, width = _sizes(self.numbers)
+        tiles, blocks, entries, width = self.numbers.shape
         largest = largest_of(x)
         whole = np.rint(x * (self.activation_max / largest)).reshape(rows, blocks // self.limbs, entries)
         by_block = np.ascontiguousarray(whole.transpose(1, 0, 2), np.float32)
         if self.limbs > 1:
             by_block = np.tile(by_block, (self.limbs, 1, 1))
-        sums = whole.sum(axis=2)
-        products = scratch[: rows * blocks * width].reshape(blocks, rows, width)
-        wide = scratch[rows * blocks * width :][: blocks * entries * width * self.small]
-        result = np.empty((rows, tiles * width))
+        activations, sums = device.put(by_block), device.put(whole.sum(axis=2))
+        numbers, scales, minima = self.on(device)
+        result = device.empty(rows, tiles * width)
         for tile in range(tiles):
-            numbers = self.numbers[tile]
-            if self.small:
-                numbers = wide.reshape(numbers.shape)
-                np.copyto(numbers, self.numbers[tile])
-            np.matmul(by_block, numbers, out=products)
-            part = np.einsum("brw,bw->rw", products, self.scales[tile])
-            if self.minima is not None:
-                part += sums @ self.minima[tile]
+            part = device.tile(activations, numbers[tile], scales[tile])
+            if minima is not None:
+                part += sums @ minima[tile]
             result[:, tile * width : (tile + 1) * width] = part
-        result *= largest * (UNIT / self.activation_max)
-        return result[:, : self.outputs]
+        found: Floats = device.get(result)
+        found *= largest * (UNIT / self.activation_max)
+        return found[:, : self.outputs]
 
     def row(self, index: int) -> Floats:
         """One row of the matrix, as an embedding: (inputs,)."""
@@ -92,11 +83,6 @@ class Linear:
             entries += self.minima[tile, :, None, place]
         whole: Floats = entries.reshape(self.limbs, -1).sum(axis=0)
         return whole * UNIT
-
-
-def _sizes(numbers: NDArray[np.float32] | NDArray[np.int8]) -> tuple[int, int, int, int]:
-    tiles, blocks, entries, width = numbers.shape
-    return tiles, blocks, entries, width
 
 
 def largest_of(x: Floats) -> Floats:

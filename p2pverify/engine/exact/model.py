@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from p2pverify.engine.exact.attention import Attention
 from p2pverify.engine.exact.blocks import Floats
+from p2pverify.engine.exact.devices import Device, open_device
 from p2pverify.engine.exact.linear import Linear
 from p2pverify.engine.exact.norms import rms_norm
 from p2pverify.engine.exact.rope import Rope
@@ -69,9 +70,13 @@ class Weights:
 class Model:
     """One sequence's keys and values over shared weights. Not thread-safe."""
 
-    def __init__(self, weights: Weights, context_tokens: int) -> None:
+    def __init__(self, weights: Weights, context_tokens: int, device: Device | None = None) -> None:
+        """Move the weights to a device: numpy, if none is given. Raises EngineUnavailable."""
         shape = weights.shape
         self.weights = weights
+        self._device = open_device("") if device is None else device
+        for matrix in weights.matrices:
+            matrix.on(self._device)
         turns = [(shape.rope_base, weights.slower)]
         if shape.window:
             turns.append((shape.local_rope_base, np.ones_like(weights.slower)))
@@ -79,8 +84,9 @@ class Model:
             Rope(base, shape.head_width, context_tokens, apart=shape.architecture.apart, slower=slower)
             for base, slower in turns
         ]
-        self._memory = Attention(shape.layers, shape.key_heads, shape.head_width, context_tokens, weights.fixed_bits)
-        self._scratch = np.empty(max(matrix.room(ROWS) for matrix in weights.matrices), np.float32)
+        self._memory = Attention(
+            shape.layers, shape.key_heads, shape.head_width, context_tokens, weights.fixed_bits, self._device
+        )
 
     def forward(self, tokens: Sequence[int], start: int) -> Floats:
         """Run `tokens`, the first of which has position `start`: hidden states (tokens, width)."""
@@ -125,7 +131,7 @@ class Model:
         return self._memory.run(number, query, key, value, start, shape.window if local else 0)
 
     def _apply(self, joined: Joined, x: Floats) -> Floats:
-        found = [matrix.apply(x, self._scratch) for matrix in joined]
+        found = [matrix.apply(x, self._device) for matrix in joined]
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def _norm(self, x: Floats, factors: Floats) -> Floats:

@@ -91,6 +91,7 @@ TEMPLATE = """\
 
 # The numeric path of the engine; "" is the usual one. For "llama" it is the name of a build in the npm package
 # @node-llama-cpp/linux-x64, such as "haswell" or "skylakex". llama_variants is the folder of that package.
+# For "exact", "torch" computes large sums with PyTorch (an extra), and "torch/cuda" does so on a GPU, with equal bits.
 # variant = ""
 # llama_variants = "/path/to/folder"
 

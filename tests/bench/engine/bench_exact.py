@@ -128,10 +128,11 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--variant", default="", help="the device of the exact engine, such as torch or torch/cuda")
     parser.add_argument("--weights", type=Path, default=weights.bundled())
     parser.add_argument("--only", choices=["speed", "differences", "closeness"])
     options = parser.parse_args()
-    exact = ExactEngine(options.weights, cache=options.cache)
+    exact = ExactEngine(options.weights, cache=options.cache, variant=options.variant)
     print(f"opened in {seconds(lambda: ExactEngine(options.weights, cache=options.cache)):.2f} s of processor time")
     llama = LlamaEngine(options.weights)
     wanted = [options.only] if options.only else ["speed", "differences", "closeness"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from p2pverify.engine.exact import attention
 from p2pverify.engine.exact.attention import FIXED_BITS, PART, SHARE, VALUE_MAX, Attention, fixed, limit
+from p2pverify.engine.exact.devices.host import NumpyDevice
 from p2pverify.engine.exact.norms import rms_norm
 from p2pverify.engine.exact.rope import Rope
 
@@ -29,7 +30,7 @@ def random_parts(positions: int, heads: int, key_heads: int, head_width: int) ->
 def run(parts: Parts, ends: list[int], window: int) -> np.ndarray:
     """All rows, if they are run in pieces that end at `ends`."""
     query, key, value = parts
-    memory = Attention(1, key.shape[1], key.shape[2], len(query), FIXED_BITS)
+    memory = Attention(1, key.shape[1], key.shape[2], len(query), FIXED_BITS, NumpyDevice())
     found, start = [], 0
     for end in [*ends, len(query)]:
         found.append(memory.run(0, query[start:end], key[start:end], value[start:end], start, window))

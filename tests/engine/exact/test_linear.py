@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.exact import linear
 from p2pverify.engine.exact.blocks import UNIT, Blocks
+from p2pverify.engine.exact.devices.host import NumpyDevice
 from p2pverify.engine.exact.linear import ACTIVATION_MIN, FLOAT32_MAX, FLOAT64_MAX, Linear, pack
 
 #: entries of a block, the largest number in it, limbs: Q4_0, Q5_0, Q8_0, Q2_K, Q3_K, Q6_K, F16
@@ -35,7 +36,7 @@ def extreme_activations(rng: np.random.Generator, rows: int, inputs: int, bound:
 
 
 def apply(matrix: Linear, x: np.ndarray) -> np.ndarray:
-    return matrix.apply(x, np.empty(matrix.room(len(x)), np.float32))
+    return matrix.apply(x, NumpyDevice())
 
 
 def scaled(exact: int, matrix: Linear) -> float:
