@@ -12,7 +12,7 @@ from p2pverify.testnet.plan import TO_CLIENTS, PeerPlan, Plan
 from p2pverify.testnet.processes.conviction import Chances, audits_for, mean_audits
 
 #: The flag is late if the chain reaches it within fewer audits with this probability.
-CERTAINTY = 0.99
+CERTAINTY = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class NodeFlag:
 class LiarFlags:
     """A liar to clients, with the flags of all nodes that have clients.
 
-    `expected` is the mean number of audits until the flag by the exact chain, and `latest` its 99 % quantile. Both are
+    `expected` is the mean number of audits until the flag by the exact chain, and `latest` its 99.9 % quantile. Both are
     None for a rate at which the test does not grow.
     """
 
@@ -66,7 +66,7 @@ class LiarFlags:
 
     def summary(self) -> list[str]:
         """A line for each node that has flagged it."""
-        predicted = "" if self.expected is None else f"; the exact chain: {self.expected:.0f}, at 99 % {self.latest}"
+        predicted = "" if self.expected is None else f"; the exact chain: {self.expected:.0f}, at 99.9 % {self.latest}"
         return [
             f"{self.peer.label}: 'me' of {one.node} flags it after {one.after} audits{predicted}"
             for one in self.nodes

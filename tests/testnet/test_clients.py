@@ -67,23 +67,23 @@ def judged(plan: Plan, *found: PeerFigures) -> Judgement:
         (43, 41, True, False),
         (300, 116, True, False),
         (115, None, False, False),
-        (116, None, False, True),
-        (300, 117, False, True),
+        (158, None, False, True),
+        (300, 159, False, True),
     ],
 )
 def test_the_flag_comes_within_the_audits_of_the_exact_chain(plan, audits, after, passes, is_lost):
-    """A tenth of wrong answers is flagged after 42 audits on average, and within 116 with a probability of 99 %."""
+    """A tenth of wrong answers is flagged after 42 audits on average, and within 158 with a probability of 99.9 %."""
     (liar,) = plan.cheaters
     found = judged(plan, figures(liar.peer_id, audits, after))
     assert (found.passes, found.is_lost) == (passes, is_lost)
     (flags,) = found.flags
-    assert (round(flags.expected or 0, 1), flags.latest) == (41.5, 116)
+    assert (round(flags.expected or 0, 1), flags.latest) == (41.5, 158)
     report = Report(plan, "", "toy", 90.0, found, {})
     document: dict[str, Any] = report.document()
     (row,) = [peer["flags"] for peer in document["peers"] if peer["name"] == liar.name]
     node = {"name": plan.askers[0].name, "audits": audits, "wrong": 5, "flagged_after_audits": after}
-    assert row == {"expected_audits": 41.5, "latest_audits": 116, "nodes": [node]}
-    assert (f"flags it after {after} audits; the exact chain: 42, at 99 % 116" in report.summary()) is bool(after)
+    assert row == {"expected_audits": 41.5, "latest_audits": 158, "nodes": [node]}
+    assert (f"flags it after {after} audits; the exact chain: 42, at 99.9 % 158" in report.summary()) is bool(after)
     assert ("too late" in report.summary()) is is_lost
 
 
