@@ -16,7 +16,7 @@ from tests.attack.enemy import GOSSIP, Gossiper, gossiper, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 
 PARAMS = GossipParams()
-BURST = 5000
+BURST = 3000
 
 
 async def pester(mallory: Gossiper, rpc: Rpc, times: int) -> None:

@@ -27,7 +27,10 @@ def fetch(url: str, body: object = None) -> Any:
 def apis(folder: Path) -> Iterator[str]:
     """The addresses of the peers that have started."""
     for path in sorted(folder.glob("*/api")):
-        url = path.read_text(encoding="utf-8").strip()
+        try:
+            url = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:  # a testnet that starts again has removed it
+            continue
         if url:
             yield url
 
