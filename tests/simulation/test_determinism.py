@@ -2,7 +2,7 @@
 
 from tests.simulation.support import Run
 
-OPTIONS = ("--peers", "60", "--epochs", "8")
+OPTIONS = ("--peers", "40", "--epochs", "7")
 
 
 def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
