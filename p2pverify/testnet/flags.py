@@ -31,8 +31,8 @@ class NodeFlag:
 class LiarFlags:
     """A liar to clients, with the flags of all nodes that have clients.
 
-    `expected` is the mean number of audits until the flag by the exact chain, and `latest` its 99.9 % quantile. Both are
-    None for a rate at which the test does not grow.
+    `expected` is the mean number of audits until the flag by the exact chain, and `latest` its 99.9 % quantile. Both
+    are None for a rate at which the test does not grow.
     """
 
     peer: PeerPlan
