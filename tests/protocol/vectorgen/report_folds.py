@@ -66,6 +66,13 @@ class _Story:
             sealed = vote_commit(self.network.id, key, sign.public_key(seed), 0, RIGHT, _salt(seed))
             self.book.say(seed, Kind.VOTE_COMMIT, Commit(key, cited, sealed).encode(), self.epoch + 1)
 
+    def vote(self, key: DisputeKey) -> None:
+        """All steps of a vote but its last cut."""
+        self.cut()
+        self.seal(key)
+        self.cut()
+        self.open(key)
+
     def open(self, key: DisputeKey) -> None:
         cited = self.book.fold.latest.id
         for seed in self.seats:
@@ -95,17 +102,11 @@ def _told() -> _Story:
     story.cut("a report with digests alone counts, and opens no dispute")
     assert story.dissents() == (0, 1)
     key = story.report(RIGHT)
-    story.cut()
-    story.seal(key)
-    story.cut()
-    story.open(key)
+    story.vote(key)
     story.cut("the reported answer was right: the reporter has a dissent")
     assert story.dissents() == (1, 1)
     key = story.report(WRONG)
-    story.cut()
-    story.seal(key)
-    story.cut()
-    story.open(key)
+    story.vote(key)
     story.cut("a second wrong answer that is reported convicts its responder")
     assert story.dissents() == (1, 2)
     assert story.book.fold.latest.members[sign.public_key(story.accused)].conviction == "lost disputes"
