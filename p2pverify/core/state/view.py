@@ -5,7 +5,8 @@ The view root is the hash of the view's head, which holds a Merkle root over the
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import Network, TestSteps
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference import pooled

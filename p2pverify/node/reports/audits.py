@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from p2pverify.core.contract.network import DeterminismClass
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import Opening, Receipt

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.encoding import sign
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.inference.compare import Measure, Measures
