@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.classes import Across, DeterminismClass, read_class
-from p2pverify.core.contract.lines import ModelLine, lines_value, read_lines
+from p2pverify.core.contract.history.lines import ModelLine, lines_value, read_lines
 from p2pverify.core.contract.shapes import (
     ANSWER_TOKENS_MAX,
     PROMPT_TOKENS_MAX,

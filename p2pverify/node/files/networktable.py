@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, astuple, dataclass, field, make_dataclass
 from typing import Annotated, Any
 
-from p2pverify.core.contract.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id

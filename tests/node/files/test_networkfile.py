@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.classes import ANY, DeterminismClass
-from p2pverify.core.contract.lines import LINE_EPOCHS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
 from p2pverify.core.contract.shapes import RequestShape

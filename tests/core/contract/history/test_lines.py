@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.lines import ModelLine, Publishers
+from p2pverify.core.contract.history.lines import ModelLine, Publishers
 from p2pverify.core.contract.network import decode_network
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.canon import encode
