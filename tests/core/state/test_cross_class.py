@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -123,7 +124,7 @@ def test_a_receipt_is_of_the_class_that_its_responder_had_at_the_anchor() -> Non
         slotted.challenger,
         slotted.epoch,
         slotted.slot,
-        slotted.panel.__class__(slotted.panel.targets, (0, 0, 0), is_across=True),
+        replace(slotted.panel, classes=(0, 0, 0), is_across=True),
         slotted.question,
     )
     story.publish(story.audit(elsewhere, (GOOD, GOOD, GOOD)))
