@@ -230,7 +230,27 @@ class AskingPort(Protocol):
         ...
 
 
-class NetworkPort(AskingPort, Protocol):
+class BlobPort(Protocol):
+    """Asks other peers for pieces of blobs: of files, and of chunk lists."""
+
+    async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
+        """`length` bytes (1 B to 1 MiB) from `offset` of the blob with this SHA-256 (32 B), as the peer sends them.
+
+        Nothing is checked but their number. Raises AskError: unknown, not-served, beyond, busy, unconfirmed, or as
+        `AskingPort.ask` does. The caller sets the deadline; cancelling is safe.
+        """
+        ...
+
+
+class BlobSource(Protocol):
+    """The node's side of serving: the adapter calls it with what other peers ask for."""
+
+    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
+        """Exactly so many bytes of a blob that may be served. Raises BlobRefused."""
+        ...
+
+
+class NetworkPort(AskingPort, BlobPort, Protocol):
     """The network adapter as the node uses it."""
 
     def publish_nowait(self, message: bytes) -> None:
