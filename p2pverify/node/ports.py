@@ -9,6 +9,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
@@ -305,6 +306,10 @@ class Reports(Protocol):
 
     async def me(self) -> MeDocument:
         """How peers treat the clients of this node. Raises BookError."""
+        ...
+
+    async def blobs(self) -> BlobsDocument:
+        """The files of models on this machine. Raises UserError if the disk cannot be read."""
         ...
 
     def passport(self, peer: bytes) -> PassportDocument | None:

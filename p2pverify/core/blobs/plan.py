@@ -18,7 +18,7 @@ _REST_MS = 500
 _REST_MS_MAX = 8000
 
 
-class Fault(StrEnum):
+class SourceFault(StrEnum):
     """Why a source did not deliver a chunk."""
 
     FALSE = "false"  # it sent other bytes
@@ -32,7 +32,7 @@ class _Source:
     failures: int = 0
     busy: int = 0
     rest_until_ms: int = 0
-    ended: Fault | None = None
+    ended: SourceFault | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class ChunkPlan:
         usable = [source for source, known in self._sources.items() if known.ended is None]
         return tuple(usable[:SOURCES_MAX])
 
-    def ended(self) -> dict[bytes, Fault]:
+    def ended(self) -> dict[bytes, SourceFault]:
         """The sources that were dropped, and why."""
         return {source: known.ended for source, known in self._sources.items() if known.ended is not None}
 
@@ -101,7 +101,7 @@ class ChunkPlan:
         asked = self._asked.pop(chunk, None)
         return () if asked is None else tuple(other for other in asked.sources if other != source)
 
-    def dropped(self, source: bytes, chunk: int, fault: Fault, now_ms: int) -> None:
+    def dropped(self, source: bytes, chunk: int, fault: SourceFault, now_ms: int) -> None:
         """Note that a source has not delivered a chunk. Another source is asked for it."""
         self.forgone(source, chunk)
         self.note(source, fault, now_ms)
@@ -116,17 +116,17 @@ class ChunkPlan:
             del self._asked[chunk]
             self._todo.append(chunk)
 
-    def note(self, source: bytes, fault: Fault, now_ms: int) -> None:
+    def note(self, source: bytes, fault: SourceFault, now_ms: int) -> None:
         """Note the fault of a source, and drop it if that is enough."""
         known = self._sources[source]
         match fault:
-            case Fault.FALSE | Fault.MISSING:
+            case SourceFault.FALSE | SourceFault.MISSING:
                 known.ended = fault
-            case Fault.BUSY:
+            case SourceFault.BUSY:
                 known.busy += 1
                 known.rest_until_ms = now_ms + min(_REST_MS_MAX, _REST_MS << (known.busy - 1))
                 known.ended = fault if known.busy >= BUSY_MAX else None
-            case Fault.FAILED:
+            case SourceFault.FAILED:
                 known.failures += 1
                 known.rest_until_ms = now_ms + _REST_MS
                 known.ended = fault if known.failures >= FAILURES_MAX else None

@@ -14,7 +14,7 @@ import trio
 
 from p2pverify.core.blobs.chunks import ChunkList, chunk_bytes, list_bytes, read_chunk_list
 from p2pverify.core.blobs.messages import PIECE_BYTES_MAX
-from p2pverify.core.blobs.plan import ChunkPlan, Fault
+from p2pverify.core.blobs.plan import ChunkPlan, SourceFault
 from p2pverify.core.contract.files import FileEntry
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.peerid import peer_id
@@ -26,15 +26,15 @@ from p2pverify.node.user_error import UserError
 #: For one piece of at most 1 MiB, dialling included.
 PIECE_SECONDS_MAX = 30.0
 _FAULTS = {
-    **dict.fromkeys(("unknown", "not-served", "beyond", "unsupported"), Fault.MISSING),
-    **dict.fromkeys(("busy", "unconfirmed"), Fault.BUSY),
-    **dict.fromkeys(("malformed", "too-large"), Fault.FALSE),
+    **dict.fromkeys(("unknown", "not-served", "beyond", "unsupported"), SourceFault.MISSING),
+    **dict.fromkeys(("busy", "unconfirmed"), SourceFault.BUSY),
+    **dict.fromkeys(("malformed", "too-large"), SourceFault.FALSE),
 }
 _TOLD = {
-    Fault.FALSE: "sent false bytes",
-    Fault.MISSING: "without the file",
-    Fault.BUSY: "too busy",
-    Fault.FAILED: "out of reach",
+    SourceFault.FALSE: "sent false bytes",
+    SourceFault.MISSING: "without the file",
+    SourceFault.BUSY: "too busy",
+    SourceFault.FAILED: "out of reach",
 }
 _AGAIN = (
     "try again later: fetched chunks are kept; or copy the file to this machine by other means, and name it with "
@@ -70,11 +70,11 @@ def unreported(_progress: BlobProgress) -> None:
 class BlobFetcher:
     """Fetches files that `allowed` names, over `port` into `keeper`."""
 
-    def __init__(self, port: BlobPort, keeper: BlobKeeper, allowed: Allowed) -> None:
+    def __init__(self, port: BlobPort, keeper: BlobKeeper, allowed: Allowed, counters: Counters | None = None) -> None:
         self._port = port
         self._keeper = keeper
         self._allowed = allowed
-        self.counters = Counters()
+        self.counters = Counters() if counters is None else counters
 
     async def fetch(
         self, entry: FileEntry, peers: Sequence[bytes], *, pin: bool = True, progress: ReportProgress = unreported
@@ -206,12 +206,12 @@ class _Download:
         """Ask one source for one chunk, and take it."""
         try:
             data = await self._pieces(source, *self._span(chunk))
-            fault = None if await trio.to_thread.run_sync(self._write, chunk, data) else Fault.FALSE
+            fault = None if await trio.to_thread.run_sync(self._write, chunk, data) else SourceFault.FALSE
         except AskError as error:
             log.debug("%s did not send chunk %d: %s", peer_id(source), chunk, error.detail)
-            fault = _FAULTS.get(error.reason, Fault.FAILED)
+            fault = _FAULTS.get(error.reason, SourceFault.FAILED)
         except trio.TooSlowError:
-            fault = Fault.FAILED
+            fault = SourceFault.FAILED
         if fault is None:
             self._counters.count("blobs_chunks_fetched")
             for other in self._plan.delivered(source, chunk):
@@ -219,7 +219,7 @@ class _Download:
             self._tell()
             return
         self._counters.count(f"blobs_{fault}")
-        if fault is Fault.FALSE:
+        if fault is SourceFault.FALSE:
             log.warning("%s sent a false chunk, and is asked for nothing more", peer_id(source))
         self._plan.dropped(source, chunk, fault, _now_ms())
 

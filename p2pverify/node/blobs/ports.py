@@ -70,10 +70,18 @@ class BlobKeeper(Protocol):
         """Begin or resume a file. Makes room within the quota by deleting unpinned files, least recently used first."""
         ...
 
+    def register(self, path: Path) -> object:
+        """Serve a file that is elsewhere on this machine from its place until it changes. It is hashed first."""
+        ...
+
     def pin(self, sha256: bytes) -> None:
         """Never delete a file to make room."""
         ...
 
     def held(self) -> tuple[HeldBlob, ...]:
         """All files, by SHA-256."""
+        ...
+
+    def statistics(self) -> dict[str, int]:
+        """The files, their bytes in the store, and the quota."""
         ...

@@ -33,6 +33,7 @@ BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
 LANES_MAX = 64
+QUOTA_GB_MAX = 1_000_000
 
 #: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -126,7 +127,23 @@ TEMPLATE = """\
 
 # "debug", "info", "warning" or "error".
 # log_level = "info"
+
+# Files of models that peers fetch from each other. Only files are fetched and served that a release in a certified cut
+# names. 'serve' lets other peers fetch what is here, also the weights that this node runs, at up to 32 MiB a second.
+# Fetched files take at most 'quota_gb' (1 GB is 10**9 bytes). Beyond it the least recently used ones are deleted.
+# [blobs]
+# serve = false
+# quota_gb = 20.0
 """
+
+
+class BlobsConfig(BaseModel):
+    """The table [blobs] of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    serve: bool = False
+    quota_gb: float = Field(default=20.0, ge=0, le=QUOTA_GB_MAX)
 
 
 class Config(BaseModel):
@@ -158,6 +175,7 @@ class Config(BaseModel):
     corpus: Path | None = None
     replay: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    blobs: BlobsConfig = BlobsConfig()
 
     @field_validator("listen")
     @classmethod

@@ -64,7 +64,7 @@ class BlobStore(BlobKeeper):
         self._lock = threading.Lock()
 
     def register(self, path: Path) -> MeasuredFile:
-        """Serve a file that is elsewhere on this machine from its place until it changes. Raises StoreError."""
+        """See the port. Returns its digests. Raises StoreError."""
         found = measure_file(path)
         self._own[found.sha256] = _OwnFile(path, found.stamp, found.chunks.encode())
         return found
@@ -122,12 +122,12 @@ class BlobStore(BlobKeeper):
         return tuple(found[digest] for digest in sorted(found))
 
     def statistics(self) -> dict[str, int]:
-        """The files of the store, their bytes, and the quota."""
+        """See the port."""
         groups = self._groups().values()
         return {
-            "blobs_held": sum(group.is_whole for group in groups) + len(self._own),
-            "blobs_bytes": sum(group.bytes for group in groups),
-            "blobs_quota_bytes": self.quota_bytes,
+            "held": sum(group.is_whole for group in groups) + len(self._own),
+            "bytes": sum(group.bytes for group in groups),
+            "quota": self.quota_bytes,
         }
 
     # ------------------------------------------------------------ changing

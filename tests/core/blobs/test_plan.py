@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.blobs.plan import BUSY_MAX, FAILURES_MAX, SOURCES_MAX, ChunkPlan, Fault
+from p2pverify.core.blobs.plan import BUSY_MAX, FAILURES_MAX, SOURCES_MAX, ChunkPlan, SourceFault
 
 A, B, C = b"a", b"b", b"c"
 
@@ -22,16 +22,16 @@ def test_four_sources_are_asked_and_the_others_wait() -> None:
     assert plan.active() == tuple(names[:SOURCES_MAX])
     chunk = plan.next(names[1], 0)
     assert chunk is not None
-    plan.dropped(names[1], chunk, Fault.FALSE, 0)
+    plan.dropped(names[1], chunk, SourceFault.FALSE, 0)
     assert plan.active() == (names[0], *names[2:5])
-    assert plan.ended() == {names[1]: Fault.FALSE}
+    assert plan.ended() == {names[1]: SourceFault.FALSE}
     assert plan.next(names[0], 0) == chunk
     assert plan.next(names[1], 0) is None
 
 
 def test_a_source_without_the_file_is_dropped_at_once_and_a_failing_one_later() -> None:
     plan = ChunkPlan([0], [A, B])
-    plan.note(A, Fault.MISSING, 0)
+    plan.note(A, SourceFault.MISSING, 0)
     assert plan.active() == (B,)
     now = 0
     for _ in range(FAILURES_MAX):
@@ -39,7 +39,7 @@ def test_a_source_without_the_file_is_dropped_at_once_and_a_failing_one_later() 
         now += plan.wait_ms(B, now) or 0
         chunk = plan.next(B, now)
         assert chunk == 0
-        plan.dropped(B, chunk, Fault.FAILED, now)
+        plan.dropped(B, chunk, SourceFault.FAILED, now)
         assert plan.next(B, now) is None
     assert plan.active() == ()
     assert not plan.is_done
@@ -50,7 +50,7 @@ def test_a_busy_source_is_asked_again_after_longer_and_longer() -> None:
     while plan.active():
         chunk = plan.next(A, now)
         assert chunk == 0
-        plan.dropped(A, chunk, Fault.BUSY, now)
+        plan.dropped(A, chunk, SourceFault.BUSY, now)
         wait = plan.wait_ms(A, now)
         assert wait is not None
         waits.append(wait)
@@ -66,7 +66,7 @@ def test_faults_in_a_row_count_and_a_delivery_ends_the_row() -> None:
         now += plan.wait_ms(A, now) or 0
         chunk = plan.next(A, now)
         assert chunk is not None
-        plan.dropped(A, chunk, Fault.FAILED, now)
+        plan.dropped(A, chunk, SourceFault.FAILED, now)
         now += plan.wait_ms(A, now) or 0
         assert plan.next(A, now) == chunk
         plan.delivered(A, chunk)
@@ -93,15 +93,15 @@ def test_a_copy_that_is_given_up_leaves_the_chunk_to_the_other() -> None:
     plan = ChunkPlan([0], [A, B])
     plan.next(A, 0)
     assert plan.next(B, 5000) == 0
-    plan.dropped(A, 0, Fault.FALSE, 5000)
+    plan.dropped(A, 0, SourceFault.FALSE, 5000)
     assert plan.left == 1
     assert plan.next(B, 5000) is None
     plan.delivered(B, 0)
     assert plan.is_done
 
 
-@given(st.integers(0, 12), st.lists(st.sampled_from([*Fault, None]), max_size=60), st.integers(1, 6))
-def test_it_ends_whatever_the_sources_do(count: int, script: list[Fault | None], sources: int) -> None:
+@given(st.integers(0, 12), st.lists(st.sampled_from([*SourceFault, None]), max_size=60), st.integers(1, 6))
+def test_it_ends_whatever_the_sources_do(count: int, script: list[SourceFault | None], sources: int) -> None:
     """Each answer follows the script, later ones are right. Either all chunks come once, or no source is left."""
     plan, now, got = ChunkPlan(range(count), [bytes([n]) for n in range(sources)]), 0, []
     answers = iter(script)
