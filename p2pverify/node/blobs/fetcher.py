@@ -142,15 +142,22 @@ class BlobFetcher:
             done = max(0, entry.size - plan.left * chunk_bytes(entry.size))
             progress(BlobProgress(done, entry.size, len(plan.active())))
 
+        def took() -> None:
+            self.counters.count("blobs_chunks_fetched")
+            tell()
+
         tell()
-        await _Download(self._port, entry.sha256, plan, chunks.span, part.write, self.counters, tell).run()
+        await _Download(self._port, entry.sha256, plan, chunks.span, part.write, self.counters, took).run()
         if not plan.is_done:
             count = len(chunks.hashes)
             raise FetchError(f"{plan.left} of {count} chunks of {entry.path} are missing: {_told(plan)}", _AGAIN)
 
 
 class _Download:
-    """The chunks of a plan, of one blob. `span` says where a chunk is, and `write` takes it unless it is false."""
+    """The chunks of a plan, of one blob. `span` says where a chunk is, and `write` takes it unless it is false.
+
+    `took` is called after each chunk.
+    """
 
     def __init__(
         self,
@@ -160,7 +167,7 @@ class _Download:
         span: Callable[[int], tuple[int, int]],
         write: Callable[[int, bytes], bool],
         counters: Counters,
-        tell: Callable[[], None] = lambda: None,
+        took: Callable[[], None] = lambda: None,
     ) -> None:
         self._port = port
         self._sha256 = sha256
@@ -168,7 +175,7 @@ class _Download:
         self._span = span
         self._write = write
         self._counters = counters
-        self._tell = tell
+        self._took = took
         self._changed = trio.Event()
         self._asking: dict[bytes, trio.CancelScope] = {}
 
@@ -213,10 +220,9 @@ class _Download:
         except trio.TooSlowError:
             fault = SourceFault.FAILED
         if fault is None:
-            self._counters.count("blobs_chunks_fetched")
             for other in self._plan.delivered(source, chunk):
                 self._asking[other].cancel()
-            self._tell()
+            self._took()
             return
         self._counters.count(f"blobs_{fault}")
         if fault is SourceFault.FALSE:
