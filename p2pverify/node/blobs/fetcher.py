@@ -6,7 +6,7 @@ for nothing more. What was fetched before an interruption is not fetched again.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,22 +98,26 @@ class BlobFetcher:
         return here
 
     async def _fetch(self, entry: FileEntry, peers: list[bytes], progress: ReportProgress, *, pin: bool) -> Path:
-        chunks, peers = await self._chunk_list(entry, peers)
+        chunks, ended = await self._chunk_list(entry, peers)
         part = await trio.to_thread.run_sync(lambda: self._keeper.begin(entry, chunks, pin=pin))
         try:
-            await self._fill(part, entry, chunks, peers, progress)
+            plan = ChunkPlan(part.missing, [peer for peer in peers if peer not in ended])
+            await self._fill(part, entry, chunks, plan, progress)
+            if not plan.is_done:
+                left = f"{plan.left} of {len(chunks.hashes)} chunks of {entry.path} are missing"
+                raise FetchError(f"{left}: {_told({**ended, **plan.ended()})}", _AGAIN)
             path = await trio.to_thread.run_sync(part.finish)
         finally:
             part.close()
         self.counters.count("blobs_fetched")
         return path
 
-    async def _chunk_list(self, entry: FileEntry, peers: list[bytes]) -> tuple[ChunkList, list[bytes]]:
-        """The list of a file, kept or fetched, and the peers that can still be asked."""
+    async def _chunk_list(self, entry: FileEntry, peers: list[bytes]) -> tuple[ChunkList, Mapping[bytes, SourceFault]]:
+        """The list of a file, kept or fetched, and the peers that are asked for nothing more."""
         kept = await trio.to_thread.run_sync(self._keeper.chunk_list, entry.sha256)
         if kept is not None:
             try:
-                return read_chunk_list(entry, kept), peers
+                return read_chunk_list(entry, kept), {}
             except DecodeError:
                 log.warning("the kept chunk list of %s is damaged; it is fetched again", entry.path)
         found: list[ChunkList] = []
@@ -129,13 +133,12 @@ class BlobFetcher:
         length = list_bytes(entry.size)
         await _Download(self._port, entry.chunks, plan, lambda _: (0, length), take, self.counters).run()
         if not plan.is_done:
-            raise FetchError(f"no peer sent the chunk list of {entry.path}: {_told(plan)}", _AGAIN)
-        return found[0], [peer for peer in peers if peer not in plan.ended()]
+            raise FetchError(f"no peer sent the chunk list of {entry.path}: {_told(plan.ended())}", _AGAIN)
+        return found[0], plan.ended()
 
     async def _fill(
-        self, part: PartialBlob, entry: FileEntry, chunks: ChunkList, peers: list[bytes], progress: ReportProgress
+        self, part: PartialBlob, entry: FileEntry, chunks: ChunkList, plan: ChunkPlan, progress: ReportProgress
     ) -> None:
-        plan = ChunkPlan(part.missing, peers)
         self.counters.count("blobs_chunks_kept", len(chunks.hashes) - plan.left)
 
         def tell() -> None:
@@ -148,9 +151,6 @@ class BlobFetcher:
 
         tell()
         await _Download(self._port, entry.sha256, plan, chunks.span, part.write, self.counters, took).run()
-        if not plan.is_done:
-            count = len(chunks.hashes)
-            raise FetchError(f"{plan.left} of {count} chunks of {entry.path} are missing: {_told(plan)}", _AGAIN)
 
 
 class _Download:
@@ -241,9 +241,9 @@ class _Download:
         return data
 
 
-def _told(plan: ChunkPlan) -> str:
+def _told(ended: Mapping[bytes, SourceFault]) -> str:
     """What became of the sources, for people."""
-    counts = Counter(plan.ended().values())
+    counts = Counter(ended.values())
     told = [f"{counts[fault]} {text}" for fault, text in _TOLD.items() if counts[fault]]
     return "of the peers asked, " + ", ".join(told) if told else "there is no peer to ask"
 
