@@ -178,18 +178,21 @@ class _Download:
         self._took = took
         self._changed = trio.Event()
         self._asking: dict[bytes, trio.CancelScope] = {}
+        self._failure: UserError | None = None
 
     async def run(self) -> None:
-        """Ask until nothing is missing, or no source is left."""
+        """Ask until nothing is missing, or no source is left. Raises UserError if a chunk cannot be written."""
         running: set[bytes] = set()
         async with trio.open_nursery() as nursery:
-            while not self._plan.is_done and (active := self._plan.active()):
+            while not self._plan.is_done and self._failure is None and (active := self._plan.active()):
                 for source in active:
                     if source not in running:
                         running.add(source)
                         nursery.start_soon(self._work, source)
                 await self._changed.wait()
             nursery.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
 
     async def _work(self, source: bytes) -> None:
         plan = self._plan
@@ -219,6 +222,10 @@ class _Download:
             fault = _FAULTS.get(error.reason, SourceFault.FAILED)
         except trio.TooSlowError:
             fault = SourceFault.FAILED
+        except UserError as error:
+            self._failure = error  # our own disk ends the download
+            self._plan.forgone(source, chunk)
+            return
         if fault is None:
             for other in self._plan.delivered(source, chunk):
                 self._asking[other].cancel()

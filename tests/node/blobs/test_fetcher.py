@@ -1,5 +1,7 @@
 """Fetching from peers that answer in any way, without sockets."""
 
+import errno
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -184,12 +186,25 @@ async def test_a_full_disk_ends_the_download_with_advice(
     blob: Blob, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error is the store's, the file is let go, and the next try goes on."""
-    monkeypatch.setattr("p2pverify.store.blobs.store.SPARE_BYTES", 1 << 60)
-    _, fetcher = fetcher_of(blob, store, a=server_of(blob).read)
-    with pytest.raises(StoreError, match="disk or the quota is full"):
-        await fetcher.fetch(blob.entry, [A])
-    monkeypatch.undo()
+    _, fetcher = fetcher_of(blob, store, a=server_of(blob).read, b=server_of(blob).read)
+    with monkeypatch.context() as patch:
+        patch.setattr("p2pverify.store.blobs.store.SPARE_BYTES", 1 << 60)
+        with pytest.raises(StoreError, match="disk or the quota is full"):
+            await fetcher.fetch(blob.entry, [A, B])
+    written = iter(range(2))
+
+    def fill(handle: int, data: bytes, offset: int) -> int:
+        if next(written, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.lseek(handle, offset, os.SEEK_SET)
+        return os.write(handle, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", fill)
+        with pytest.raises(StoreError, match="disk or the quota is full"):
+            await fetcher.fetch(blob.entry, [A])
     assert (await fetcher.fetch(blob.entry, [A])).read_bytes() == blob.data
+    assert fetcher.counters["blobs_chunks_kept"] == 2
 
 
 async def test_an_empty_file(tmp_path: Path, store: BlobStore) -> None:
