@@ -220,6 +220,7 @@ async def _run_services(
     from p2pverify.api.metrics import Counts
     from p2pverify.api.server import serve, serve_gateway  # heavy imports, after the cheap checks
     from p2pverify.net.adapter import Libp2pNetwork
+    from p2pverify.net.protocols.blob import limits_at
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
@@ -234,6 +235,7 @@ async def _run_services(
         mdns=settings.mdns,
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server,
+        blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()

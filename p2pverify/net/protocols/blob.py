@@ -33,8 +33,8 @@ from p2pverify.node.ports import AskError, BlobSource
 
 PROTOCOL = "/p2pverify/blob/1"
 _MIB = 1024 * 1024
-#: Bytes that one neighbour may take, and that all together may take beyond that.
-BLOB_RATE = Rate(per_second=16 * _MIB, burst=32 * _MIB)
+#: Bytes that each neighbour gets whatever the others take, and that all share beyond that.
+BLOB_RATE = Rate(per_second=_MIB, burst=4 * _MIB)
 BLOB_POOL = Rate(per_second=32 * _MIB, burst=64 * _MIB)
 BLOB_ASKERS_MAX = 256
 
@@ -56,6 +56,12 @@ class BlobLimits:
     read_seconds_max: float = 20.0
     pace_seconds_max: float = 10.0  # for a turn, and for the asker's rate to have room
     take_seconds_max: float = 20.0  # for the asker to read an answer
+
+
+def limits_at(bytes_per_second: int) -> BlobLimits:
+    """The limits for a pool of so many bytes a second, at least 1 MB."""
+    own = Rate(bytes_per_second // 32, BLOB_RATE.burst)
+    return BlobLimits(own=own, pool=Rate(bytes_per_second, max(2 * bytes_per_second, 2 * _MIB)))
 
 
 class BlobProtocol:

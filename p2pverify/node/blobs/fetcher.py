@@ -30,11 +30,12 @@ _FAULTS = {
     **dict.fromkeys(("busy", "unconfirmed"), SourceFault.BUSY),
     **dict.fromkeys(("malformed", "too-large"), SourceFault.FALSE),
 }
+#: The counter of each fault, and what people are told of a peer that was dropped for it.
 _TOLD = {
-    SourceFault.FALSE: "sent false bytes",
-    SourceFault.MISSING: "without the file",
-    SourceFault.BUSY: "too busy",
-    SourceFault.FAILED: "out of reach",
+    SourceFault.FALSE: ("blobs_false", "sent false bytes"),
+    SourceFault.MISSING: ("blobs_missing", "without the file"),
+    SourceFault.BUSY: ("blobs_busy", "too busy"),
+    SourceFault.FAILED: ("blobs_failed", "out of reach"),
 }
 _AGAIN = (
     "try again later: fetched chunks are kept; or copy the file to this machine by other means, and name it with "
@@ -231,7 +232,7 @@ class _Download:
                 self._asking[other].cancel()
             self._took()
             return
-        self._counters.count(f"blobs_{fault}")
+        self._counters.count(_TOLD[fault][0])
         if fault is SourceFault.FALSE:
             log.warning("%s sent a false chunk, and is asked for nothing more", peer_id(source))
         self._plan.dropped(source, chunk, fault, _now_ms())
@@ -251,7 +252,7 @@ class _Download:
 def _told(ended: Mapping[bytes, SourceFault]) -> str:
     """What became of the sources, for people."""
     counts = Counter(ended.values())
-    told = [f"{counts[fault]} {text}" for fault, text in _TOLD.items() if counts[fault]]
+    told = [f"{counts[fault]} {text}" for fault, (_, text) in _TOLD.items() if counts[fault]]
     return "of the peers asked, " + ", ".join(told) if told else "there is no peer to ask"
 
 

@@ -15,6 +15,7 @@ from p2pverify.node.ports import BlobPort
 from p2pverify.node.reports.documents.blobs import BlobDocument, BlobsDocument
 from p2pverify.node.user_error import UserError
 
+MEGABYTE = 10**6
 GIGABYTE = 10**9
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BlobSettings:
-    """Whether other peers are served, and the bytes that fetched files may take together."""
+    """Whether other peers are served, and at how many bytes a second; and the bytes that fetched files may take."""
 
     serve: bool = False
+    upload_bytes_per_s: int = 32 * MEGABYTE
     quota_bytes: int = 20 * GIGABYTE
 
 

@@ -12,7 +12,7 @@ from p2pverify.core.encoding.canon import encode
 from p2pverify.core.limits import Rate
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.protocols.blob import PROTOCOL, BlobLimits
+from p2pverify.net.protocols.blob import PROTOCOL, BlobLimits, limits_at
 from p2pverify.net.protocols.visitor import Visitor
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.ports import AskError, BlobSource
@@ -166,6 +166,14 @@ async def test_beyond_a_rate_answers_wait_and_beyond_patience_they_are_refused(n
             await emil.mesh.fetch_blob(dora.key, bytes(32), 0, MIB)
         assert await _reason(emil, dora.key, length=MIB) == "busy"
         assert dora.count("blobs_refused_busy") == 1
+
+
+@pytest.mark.parametrize("bytes_per_second", [10**6, 32 * 10**6, 10**10])
+def test_a_piece_fits_every_pool(bytes_per_second: int) -> None:
+    """However little an operator serves, a piece comes within the time that an answer may wait."""
+    limits = limits_at(bytes_per_second)
+    assert limits.pool.burst >= PIECE_BYTES_MAX
+    assert limits.pool.per_second * limits.pace_seconds_max >= PIECE_BYTES_MAX
 
 
 async def test_a_peer_that_does_not_read_loses_its_stream(nursery: trio.Nursery) -> None:

@@ -63,6 +63,7 @@ def test_keys_are_read(tmp_path):
         ("[blobs]\nserve = 3", "key 'blobs.serve'"),
         ("[blobs]\nserves = true", "unknown key 'blobs.serves'"),
         ("[blobs]\nquota_gb = -1", "key 'blobs.quota_gb'"),
+        ("[blobs]\nupload_mb_per_s = 0.5", "key 'blobs.upload_mb_per_s'"),
         ("listen =", "is not TOML"),
     ],
 )
