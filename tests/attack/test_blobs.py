@@ -12,9 +12,10 @@ from p2pverify import app
 from p2pverify.core.blobs.chunks import ChunkList, list_bytes
 from p2pverify.core.blobs.messages import PIECE_BYTES_MAX, BlobRequest, BlobStatus, decode_blob_request
 from p2pverify.core.encoding.canon import encode
-from p2pverify.net import adapter
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.border.framing import read_frame
 from p2pverify.net.border.stream import Stream
+from p2pverify.net.protocols import blob as blob_protocol
 from p2pverify.net.protocols.blob import PROTOCOL, BlobLimits
 from p2pverify.node.blobs.fetcher import FetchError
 from p2pverify.node.blobs.files import BlobFiles, BlobSettings
@@ -41,7 +42,7 @@ def _serving(monkeypatch: pytest.MonkeyPatch, blob: Blob) -> None:
     monkeypatch.setattr(app, "named_files", lambda: allowed)
     monkeypatch.setattr(app, "NodeSettings", partial(app.NodeSettings, blobs=BlobSettings(serve=True)))
     limits = partial(BlobLimits, confirm_seconds_max=1.0, take_seconds_max=1.0)
-    monkeypatch.setattr(adapter, "BlobLimits", limits)
+    monkeypatch.setattr(blob_protocol, "BlobLimits", limits)
 
 
 def files_of(live: Live) -> BlobFiles:
@@ -50,7 +51,7 @@ def files_of(live: Live) -> BlobFiles:
     return found
 
 
-async def reason(mesh: adapter.Libp2pNetwork, live: Live, sha256: bytes, length: int = 1) -> str:
+async def reason(mesh: Libp2pNetwork, live: Live, sha256: bytes, length: int = 1) -> str:
     with pytest.raises(AskError) as caught:
         await mesh.fetch_blob(live.node.key, sha256, 0, length)
     return caught.value.reason
