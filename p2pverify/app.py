@@ -6,7 +6,7 @@ read do not import this module; they ask the running node over its API.
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
@@ -24,6 +25,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
@@ -38,6 +40,7 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
+from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.clients.receipts import StoredReceipts
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 Progress = Callable[[str, int, int], None]
+_NO_FILES: Mapping[bytes, FileEntry] = {}
 log = logging.getLogger(__name__)
 
 
@@ -82,6 +86,7 @@ class NodeSettings:
     report: ReportWish = "never"
     hardware: str = ""
     cover: CoverPlan = NO_COVER
+    blobs: BlobSettings = NO_SERVING
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -215,9 +220,11 @@ async def _run_services(
     from p2pverify.api.metrics import Counts
     from p2pverify.api.server import serve, serve_gateway  # heavy imports, after the cheap checks
     from p2pverify.net.adapter import Libp2pNetwork
+    from p2pverify.net.protocols.blob import limits_at
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
+    blobs = BlobFiles(BlobStore(home.blobs_path, settings.blobs.quota_bytes), named_files, settings.blobs)
     mesh = Libp2pNetwork(
         seed,
         network.id,
@@ -227,6 +234,8 @@ async def _run_services(
         announce=settings.announce,
         mdns=settings.mdns,
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
+        blobs=blobs.server,
+        blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()
@@ -242,7 +251,7 @@ async def _run_services(
     )
     keys = StoredKeys(home.clients_path)
     counts = Counts()
-    reports = NodeReports(driver, mesh, journal, info, cover, door)
+    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -252,6 +261,7 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                running.start_soon(blobs.serve_own, engines.files())
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -281,6 +291,11 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+
+
+def named_files() -> Mapping[bytes, FileEntry]:
+    """The files that may be fetched and served: those that counted records name. No kind of record names files yet."""
+    return _NO_FILES
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:

@@ -11,7 +11,7 @@ from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf.weights import Progress
 from p2pverify.engine.language import find_language
-from p2pverify.engine.onhand import find_file, find_weights
+from p2pverify.engine.onhand import find_file, find_weights, weights_files
 from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
 from p2pverify.node.clients.language import Language
 from p2pverify.node.engines.classes import expected_weights
@@ -56,6 +56,10 @@ class Engines:
         self.honest = open_engine(settings.kind, replace(opening, expect_sha256=expected, progress=progress))
         self.own = _lying(self.honest, settings.cheat, workdir, network)
         self._referee: Engine | None = None
+
+    def files(self) -> list[Path]:
+        """The file of the weights that the honest engine runs, if it runs a file."""
+        return weights_files(self.honest.info.weights_sha256, self._weights)
 
     def open_language(self, manifest: Manifest) -> Language:
         """The tokens and the chat template of a model of the network. Blocks. Raises EngineUnavailable."""

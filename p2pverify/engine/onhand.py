@@ -56,6 +56,13 @@ def language_files(manifest: Manifest) -> list[Path]:
     return list(dict.fromkeys((*kept_weights(manifest.weights), *_bundled(), *kept_weights())))
 
 
+def weights_files(digest: bytes, given: Path | None) -> list[Path]:
+    """The file of weights that an engine runs: the one that was given, else the bundled one if it has this digest."""
+    if given is not None:
+        return [given]
+    return _bundled() if digest == model_weights.SHA256 else []
+
+
 def _files(digest: bytes, kind: EngineKind) -> list[Path | None]:
     """The files with weights of a digest. None stands for the usual weights of the kind."""
     if kind == "toy":
