@@ -6,7 +6,7 @@ read do not import this module; they ask the running node over its API.
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import ReportWish
@@ -40,6 +41,7 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
+from p2pverify.node.versions import STAY, Fetch, UpgradeSettings, Versions, named_files, sources
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 Progress = Callable[[str, int, int], None]
-_NO_FILES: Mapping[bytes, FileEntry] = {}
 log = logging.getLogger(__name__)
 
 
@@ -67,7 +68,7 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins.
+    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model.
     """
 
     home: Home
@@ -87,6 +88,7 @@ class NodeSettings:
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     blobs: BlobSettings = NO_SERVING
+    upgrade: UpgradeSettings = STAY
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -148,15 +150,18 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 hardware=settings.hardware,
                 rejoin=settings.rejoin,
                 objects=settings.engine.cheat is None,
+                follows=settings.upgrade.follow,
                 start=settings.start,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
+            versions = Versions(network, settings.manifests, engines, tested=settings.engine.cheat is None)
             driver = Driver(
                 machine,
                 journal,
                 engine,
                 open_referee=open_referee,
+                open_version=versions.open,
                 silent=settings.engine.cheat is not None and settings.engine.cheat.is_silent,
                 alone=settings.alone or _is_first_alone(home, machine),
             )
@@ -168,10 +173,12 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             elif home.wants_leave():
                 driver.leave()
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, journal, driver, engines, manifest, task_status)
+            await _run_services(settings, seed, store, journal, driver, engines, versions, manifest, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
+                if driver is not None:
+                    driver.close_versions()
                 engines.close()
 
 
@@ -214,6 +221,7 @@ async def _run_services(
     journal: StoreJournal,
     driver: Driver,
     engines: Engines,
+    versions: Versions,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
@@ -224,7 +232,8 @@ async def _run_services(
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
-    blobs = BlobFiles(BlobStore(home.blobs_path, settings.blobs.quota_bytes), named_files, settings.blobs)
+    files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
+    blobs = BlobFiles(files, partial(named_files, driver.machine), settings.blobs)
     mesh = Libp2pNetwork(
         seed,
         network.id,
@@ -262,6 +271,9 @@ async def _run_services(
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
                 running.start_soon(blobs.serve_own, engines.files())
+                if network.lines:
+                    fetch = _fetcher(settings, driver, blobs.fetcher(mesh)) if settings.upgrade.fetch else None
+                    await running.start(versions.run, driver, fetch, blobs.serve_file)
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -293,9 +305,16 @@ async def _run_services(
         writing.cancel_scope.cancel()
 
 
-def named_files() -> Mapping[bytes, FileEntry]:
-    """The files that may be fetched and served: those that counted records name. No kind of record names files yet."""
-    return _NO_FILES
+def _fetcher(settings: NodeSettings, driver: Driver, fetcher: BlobFetcher) -> Fetch:
+    """Fetches a file of a release from the members of the network, and shows how far it is."""
+
+    async def fetch(entry: FileEntry) -> Path:
+        def progress(at: BlobProgress) -> None:
+            _progress(settings, f"fetching {entry.path} from {at.sources} peers", at.done, at.total)
+
+        return await fetcher.fetch(entry, sources(driver.machine, entry.sha256), progress=progress)
+
+    return fetch
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:

@@ -19,7 +19,7 @@ from p2pverify.core.events import HeldModel
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.state.lines.rows import numbers_of
-from p2pverify.core.state.lines.versions import Status, contract_at, find_version, notes_of, status_of
+from p2pverify.core.state.lines.versions import Status, contract_at, find_version, line_of, notes_of, status_of
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import ClassError, match_class
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
@@ -38,6 +38,18 @@ FETCH_IT = (
 )
 Fetch = Callable[[FileEntry], Awaitable[Path]]
 """Fetches a file from peers. Raises UserError."""
+Ready = Callable[[Path], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeSettings:
+    """Whether a node serves the current version of its model by itself, and whether it fetches the weights for it."""
+
+    follow: bool = False
+    fetch: bool = False
+
+
+STAY = UpgradeSettings()
 
 
 class VersionEngines(Protocol):
@@ -78,7 +90,12 @@ class Versions:
     """
 
     def __init__(
-        self, network: Network, manifests: Sequence[Manifest], engines: VersionEngines, *, tested: bool = True
+        self,
+        network: Network,
+        manifests: Sequence[Manifest],
+        engines: VersionEngines,
+        *,
+        tested: bool = True,
     ) -> None:
         self._network = network
         self._manifests = {manifest.digest: manifest for manifest in manifests}
@@ -101,12 +118,13 @@ class Versions:
         self,
         driver: Driver,
         fetch: Fetch | None,
+        ready: Ready,
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Make versions ready until cancelled, whenever a final view names new ones.
 
-        `fetch` is None if the operator has no weights fetched.
+        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
         """
         driver.on_final(self._note_final)
         task_status.started()
@@ -114,13 +132,13 @@ class Versions:
             self._changed = trio.Event()
             for release in releases(driver.machine, self._manifests):
                 if release.manifest.digest not in driver.machine.context.held:
-                    await self._prepare(driver, release, fetch)
+                    await self._prepare(driver, release, fetch, ready)
             await self._changed.wait()
 
     def _note_final(self) -> None:
         self._changed.set()
 
-    async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> None:
+    async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready) -> None:
         digest = release.manifest.digest
         if digest in self._unfit or release.status in (Status.RETIRED, Status.RECALLED):
             return
@@ -135,6 +153,7 @@ class Versions:
         self.missing.pop(digest, None)
         log.info("version %d is ready: %s", release.number, release.manifest.model)
         driver.hold(held)
+        await ready(self._found[digest][1])
 
     async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> HeldModel:
         """Find or fetch the weights of a version, and test them. Raises UserError."""
@@ -189,3 +208,39 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
         release = decode_signed_release(record.payload).release
         found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
+
+
+def named_files(machine: Machine) -> dict[bytes, FileEntry]:
+    """The files that may be fetched and served, by SHA-256: those of the releases in the newest final view.
+
+    Recalled versions have none. If two releases name one file, the first of them counts.
+    """
+    state, found = machine.fold.latest, dict[bytes, FileEntry]()
+    for _, notes in sorted(state.lines.items()):
+        for version in notes.versions:
+            record = machine.context.ledger.get(version.record)
+            if record is not None and not version.is_recalled:
+                for file in decode_signed_release(record.payload).release.files:
+                    found.setdefault(file.sha256, file)
+    return found
+
+
+def sources(machine: Machine, sha256: bytes) -> list[bytes]:
+    """The peers that may have a file of a release, the likeliest first: those that serve its version, then all others.
+
+    Peers of one kind come in an order that is random to each file and each node, so that all are asked alike.
+    """
+    state, key = machine.fold.latest, machine.key
+    serving = set()
+    for index, notes in state.lines.items():
+        for version in notes.versions:
+            record = machine.context.ledger.get(version.record)
+            files = () if record is None else decode_signed_release(record.payload).release.files
+            if any(file.sha256 == sha256 for file in files):
+                serving |= {
+                    peer
+                    for peer in state.members
+                    if line_of(machine.network, state, peer) == index and state.version_of(peer) == version.number
+                }
+    peers = [peer for peer, m in state.members.items() if m.active and not m.is_convicted and peer != key]
+    return sorted(peers, key=lambda peer: (peer not in serving, machine.context.secret("source", sha256, peer)))

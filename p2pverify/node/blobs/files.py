@@ -49,11 +49,17 @@ class BlobFiles:
 
     async def serve_own(self, paths: Sequence[Path]) -> None:
         """Serve files from their places on this machine, if this node serves any. They are hashed first."""
-        for path in paths if self._settings.serve else ():
-            try:
-                await trio.to_thread.run_sync(self.keeper.register, path)
-            except UserError as error:
-                log.warning("%s is not served: %s", path, error.reason)
+        for path in paths:
+            await self.serve_file(path)
+
+    async def serve_file(self, path: Path) -> None:
+        """Serve one file from its place, if this node serves any."""
+        if not self._settings.serve:
+            return
+        try:
+            await trio.to_thread.run_sync(self.keeper.register, path)
+        except UserError as error:
+            log.warning("%s is not served: %s", path, error.reason)
 
     async def document(self) -> BlobsDocument:
         """All files. Raises UserError if the disk cannot be read."""

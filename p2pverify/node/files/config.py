@@ -137,7 +137,23 @@ TEMPLATE = """\
 # serve = false
 # upload_mb_per_s = 32.0
 # quota_gb = 20.0
+
+# Later versions of this node's model, which its publishers release. With 'policy' "notice" the node serves the current
+# version as soon as its weights are here and give the right golden answers, and goes back after a recall. With "manual"
+# it stays where it is until 'p2pverify model serve'. 'fetch' lets it fetch the weights from peers.
+# [upgrade]
+# policy = "manual"
+# fetch = false
 """
+
+
+class UpgradeConfig(BaseModel):
+    """The table [upgrade] of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Literal["manual", "notice"] = "manual"
+    fetch: bool = False
 
 
 class BlobsConfig(BaseModel):
@@ -180,6 +196,7 @@ class Config(BaseModel):
     replay: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     blobs: BlobsConfig = BlobsConfig()
+    upgrade: UpgradeConfig = UpgradeConfig()
 
     @field_validator("listen")
     @classmethod
