@@ -12,7 +12,7 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.report import AnswerReport
 
 OWN, REFEREE = "own", "referee"
@@ -133,6 +133,18 @@ class SponsorPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """The operator wants this peer to sign a record of a data set, an erasure or a statement.
+
+    The `ticket` gets the outcome once the record is on disk: see `publisher.outcome_of`.
+    """
+
+    ticket: int
+    kind: Kind
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WrongAnswer:
     """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
 
@@ -166,6 +178,7 @@ Event = (
     | AskFailed
     | Leave
     | SponsorPeer
+    | WriteRecord
     | WrongAnswer
     | Synced
     | TwinMet

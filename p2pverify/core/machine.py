@@ -32,6 +32,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    WriteRecord,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import RequestRefused
@@ -57,6 +58,7 @@ from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
+from p2pverify.core.roles.publisher import Publisher
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.state.state import State
 
@@ -98,6 +100,7 @@ class Machine:
         work = DisputeWork(context, self.responder, self.challenger.evidence)
         self.objector = Objector(context, work, manifest, is_on=objects)
         self._voter = Voter(context, self.challenger, work)
+        self._publisher = Publisher(context)
         self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
@@ -206,8 +209,8 @@ class Machine:
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
-            case Leave() | SponsorPeer() | WrongAnswer():
-                self._take_order(event)
+            case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer():
+                effects += self._take_order(event, now_ms)
             case Synced():
                 context.silence.synced(event.peer)
                 self._is_due = True
@@ -221,13 +224,15 @@ class Machine:
             effects += self._act(now_ms)
         return effects
 
-    def _take_order(self, event: Leave | SponsorPeer | WrongAnswer) -> None:
+    def _take_order(self, event: Leave | SponsorPeer | WriteRecord | WrongAnswer, now_ms: int) -> Effects[None]:
         """What the operator wants, or what the node has found for its clients."""
         match event:
             case Leave():
                 self._context.is_leaving = True
             case SponsorPeer():
                 self._membership.sponsor(event.peer)
+            case WriteRecord():
+                yield from self._publisher.write(event, now_ms, is_awake=self._is_resumed)
             case WrongAnswer():
                 self.reporter.take(event)
         self._is_due = True

@@ -42,6 +42,9 @@ class Kind(IntEnum):
     SPONSOR = 12
     OBJECTION = 13
     REPORT = 14
+    DATASET = 18
+    ERASURE = 19
+    STATEMENT = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,21 @@
 """The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
+from p2pverify.core.contract.history import has_history
+from p2pverify.core.contract.network import Network
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.kind_rule import KindRule
-from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, report, sponsor, vote
+from p2pverify.core.records.payloads import (
+    audit,
+    cut,
+    data,
+    definitions,
+    duty,
+    membership,
+    objection,
+    report,
+    sponsor,
+    vote,
+)
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 
 
@@ -37,5 +51,16 @@ KINDS: dict[int, KindRule] = {
         sponsor.SPONSOR_RULE,
         objection.OBJECTION_RULE,
         report.REPORT_RULE,
+        data.DATASET_RULE,
+        data.ERASURE_RULE,
+        data.STATEMENT_RULE,
     )
 }
+
+#: The kinds that count only in a network with a history.
+_OF_HISTORY = frozenset((Kind.DATASET, Kind.ERASURE, Kind.STATEMENT))
+
+
+def rule_of(kind: int, network: Network) -> KindRule | None:
+    """The rule of a kind in a network, None if the network has no such kind."""
+    return None if kind in _OF_HISTORY and not has_history(network) else KINDS.get(kind)

@@ -12,7 +12,7 @@ from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
+from p2pverify.core.state import capital, cuts, datasets, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -67,12 +67,14 @@ def advance(
     for record in by_kind.get(Kind.OBJECTION, ()):
         objections.take_objection(step, record)
     disputes.decide(step)
+    datasets.take(state, by_kind)
     _test(step)
     capital.take_bets(step)
     _carry_convictions(step)
     sponsors.punish(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)
+    datasets.forget(state)
     objections.forget_contested(state)
     memory.forget(state, network.params)
     return state
