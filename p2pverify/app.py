@@ -20,6 +20,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -303,6 +304,9 @@ class _Orders:
 
     def sponsor(self, peer: bytes) -> str | None:
         return self._driver.sponsor(peer)
+
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        return await self._driver.sign(kind, payload)
 
 
 @contextmanager

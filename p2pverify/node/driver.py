@@ -36,13 +36,16 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    WriteRecord,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.machine import Machine
 from p2pverify.core.proofs.exchange import NO_PASSPORTS
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
+from p2pverify.core.roles.publisher import outcome_of
 from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
@@ -188,6 +191,16 @@ class Driver:
         if refused is None:
             self._handle(SponsorPeer(peer))
         return refused
+
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        """Sign a record of data. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
+        if self._outbox.is_full or self._tickets.is_full:
+            return None, "this node has too much to do"
+        with self._tickets.take(ports.unheard) as waiter:
+            if self._handle(WriteRecord(waiter.ticket, kind, payload)) is None:
+                return None, "this node could not take the order"
+            await waiter.done.wait()
+            return outcome_of(waiter.data)
 
     def report(self, found: WrongAnswer) -> None:
         """Report a wrong answer that a client got, as soon as this peer may."""

@@ -101,7 +101,7 @@ def decode_schema(data: bytes) -> Schema:
         _name(label, "label"),
         tuple(_name(item, "label name") for item in as_array(labels, "labels", length_max=LABELS_MAX)),
     )
-    if not found.features or len(found.labels) < 2:  # noqa: PLR2004 - with one label there is nothing to tell
+    if not found.features or len(found.labels) < 2:
         raise DecodeError("a schema has a feature and two labels")
     names = [one.name for one in found.features]
     if len({*names, found.label}) != len(names) + 1 or len(set(found.labels)) != len(found.labels):
