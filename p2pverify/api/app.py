@@ -29,7 +29,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Kind
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.door import Door
-from p2pverify.node.data.documents import DatasetsDocument, SignedDocument
+from p2pverify.node.data.documents import DatasetsDocument, SignedDocument, SignedKind
 from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -107,7 +107,6 @@ class _Described(FastAPI):
 
 
 View = Literal["final", "provisional"]
-SignedKind = Literal["dataset", "erasure", "statement"]
 PeerId = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 _NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
