@@ -17,6 +17,7 @@ from vectorgen import (
     client_receipts,
     committees,
     crossed,
+    data,
     diag,
     endpoints,
     evidence,
@@ -61,6 +62,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "sponsor.md": membership.sponsor_record(),
         "objection.md": votes.objection_record(),
         "report.md": reported.REPORT_RECORD,
+        "dataset.md": data.dataset_record(),
+        "erasure.md": data.erasure_record(),
+        "statement.md": data.statement_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -116,6 +120,7 @@ def write_vectors() -> None:
         reported,
         report_folds,
         endpoints,
+        data,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

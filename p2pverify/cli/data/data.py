@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _DAY_MS = 86_400_000
 _NO_RECORD = "not published"
+#: Members that people do not read in a list.
+_LEFT_OUT = ("schema", "bytes", "path")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 parent_option = click.option("--parent", "parents", multiple=True, metavar="ID", help="What it was made from: an id.")
 
@@ -276,9 +278,9 @@ def _flat(document: dict[str, object]) -> list[tuple[str, object]]:
     for key, value in document.items():
         if isinstance(value, dict):
             found += [(f"{key} {name}", inner) for name, inner in _flat(value)]
-        elif isinstance(value, list):
+        elif isinstance(value, list) and key not in _LEFT_OUT:
             found.append((key, ", ".join(map(str, value))))
-        elif key != "schema":
+        elif key not in _LEFT_OUT:
             found.append((key, value))
     return found
 

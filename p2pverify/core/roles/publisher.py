@@ -12,7 +12,7 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state.datasets import refuse_dataset, refuse_erasure
+from p2pverify.core.state.datasets import refuse_dataset, refuse_erasure, refuse_statement
 from p2pverify.core.state.state import State
 
 NOT_NOW = "this peer may not sign now"
@@ -20,7 +20,7 @@ NOT_NOW = "this peer may not sign now"
 _REFUSE: Mapping[Kind, Callable[[State, bytes, bytes], str | None]] = {
     Kind.DATASET: lambda state, author, payload: refuse_dataset(state, author, decode_dataset(payload)),
     Kind.ERASURE: lambda state, author, payload: refuse_erasure(state, author, decode_erasure(payload)),
-    Kind.STATEMENT: lambda _state, _author, _payload: None,
+    Kind.STATEMENT: lambda state, author, _payload: refuse_statement(state, author),
 }
 
 
@@ -64,8 +64,4 @@ class Publisher:
             rule.check(rule.decode(header, order.payload), record, Rules(context.network, context.network_id, epoch))
         except (DecodeError, GossipReject) as error:
             return error.reason
-        state = context.fold.provisional(epoch)
-        member = state.members.get(context.key)
-        if member is None or not member.active:
-            return "author is no active member"
-        return refuse(state, context.key, order.payload)
+        return refuse(context.fold.provisional(epoch), context.key, order.payload)

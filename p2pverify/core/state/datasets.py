@@ -23,33 +23,49 @@ def take(state: State, records: Mapping[int, Iterable[Record]]) -> None:
     All data sets come before all erasures, so that an owner can correct within one cut.
     """
     for record in records.get(Kind.DATASET, ()):
-        dataset = decode_dataset(record.payload)
-        refused = refuse_dataset(state, record.author, dataset)
-        if refused is not None:
-            state.count(f"dataset: {refused}")
-            continue
-        said = (dataset.root, dataset.rows, dataset.schema, dataset.until)
-        state.datasets[record.id] = LiveDataset(record.author, *said, state.epoch, state.index)
-        state.count("datasets")
+        _take_dataset(state, record)
     for record in records.get(Kind.ERASURE, ()):
-        erasure = decode_erasure(record.payload)
-        refused = refuse_erasure(state, record.author, erasure)
-        if refused is not None:
-            state.count(f"erasure: {refused}")
-            continue
-        known = state.datasets[erasure.dataset]
-        state.datasets[erasure.dataset] = replace(
-            known,
-            root=erasure.root,
-            rows=erasure.rows,
-            erasures=known.erasures + 1,
-            erased=known.erased + known.rows - erasure.rows,
-        )
-        state.count("erasures")
+        _take_erasure(state, record)
     for record in records.get(Kind.STATEMENT, ()):
-        member = state.members.get(record.author)
-        known_author = member is not None and member.active
-        state.count("statements" if known_author else "statement: author is no active member")
+        refused = refuse_statement(state, record.author)
+        if refused is None:
+            state.count("statements")
+        else:
+            state.count(f"statement: {refused}")
+
+
+def _take_dataset(state: State, record: Record) -> None:
+    dataset = decode_dataset(record.payload)
+    refused = refuse_dataset(state, record.author, dataset)
+    if refused is not None:
+        state.count(f"dataset: {refused}")
+        return
+    said = (dataset.root, dataset.rows, dataset.schema, dataset.until)
+    state.datasets[record.id] = LiveDataset(record.author, *said, state.epoch, state.index)
+    state.count("datasets")
+
+
+def _take_erasure(state: State, record: Record) -> None:
+    erasure = decode_erasure(record.payload)
+    refused = refuse_erasure(state, record.author, erasure)
+    if refused is not None:
+        state.count(f"erasure: {refused}")
+        return
+    known = state.datasets[erasure.dataset]
+    state.datasets[erasure.dataset] = replace(
+        known,
+        root=erasure.root,
+        rows=erasure.rows,
+        erasures=known.erasures + 1,
+        erased=known.erased + known.rows - erasure.rows,
+    )
+    state.count("erasures")
+
+
+def refuse_statement(state: State, author: bytes) -> str | None:
+    """Why a statement does not count, or None."""
+    member = state.members.get(author)
+    return "author is no active member" if member is None or not member.active else None
 
 
 def refuse_dataset(state: State, author: bytes, dataset: Dataset) -> str | None:

@@ -1,0 +1,51 @@
+"""Every vector of schemas and of rows, run like another implementation."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from p2pverify.core.data.commitments import RowProof, commit_row
+from p2pverify.core.data.schema import DataFeature, decode_schema
+from p2pverify.core.errors import DecodeError
+from tests.protocol.test_vectors import _load
+from tests.support.grammar import conforms
+
+
+@pytest.mark.parametrize("case", _load("data-schema/*.json"))
+def test_schemas(case: dict[str, Any]) -> None:
+    """Each schema is read, or refused for the vector's reason. The grammar accepts all that is read."""
+    data = bytes.fromhex(case["input"]["schema"])
+    try:
+        found = decode_schema(data)
+    except DecodeError as error:
+        assert (case["expect"], case["reason"]) == ("reject", error.reason)
+        return
+    assert case["expect"] == {"id": found.id.hex()}
+    assert found.encode() == data
+    assert conforms("data-schema", data)
+
+
+@pytest.mark.parametrize("case", _load("row/*valid.json"))
+def test_rows(case: dict[str, Any]) -> None:
+    """Each row is in its data set, or is refused for the vector's reason."""
+    given = case["input"]
+    path = tuple(bytes.fromhex(each) for each in given["path"])
+    proof = RowProof(given["index"], bytes.fromhex(given["salt"]), bytes.fromhex(given["row"]), path)
+    try:
+        decode_schema(bytes.fromhex(given["schema"])).cells(proof.row)
+    except DecodeError as error:
+        assert (case["expect"], case["reason"]) == ("reject", error.reason)
+        return
+    if proof.root(given["rows"]) != bytes.fromhex(given["root"]):
+        assert (case["expect"], case["reason"]) == ("reject", "the row is not in the data set")
+        return
+    assert case["expect"] == {"commitment": commit_row(proof.salt, proof.row).hex()}
+
+
+@pytest.mark.parametrize("case", _load("row/cells.json"))
+def test_cells(case: dict[str, Any]) -> None:
+    """Each value becomes the vector's number."""
+    given = case["input"]
+    feature = DataFeature("x", "", given["offset"], given["scale"], ())
+    assert feature.cell(Fraction(given["value"])) == case["expect"]
