@@ -81,6 +81,11 @@ def statement_record() -> Record:
     return record(ALICE, Kind.STATEMENT, cosigned(above).encode(), epoch=EPOCH)
 
 
+def _malformed(kind: Kind, bad: list[tuple[str, object, str]]) -> list[Case]:
+    name = kind.name.lower()
+    return [reject(comment, said(ALICE, kind, value), f"malformed {name}: {why}") for comment, value, why in bad]
+
+
 def _datasets() -> list[Case]:
     good = list(DATASET_FIELDS)
     two = sorted((sha256(b"one"), sha256(b"two")))
@@ -113,10 +118,7 @@ def _datasets() -> list[Case]:
         judged("until the next epoch", said(ALICE, Kind.DATASET, changed(good, 8, EPOCH + 2)).data),
         judged("until the last epoch of all", said(ALICE, Kind.DATASET, changed(good, 8, EPOCH_MAX)).data),
         judged("parents that nobody knows", said(ALICE, Kind.DATASET, changed(good, 5, [bytes(32)])).data),
-        *[
-            reject(comment, said(ALICE, Kind.DATASET, value), f"malformed dataset: {why}")
-            for comment, value, why in bad
-        ],
+        *_malformed(Kind.DATASET, bad),
         reject(
             "until its own epoch",
             said(ALICE, Kind.DATASET, changed(good, 8, EPOCH + 1)),
@@ -149,13 +151,10 @@ def _erasures() -> list[Case]:
         judged("of another owner: it counts for nothing", said(BOB, Kind.ERASURE, good).data),
         judged("of a data set that nobody knows", said(ALICE, Kind.ERASURE, changed(good, 0, bytes(32))).data),
         judged("without a reason", said(ALICE, Kind.ERASURE, changed(good, 3, 0)).data),
-        judged("more rows than there were: what that counts for is not judged here",
-               said(ALICE, Kind.ERASURE, changed(good, 2, 2**32 - 1)).data),
-        *[
-            reject(comment, said(ALICE, Kind.ERASURE, value), f"malformed erasure: {why}") for comment, value, why in bad
-        ],
+        judged("more rows than there were", said(ALICE, Kind.ERASURE, changed(good, 2, 2**32 - 1)).data),
+        *_malformed(Kind.ERASURE, bad),
         reject("signature of another message", forged(erasure_record()), "bad signature"),
-    ]  # fmt: skip
+    ]
 
 
 def _statements() -> list[Case]:
@@ -183,10 +182,7 @@ def _statements() -> list[Case]:
         judged("a party that is no member", record(ALICE, Kind.STATEMENT, _with_dave().encode(), epoch=EPOCH).data),
         judged("another profile", said(ALICE, Kind.STATEMENT, changed(good, 0, "fhir/provenance")).data),
         judged("again, later in the log", record(ALICE, Kind.STATEMENT, signed.encode(), epoch=EPOCH, seq=9).data),
-        *[
-            reject(comment, said(ALICE, Kind.STATEMENT, value), f"malformed statement: {why}")
-            for comment, value, why in bad
-        ],
+        *_malformed(Kind.STATEMENT, bad),
         reject(
             "the author signs as the other party",
             record(ALICE, Kind.STATEMENT, replace(STATEMENT, co_signature=own).encode(), epoch=EPOCH),
@@ -257,13 +253,13 @@ def _schema(comment: str, data: bytes, reason: str | None) -> Case:
 
 
 def _rows() -> list[Case]:
-    found = [_row(f"row {at} of five", at, RowProof(at, SALTS[at], ROWS[at], row_path(COMMITMENTS, at)), 5, DATASET.root)
-             for at in (0, 3, 4)]  # fmt: skip
+    proofs = [RowProof(at, SALTS[at], ROWS[at], row_path(COMMITMENTS, at)) for at in range(5)]
+    found = [_row(f"row {at} of five", at, proofs[at], 5, DATASET.root) for at in (0, 3, 4)]
     alone = RowProof(0, SALTS[0], ROWS[0], ())
     kept = RowProof(1, SALTS[2], ROWS[2], row_path(LEFT, 1))
     found.append(_row("the only row", 0, alone, 1, rows_root(COMMITMENTS[:1])))
     found.append(_row("a row after an erasure before it", 1, kept, 4, rows_root(LEFT)))
-    proof = RowProof(3, SALTS[3], ROWS[3], row_path(COMMITMENTS, 3))
+    proof = proofs[3]
     lacks = "the row is not in the data set"
     high = ROWS[3][:-1] + b"\x02"
     bad = [
