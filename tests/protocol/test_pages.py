@@ -183,7 +183,7 @@ def _constants(node: ast.AST) -> set[str]:
     "module",
     [
         "state/cuts.py",
-        "state/datasets.py",
+        "state/history/datasets.py",
         "state/process.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",

@@ -12,7 +12,7 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state.datasets import refuse_dataset, refuse_erasure, refuse_statement
+from p2pverify.core.state.history.datasets import refuse_dataset, refuse_erasure, refuse_statement
 from p2pverify.core.state.state import State
 
 NOT_NOW = "this peer may not sign now"

@@ -12,7 +12,8 @@ from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.state import capital, cuts, datasets, memory, rows, sponsors, weights
+from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
+from p2pverify.core.state.history import datasets
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import p2pverify.core.state as package
 from p2pverify.core.records.payloads.lots import COMMITTEES
-from p2pverify.core.state import datasets, memory, sponsors
+from p2pverify.core.state import memory, sponsors
+from p2pverify.core.state.history import datasets
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results, rounds
 
 PLAIN = {
