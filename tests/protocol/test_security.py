@@ -17,6 +17,7 @@ ATTACKS = (
     "Honest peers that look like cheaters",
     "Attacks on the network",
     "Attacks on the door for clients",
+    "Attacks on data",
 )
 WEIGHT = "What hostile weight can do"
 UNMET = "What is not met"

@@ -178,7 +178,9 @@ def card(name: str, as_json: bool) -> None:
 @data.command("erase")
 @click.argument("name")
 @click.option("--row", "rows", type=click.IntRange(0), multiple=True, required=True, metavar="K", help="Which row.")
-@click.option("--why", type=click.Choice(ERASURE_CODES), default=ERASURE_CODES[1], show_default=True)
+@click.option(
+    "--why", type=click.Choice(ERASURE_CODES), default=ERASURE_CODES[1], show_default=True, help="The reason."
+)
 @json_option
 def erase(name: str, rows: tuple[int, ...], why: str, as_json: bool) -> None:
     """Erase rows and their salts from this home, and have the node publish that they are gone.

@@ -91,9 +91,7 @@ def sign(
     record = None if party else order(home, "statement", made.statement.encode())
     _tell(made, output, record, as_json=as_json)
     if party and not as_json:
-        click.echo(
-            f"next: the other party calls 'p2pverify statement cosign {output} -o SIGNED', and returns it"
-        )
+        click.echo(f"next: the other party calls 'p2pverify statement cosign {output} -o SIGNED', and returns it")
 
 
 @statement.command("cosign")
@@ -108,9 +106,7 @@ def cosign(file: Path, output: str, force: bool, as_json: bool) -> None:
     home = current_home()
     found = load_statement(file)
     if found.other != own_key(home):
-        raise CliError(
-            "the statement names another party than this home", "ask its author for one with this peer"
-        )
+        raise CliError("the statement names another party than this home", "ask its author for one with this peer")
     signed = found.signed_by(home.load_identity())
     _write(signed, output, force=force)
     _tell(signed, output, None, as_json=as_json)
@@ -160,9 +156,7 @@ def _check(found: "OpenStatement") -> None:
     if found.waits:
         raise NotVerifiedError("the other party has not signed", "it signs with 'p2pverify statement cosign'")
     if not found.holds:
-        raise NotVerifiedError(
-            "the other party's signature does not hold", "ask that party for the file again"
-        )
+        raise NotVerifiedError("the other party's signature does not hold", "ask that party for the file again")
 
 
 def _look_up(found: "OpenStatement", ledger: Path) -> tuple[bytes, int | None]:
