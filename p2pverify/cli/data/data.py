@@ -38,7 +38,14 @@ def data() -> None:
 
 @data.command("commit")
 @click.argument("file", type=InputFile("name a CSV file, or one with a JSON object a line whose name ends in .jsonl"))
-@click.option("--schema", "schema_file", required=True, type=InputFile("protocol/data.md shows one"), metavar="FILE")
+@click.option(
+    "--schema",
+    "schema_file",
+    required=True,
+    type=InputFile("protocol/data.md shows one"),
+    metavar="FILE",
+    help="What the columns mean: a TOML file.",
+)
 @click.option("--licence", required=True, metavar="SPDX", help="The terms, as an SPDX expression such as CC-BY-4.0.")
 @click.option("--name", metavar="NAME", help="How this home calls it (default: the name of FILE).")
 @click.option("--basis", type=click.Choice(BASES), default=BASES[0], show_default=True, help="If it is about people.")

@@ -6,8 +6,12 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.events import Effect, Leave, Persist, Publish, Respond, WriteRecord
+from p2pverify.core.records import kinds
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import FAR_FUTURE, judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.roles.publisher import NOT_NOW, outcome_of
 from p2pverify.testnet.world import World
@@ -105,3 +109,19 @@ def test_a_peer_that_may_not_sign_says_so(hinder: Callable[[World], None]) -> No
 def test_a_started_peer_signs_nothing_before_it_knows_its_log() -> None:
     world = make_world(3, seed=51)
     assert told(world, Kind.STATEMENT, statement_of().encode()) == (None, NOT_NOW)
+
+
+def test_a_network_without_a_history_has_no_such_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinds are unknown there, as those of a later version are."""
+    world = ready()
+    record, _ = told(world, Kind.STATEMENT, statement_of().encode())
+    assert record is not None
+    machine = world.peers[0].machine
+    known = machine.context.ledger.get(record)
+    assert known is not None
+    rules = Rules(world.network, world.network.id, FAR_FUTURE)
+    assert judge(known.data, rules).id == record
+    monkeypatch.setattr(kinds, "has_history", lambda _network: False)
+    assert told(world, Kind.STATEMENT, statement_of().encode()) == (None, "this network has no such records")
+    with pytest.raises(GossipIgnore, match="unknown kind"):
+        judge(known.data, rules)
