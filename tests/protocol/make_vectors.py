@@ -18,6 +18,7 @@ from vectorgen import (
     committees,
     crossed,
     data,
+    data_folds,
     diag,
     endpoints,
     evidence,
@@ -121,6 +122,7 @@ def write_vectors() -> None:
         report_folds,
         endpoints,
         data,
+        data_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

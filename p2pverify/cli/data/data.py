@@ -122,7 +122,10 @@ def list_datasets(of_all: bool, as_json: bool) -> None:
     home = current_home()
     if of_all:
         answer = client.get(home, "/v1/datasets", DatasetsDocument)
-        click.echo(answer.text if as_json else _offered(answer.document.datasets))
+        if as_json:
+            client.print_json(answer.text)
+        else:
+            click.echo(_offered(answer.document.datasets))
         return
     from p2pverify.node.data.store import DataStore
 

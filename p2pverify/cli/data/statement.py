@@ -88,7 +88,7 @@ def sign(
     text = read_bytes(document, size_max=DOCUMENT_BYTES_MAX, missing="")
     made = OpenStatement(network.id, own, profile, named, salt, text, new_salt(), above, party)
     _write(made, output, force=force)  # before it is published, because nobody could open its record otherwise
-    record = None if party else order(home, "statement", made.statement.encode())
+    record = None if party else _published(made, output)
     _tell(made, output, record, as_json=as_json)
     if party and not as_json:
         click.echo(f"next: the other party calls 'p2pverify statement cosign {output} -o SIGNED', and returns it")
@@ -126,7 +126,16 @@ def publish(file: Path, as_json: bool) -> None:
     if found.author != own_key(home):
         raise CliError("the author of the statement is another peer", "its author publishes it")
     _check(found)
-    _tell(found, str(file), order(home, "statement", found.statement.encode()), as_json=as_json)
+    _tell(found, str(file), _published(found, str(file)), as_json=as_json)
+
+
+def _published(found: "OpenStatement", file: str) -> bytes:
+    """The id of the record that the node has signed. Raises CliError, which says how to try again."""
+    try:
+        return order(current_home(), "statement", found.statement.encode())
+    except CliError as error:
+        error.hint = f"{error.hint}; then call 'p2pverify statement publish {file}'"
+        raise
 
 
 @statement.command("verify")

@@ -12,13 +12,15 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state.history.datasets import refuse_dataset, refuse_erasure, refuse_statement
+from p2pverify.core.state.history.datasets import live_roots, refuse_dataset, refuse_erasure, refuse_statement
 from p2pverify.core.state.state import State
 
 NOT_NOW = "this peer may not sign now"
 #: For each kind that may be ordered: why the fold would not count a payload, or None.
 _REFUSE: Mapping[Kind, Callable[[State, bytes, bytes], str | None]] = {
-    Kind.DATASET: lambda state, author, payload: refuse_dataset(state, author, decode_dataset(payload)),
+    Kind.DATASET: lambda state, author, payload: refuse_dataset(
+        state, author, decode_dataset(payload), live_roots(state).get(author, ())
+    ),
     Kind.ERASURE: lambda state, author, payload: refuse_erasure(state, author, decode_erasure(payload)),
     Kind.STATEMENT: lambda state, author, _payload: refuse_statement(state, author),
 }

@@ -4,7 +4,7 @@ A data set is live while its author is an active member that is not convicted, u
 rows. Protocol pages: protocol/dataset.md, erasure.md, statement.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from p2pverify.core.data.live import LiveDataset
@@ -22,8 +22,10 @@ def take(state: State, records: Mapping[int, Iterable[Record]]) -> None:
 
     All data sets come before all erasures, so that an owner can correct within one cut.
     """
-    for record in records.get(Kind.DATASET, ()):
-        _take_dataset(state, record)
+    offered = list(records.get(Kind.DATASET, ()))
+    roots = live_roots(state) if offered else {}  # once, because an author can write thousands of records for a cut
+    for record in offered:
+        _take_dataset(state, record, roots.setdefault(record.author, []))
     for record in records.get(Kind.ERASURE, ()):
         _take_erasure(state, record)
     for record in records.get(Kind.STATEMENT, ()):
@@ -34,12 +36,22 @@ def take(state: State, records: Mapping[int, Iterable[Record]]) -> None:
             state.count(f"statement: {refused}")
 
 
-def _take_dataset(state: State, record: Record) -> None:
+def live_roots(state: State) -> dict[bytes, list[bytes]]:
+    """The roots of the live data sets of each author, one for each. Erasures can make some of them equal."""
+    found: dict[bytes, list[bytes]] = {}
+    for known in state.datasets.values():
+        found.setdefault(known.author, []).append(known.root)
+    return found
+
+
+def _take_dataset(state: State, record: Record, roots: list[bytes]) -> None:
+    """Take one record. `roots` are those of its author's live data sets, and get the new one."""
     dataset = decode_dataset(record.payload)
-    refused = refuse_dataset(state, record.author, dataset)
+    refused = refuse_dataset(state, record.author, dataset, roots)
     if refused is not None:
         state.count(f"dataset: {refused}")
         return
+    roots.append(dataset.root)
     said = (dataset.root, dataset.rows, dataset.schema, dataset.until)
     state.datasets[record.id] = LiveDataset(record.author, *said, state.epoch, state.index)
     state.count("datasets")
@@ -68,17 +80,16 @@ def refuse_statement(state: State, author: bytes) -> str | None:
     return "author is no active member" if member is None or not member.active else None
 
 
-def refuse_dataset(state: State, author: bytes, dataset: Dataset) -> str | None:
-    """Why a data set does not count, or None."""
+def refuse_dataset(state: State, author: bytes, dataset: Dataset, roots: Sequence[bytes]) -> str | None:
+    """Why a data set does not count, or None. `roots` are those of the author's live data sets."""
     member = state.members.get(author)
     if member is None or not member.active or member.is_convicted:
         return "author is no active member"
     if dataset.until <= state.epoch:
         return "it is over"
-    own = [known for known in state.datasets.values() if known.author == author]
-    if any(known.root == dataset.root for known in own):
+    if dataset.root in roots:
         return "it is live already"
-    if len(own) >= (DATASETS_MAX if member.weight else DATASETS_OF_NEWCOMER_MAX):
+    if len(roots) >= (DATASETS_MAX if member.weight else DATASETS_OF_NEWCOMER_MAX):
         return "author has too many"
     return None
 

@@ -162,7 +162,7 @@ def test_the_stories_fill_nearly_all_sections() -> None:
     assert {section.field for section in sections_of(bytes(32))} - found == LATE
 
 
-LATE = {"banned", "contested", "datasets", "dropped", "early_conflicts"}
+LATE = {"banned", "contested", "dropped", "early_conflicts"}
 
 
 class ReadSteps(Steps):

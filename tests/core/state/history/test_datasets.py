@@ -109,6 +109,19 @@ def test_an_author_that_publishes_many_is_bounded(author: bytes, most: int) -> N
     assert sum(one.until == 1000 for one in state.datasets.values()) == most
 
 
+def test_data_sets_with_one_root_are_still_several() -> None:
+    """An author cannot make room by erasing all of them to the same rest."""
+    steps = founded()
+    records = [offer(steps, OWNER, f"{number}") for number in range(DATASETS_MAX)]
+    for record in records:
+        erase(steps, OWNER, record, "rest")
+    assert len({live.root for live in steps.step().datasets.values()}) == 1
+    offer(steps, OWNER, "more")
+    state = steps.step()
+    assert len(state.datasets) == DATASETS_MAX
+    assert state.totals["dataset: author has too many"] == 1
+
+
 def test_a_stranger_costs_nothing_but_its_records() -> None:
     """Whatever kinds it publishes, and whatever data sets it names."""
     steps = founded()
