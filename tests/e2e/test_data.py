@@ -20,6 +20,10 @@ def command(made: Lab, name: str, *args: str) -> dict:
     return json.loads(done.stdout)
 
 
+def wait_ready(node: Node) -> None:
+    node.until(lambda: not node.reasons)
+
+
 def offered(node: Node) -> dict[str, dict]:
     return {one["id"]: one for one in node.get("/v1/datasets")["datasets"]}
 
@@ -34,14 +38,14 @@ def test_data_between_three_processes(tmp_path: Path) -> None:
         partner = made.start("partner", reader.address)
         owner = made.start("owner", reader.address, partner.address)
         for node in (reader, partner, owner):
-            node.until(lambda node=node: not node.reasons)
+            wait_ready(node)
         commit = ("data", "commit", "cells.csv", "--schema", "schema.toml", "--licence", "MIT", "--basis", "consent")
         dataset = command(made, "owner", *commit)["record"]
         rows = [command(made, "owner", "data", "show", "cells", "--row", str(n))["row"] for n in range(3)]
         owner.process.kill()
         owner.process.wait()
         owner = made.start("owner", reader.address, partner.address)
-        owner.until(lambda: not owner.reasons)
+        wait_ready(owner)
         reader.until(lambda: dataset in offered(reader))
 
         left = command(made, "owner", "data", "erase", "cells", "--row", "1")

@@ -68,15 +68,15 @@ def test_the_views_of_a_network_without_data_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("author", "changes", "reason"),
+    ("author", "until", "reason"),
     [
-        (STRANGER, {}, "author is no active member"),
-        (OWNER, {"until": 2}, "it is over"),
+        (STRANGER, 1000, "author is no active member"),
+        (OWNER, 2, "it is over"),
     ],
 )
-def test_what_does_not_count(author: bytes, changes: dict[str, int], reason: str) -> None:
+def test_what_does_not_count(author: bytes, until: int, reason: str) -> None:
     steps = founded()
-    offer(steps, author, **changes)
+    offer(steps, author, until=until)
     state = steps.step()
     assert not state.datasets
     assert counted(state) == {f"dataset: {reason}": 1}
