@@ -16,21 +16,14 @@ from p2pverify.core.data.commitments import (
     row_path,
     rows_root,
 )
-from p2pverify.core.data.schema import DataFeature, Schema, decode_schema
+from p2pverify.core.data.schema import DataFeature, decode_schema
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, Kind, Record
 from p2pverify.core.records.payloads.data import CoSignature, Dataset, Erasure, Statement
+from tests.support.datasets import SCHEMA
 
-SCHEMA = Schema(
-    (
-        DataFeature("mean radius", "mm", 14_127_000, 3_524_000, tuple(range(-8192, 8193, 1024))),
-        DataFeature("mean texture", "", 19_290_000, 4_301_000, tuple(range(-8000, 8001, 1000))),
-    ),
-    "diagnosis",
-    ("benign", "malignant"),
-)
 VALUES = (
     ("17.99", "10.38", 1),
     ("20.57", "17.77", 1),
