@@ -10,7 +10,7 @@ from pathlib import Path
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.interop import modelcard, oms
-from p2pverify.interop.foreign import ForeignError
+from p2pverify.interop.foreign import ForeignError, MismatchError, is_plain
 from p2pverify.interop.modelcard import Card
 
 CARD_NAME = "README.md"
@@ -84,7 +84,8 @@ def draft(gguf: GgufFacts, card: Card | None) -> Draft:
 def check_bundle(found: Draft, data: bytes, folder: Path, public_pem: bytes | None, besides: tuple[str, ...]) -> None:
     """Hold a folder against a bundle of Model Signing, and write down in the draft what follows.
 
-    Raises ForeignError if the bundle or a file does not hold. Without a key, the signer stays unverified.
+    Without a key, the signer stays unverified. Raises MismatchError if the signature or a file does not hold,
+    ForeignError for a bundle that is none.
     """
     bundle = oms.read_bundle(data)
     if public_pem is not None:
@@ -93,9 +94,9 @@ def check_bundle(found: Draft, data: bytes, folder: Path, public_pem: bytes | No
     if not findings.holds:
         wrong = (("changed", findings.changed), ("missing", findings.missing), ("not signed", findings.unsigned))
         told = "; ".join(f"{what}: {', '.join(paths[:5])}" for what, paths in wrong if paths)
-        raise ForeignError(f"the folder is not the signed one ({told})", "get the files and the bundle again")
+        raise MismatchError(f"the folder is not the signed one ({told})", "get the files and the bundle again")
     if found.manifest.weights not in {file.sha256 for file in bundle.files}:
-        raise ForeignError("the bundle does not sign the weights", "name the GGUF file in the signed folder")
+        raise MismatchError("the bundle does not sign the weights", "name the GGUF file in the signed folder")
     if public_pem is None:
         found.unverified.append("who signed the folder: give the signer's public key with --key")
     else:
@@ -111,12 +112,12 @@ def find_card(folder: Path) -> Card | None:
 
 def find_bundle(folder: Path) -> Path | None:
     """The bundle in a folder by its usual names, if there is one."""
-    return next((folder / name for name in BUNDLE_NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in BUNDLE_NAMES if is_plain(folder / name)), None)
 
 
 def find_weights(folder: Path) -> Path:
     """The only GGUF file of a folder. Raises ForeignError."""
-    found = sorted(path for path in folder.glob("*.gguf") if path.is_file() and not path.is_symlink())
+    found = sorted(path for path in folder.glob("*.gguf") if is_plain(path))
     if len(found) != 1:
         raise ForeignError(f"{folder} has {len(found)} GGUF files, and one is expected", "name it with --weights")
     return found[0]
@@ -143,11 +144,11 @@ def _shortened(text: str, size_max: int) -> str:
 
 
 def _read(path: Path, size_max: int) -> bytes | None:
+    if not is_plain(path):
+        return None
     try:
         with path.open("rb") as file:
             data = file.read(size_max + 1)
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise ForeignError(f"{path} cannot be read ({error.strerror})", "check its permissions") from None
     if len(data) > size_max:

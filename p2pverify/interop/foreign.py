@@ -20,7 +20,11 @@ _CHUNK_BYTES = 1 << 22
 
 
 class ForeignError(UserError):
-    """A file of another project cannot be read or does not hold: `reason` says why, `hint` what to do."""
+    """A file of another project cannot be read or written: `reason` says why, `hint` what to do."""
+
+
+class MismatchError(ForeignError):
+    """A file was read, and a check of it failed."""
 
 
 def parse_json(data: bytes, *, size_max: int = FOREIGN_BYTES_MAX) -> Json:
@@ -115,6 +119,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _fail(error: OSError) -> NoReturn:
     raise error
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a path is a regular file, and no link to one."""
+    return path.is_file() and not path.is_symlink()
 
 
 def sha256_of(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.interop.facts import TOOL, FileFacts, VersionFacts
-from p2pverify.interop.foreign import ForeignError, Json, plain_path
+from p2pverify.interop.foreign import ForeignError, Json, MismatchError, plain_path
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
@@ -28,7 +28,7 @@ def write_layout(facts: VersionFacts, folder: Path, target: Path) -> bytes:
     """Write the layout of the version to the new folder `target`. Returns the digest (32 B) of its OCI manifest.
 
     The files lie in `folder`. A file that is not the one of the facts is refused, and then nothing is left. Raises
-    ForeignError.
+    MismatchError for it, ForeignError if the layout cannot be written.
     """
     if not facts.files:
         raise ForeignError("the layout needs files", "name the folder of the model's files")
@@ -86,7 +86,7 @@ def _copy(source: Path, file: FileFacts, blobs: Path) -> None:
             digest.update(chunk)
             writing.write(chunk)
     if digest.digest() != file.sha256:
-        raise ForeignError(f"{source} is not the file of this version: it has another SHA-256", "get the file again")
+        raise MismatchError(f"{source} is not the file of this version: it has another SHA-256", "get the file again")
     unfinished.replace(blobs / file.sha256.hex())
 
 

@@ -19,6 +19,7 @@ from p2pverify.interop.foreign import (
     FILES_MAX,
     ForeignError,
     Json,
+    MismatchError,
     folder_files,
     member,
     parse_json,
@@ -130,14 +131,17 @@ def read_bundle(data: bytes) -> Bundle:
 
 
 def check_signature(bundle: Bundle, public_pem: bytes) -> None:
-    """Raise ForeignError unless the bundle is signed with the private key of this public key (PEM)."""
+    """Raise MismatchError unless the bundle is signed with the private key of this public key (PEM).
+
+    Raises ForeignError for a key of another kind.
+    """
     key = _public_key(public_pem)
     if bundle.hint and bundle.hint != _hint(key):
-        raise ForeignError("the bundle names another key", "get the signer's key from the signer")
+        raise MismatchError("the bundle names another key", "get the signer's key from the signer")
     try:
         key.verify(bundle.envelope.signatures[0][1], bundle.envelope.signed, ec.ECDSA(_hash_of(key)))
     except InvalidSignature:
-        raise ForeignError("the signature of the bundle does not hold", "get the files and the bundle again") from None
+        raise MismatchError("the signature of the bundle does not hold", "get the files and the bundle again") from None
 
 
 def check_folder(bundle: Bundle, folder: Path, besides: Sequence[str] = ()) -> FolderFindings:

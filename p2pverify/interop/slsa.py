@@ -11,7 +11,7 @@ from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.interop.dsse import STATEMENT_TYPE, Envelope, read_envelope, read_statement, seal
 from p2pverify.interop.facts import VersionFacts, version_urn
-from p2pverify.interop.foreign import ForeignError, Json, parse_json
+from p2pverify.interop.foreign import ForeignError, Json, MismatchError, parse_json
 
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:p2pverify:release:1"
@@ -67,13 +67,14 @@ def write_provenance(facts: VersionFacts, seed: bytes) -> bytes:
 def read_provenance(data: bytes) -> tuple[list[bytes], list[Json], Json]:
     """The Ed25519 keys whose signatures hold, the subjects and the predicate of an envelope.
 
-    A signature counts if its key id is the peer id of its key. Raises ForeignError if none holds.
+    A signature counts if its key id is the peer id of its key. Raises MismatchError if none holds, ForeignError for
+    other bytes.
     """
     envelope = read_envelope(parse_json(data, size_max=ENVELOPE_BYTES_MAX))
     subjects, predicate = read_statement(envelope.payload, PREDICATE)
     keys = [key for keyid, signature in envelope.signatures if (key := _holds(envelope, keyid, signature))]
     if not keys:
-        raise ForeignError("no signature of the provenance holds", "get it from a publisher again")
+        raise MismatchError("no signature of the provenance holds", "get it from a publisher again")
     return keys, subjects, predicate
 
 

@@ -123,12 +123,12 @@ def _licence(facts: VersionFacts) -> list[Json]:
 
 
 def _expression(licence: str) -> str:
-    """The licence as an SPDX expression; what is none becomes a reference to a name."""
+    """The licence as an SPDX expression; NOASSERTION if it cannot be one."""
     text = licence.strip()
     allowed = all(char.isascii() and (char.isalnum() or char in "-.+() :") for char in text)
     if not text or text.lower() in {"unknown", "other"} or not allowed:
         return "NOASSERTION"
-    return text if text.lower() != "apache-2.0" else "Apache-2.0"
+    return text
 
 
 def _relations(facts: VersionFacts) -> list[Json]:

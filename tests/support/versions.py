@@ -4,6 +4,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
 from p2pverify.core.contract.files import FileEntry
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import Across
@@ -13,6 +16,10 @@ from p2pverify.interop.facts import DataFacts, FileFacts, ParentFacts, VersionFa
 from tests.support.releases import MANIFEST, PARENT, RELEASE
 
 SEED = bytes(range(32))
+#: A key for Model Signing, in PEM. Everybody knows it.
+_KEY = ec.derive_private_key(12345, ec.SECP256R1())
+PRIVATE = _KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+PUBLIC = _KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 #: Names whose order differs between texts and paths: "-" is less than "/".
 CONTENTS = {"README.md": b"# tiny\n", "a-b.txt": b"one\n", "a/b.txt": b"two\n", "tiny.gguf": bytes(range(256)) * 4}
 CREATED_S = 1_796_000_000

@@ -15,6 +15,8 @@ def write(path: Path, tensors: Tensors, *, name: str = "tiny", heads: int = 2) -
     writer.add_file_type(0)
     writer.add_head_count(heads)
     writer.add_block_count(2)
+    writer.add_string("tokenizer.ggml.model", "none")
+    writer.add_chat_template("{{ messages[0]['content'] }}")
     for key, numbers in tensors.items():
         writer.add_tensor(key, numbers)
     writer.write_header_to_file()
