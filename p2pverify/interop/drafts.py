@@ -11,7 +11,7 @@ from pathlib import Path
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.interop import modelcard, oms
 from p2pverify.interop.foreign import ForeignError, MismatchError, is_plain
-from p2pverify.interop.modelcard import Card
+from p2pverify.interop.modelcard import ModelCard
 
 CARD_NAME = "README.md"
 BUNDLE_NAMES = ("model.sig", "model.sigstore.json")
@@ -40,10 +40,10 @@ class Draft:
     unverified: list[str] = field(default_factory=list)
 
 
-def draft(gguf: GgufFacts, card: Card | None) -> Draft:
+def draft(gguf: GgufFacts, card: ModelCard | None) -> Draft:
     """The manifest that file and card describe. The file's own words come first."""
     sources: dict[str, str] = {}
-    said = Card({}, "") if card is None else card
+    said = ModelCard({}, "") if card is None else card
     own = said.metadata.get("p2pverify")
     own_texts: Mapping[str, object] = own if isinstance(own, dict) else {}
 
@@ -104,7 +104,7 @@ def check_bundle(found: Draft, data: bytes, folder: Path, public_pem: bytes | No
     found.unverified += [f"{path}: left out of the signature" for path in findings.left_out if path not in besides]
 
 
-def find_card(folder: Path) -> Card | None:
+def find_card(folder: Path) -> ModelCard | None:
     """The model card of a folder, if there is one. Raises ForeignError."""
     data = _read(folder / CARD_NAME, modelcard.CARD_BYTES_MAX)
     return None if data is None else modelcard.read_card(data)
@@ -123,7 +123,7 @@ def find_weights(folder: Path) -> Path:
     return found[0]
 
 
-def parents_of(card: Card | None) -> list[str]:
+def parents_of(card: ModelCard | None) -> list[str]:
     """The names of the base models that a card claims."""
     if card is None:
         return []
@@ -131,7 +131,7 @@ def parents_of(card: Card | None) -> list[str]:
     return [text[:128] for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
 
 
-def _provenance(card: Card) -> str:
+def _provenance(card: ModelCard) -> str:
     bases = parents_of(card)
     relation = card.first("base_model_relation")
     return f"{relation or 'made'} from {', '.join(bases)}" if bases else ""

@@ -25,7 +25,7 @@ _RELATIONS = {How.QUANTISE: "quantized", How.MERGE: "merge", How.FINE_TUNE: "fin
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ModelCard:
     """A model card: the metadata, whose scalars are texts, and the Markdown after it."""
 
     metadata: dict[str, Json]
@@ -85,7 +85,7 @@ def _cell(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|")
 
 
-def read_card(data: bytes) -> Card:
+def read_card(data: bytes) -> ModelCard:
     """Read a card. Raises ForeignError."""
     if len(data) > CARD_BYTES_MAX:
         raise ForeignError(f"a model card of more than {CARD_BYTES_MAX} bytes")
@@ -95,8 +95,8 @@ def read_card(data: bytes) -> Card:
         raise ForeignError("a model card that is not UTF-8") from None
     found = _FENCE.match(text)
     if found is None:
-        return Card({}, text)
-    return Card(_read_front(found[1]), text[found.end() :])
+        return ModelCard({}, text)
+    return ModelCard(_read_front(found[1]), text[found.end() :])
 
 
 def _read_front(text: str) -> dict[str, Json]:

@@ -24,6 +24,7 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    lineages,
     manifests,
     membership,
     passports,
@@ -72,6 +73,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),
         (evidence.SHOWN, diag.annotate(evidence.SHOWN, "claimed-answer")),
     ]
+    found["lineage.md"] = [
+        (lineages.STATEMENT, diag.annotate(lineages.STATEMENT, "release-statement")),
+        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "recipe")),
+    ]
     found["canary.md"] = [
         (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
         (canaries.EVIDENCE, diag.annotate(canaries.EVIDENCE, "canary-evidence")),
@@ -96,6 +101,7 @@ def write_vectors() -> None:
     for module in (
         membership,
         manifests,
+        lineages,
         audits,
         votes,
         peer_lists,
