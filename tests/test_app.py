@@ -16,7 +16,7 @@ from p2pverify.api.bind import BindError
 from p2pverify.app import NodeError, NodeSettings, Running, run_node
 from p2pverify.cli.main import main
 from p2pverify.cli.run.adopt import adopt_network
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.engine.cheats.spec import CheatSpec

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from p2pverify.core.contract.history.recipe import decode_recipe
+from p2pverify.core.contract.history.release import Grade, How, Release
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.recipe import decode_recipe
-from p2pverify.core.contract.release import Grade, How, Release
 from p2pverify.core.encoding.peerid import peer_id
 
 TOOL = "p2pverify"

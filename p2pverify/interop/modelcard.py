@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from p2pverify.core.contract.release import How
+from p2pverify.core.contract.history.release import How
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.interop.facts import TOOL, VersionFacts
 from p2pverify.interop.foreign import DEPTH_MAX, ForeignError, Json

@@ -5,7 +5,7 @@ The key id is the peer id. https://slsa.dev/spec/v1.0/provenance
 
 import json
 
-from p2pverify.core.contract.recipe import decode_recipe
+from p2pverify.core.contract.history.recipe import decode_recipe
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError

@@ -2,7 +2,7 @@
 
 import json
 
-from p2pverify.core.contract.release import How
+from p2pverify.core.contract.history.release import How
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.interop.facts import TOOL, VersionFacts, version_urn
 from p2pverify.interop.foreign import Json

@@ -6,7 +6,7 @@ The flag is the sequential test over one node's own audits. `processes.convictio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.node.reports.documents.me import MeDocument, OwnFigures
 from p2pverify.testnet.plan import TO_CLIENTS, PeerPlan, Plan
 from p2pverify.testnet.processes.conviction import Chances, audits_for, mean_audits

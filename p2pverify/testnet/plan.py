@@ -11,7 +11,8 @@ from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 
-from p2pverify.core.contract.network import PARAM_BOUNDS, Across
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.inference.compare import Verdict, measure, verdict
 from p2pverify.engine.errors import EngineUnavailable

@@ -16,7 +16,8 @@ from p2pverify.api.openai import parsing
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.rules import RouteRule
-from p2pverify.core.contract import manifest, network, recipe, release
+from p2pverify.core.contract import manifest, network
+from p2pverify.core.contract.history import recipe, release
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import canon, peerid
@@ -80,10 +81,13 @@ EXEMPT = {
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
-    "core.contract.network.read_across": "a part of decode_network and decode_manifest",
+    "core.contract.classes.read_across": "a part of decode_network and decode_manifest",
+    "core.contract.classes.read_class": "a part of decode_network",
+    "core.contract.history.lines.read_lines": "a part of decode_network",
+    "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
     "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
-    "core.contract.release.read_release": "a part of decode_statement",
+    "core.contract.history.release.read_release": "a part of decode_statement",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
     "core.proofs.passport.read_certificate": "a part of decode_passport and decode_passports",
@@ -91,7 +95,7 @@ EXEMPT = {
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
-    "core.contract.files.read_file_entry": "a part of whatever names files",
+    "core.contract.history.files.read_file_entry": "a part of whatever names files",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -355,10 +359,10 @@ DECODERS: dict[str, Decoder] = {
     "interop.slsa.read_provenance": Decoder(
         slsa.read_provenance, errors=ForeignError, seeds=lambda: [slsa.write_provenance(FACTS, SEED)]
     ),
-    "core.contract.recipe.decode_recipe": Decoder(
+    "core.contract.history.recipe.decode_recipe": Decoder(
         recipe.decode_recipe, write=recipe.encode_recipe, seeds=lambda: [RELEASE.recipe or b""]
     ),
-    "core.contract.release.decode_statement": Decoder(
+    "core.contract.history.release.decode_statement": Decoder(
         release.decode_statement,
         write=lambda value: value[1].statement(value[0]),
         seeds=lambda: [RELEASE.statement(bytes(32))],

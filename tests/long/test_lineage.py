@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.contract.recipe import Convert, Merge, Prune, Quantise, Recipe
+from p2pverify.core.contract.history.recipe import Convert, Merge, Prune, Quantise, Recipe
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.lineage.check import run_recipe

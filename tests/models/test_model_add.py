@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.contract.network import ANY
+from p2pverify.core.contract.classes import ANY
 from p2pverify.engine.llama import variants
 from p2pverify.node.engines.kinds import ENGINES
 from p2pverify.node.files.manifestfile import ENVIRONMENT, load_manifest

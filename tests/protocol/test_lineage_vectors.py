@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.contract.recipe import FLOATS, QUANTISATIONS, Convert, Merge, Prune, Quantise, decode_recipe
-from p2pverify.core.contract.recipe import encode_recipe as encoded
-from p2pverify.core.contract.release import RELEASE_BYTES_MAX, How, decode_statement
+from p2pverify.core.contract.history.recipe import FLOATS, QUANTISATIONS, Convert, Merge, Prune, Quantise, decode_recipe
+from p2pverify.core.contract.history.recipe import encode_recipe as encoded
+from p2pverify.core.contract.history.release import RELEASE_BYTES_MAX, How, decode_statement
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.engine.gguf.formats import FORMATS

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import Across, decode_network
-from p2pverify.core.contract.network import TestSteps as Steps
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.network import decode_network
+from p2pverify.core.contract.odds import TestSteps as Steps
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.pool import read_pool
 from p2pverify.core.encoding import merkle

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network
+from p2pverify.core.contract.classes import ANY, Across, DeterminismClass
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding import sign, vrf

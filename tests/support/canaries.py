@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from p2pverify.core.contract.classes import ANY, DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import ANY, DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256

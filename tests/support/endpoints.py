@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from p2pverify.core.contract.classes import ANY, Across
 from p2pverify.core.contract.manifest import Calibration, Manifest
-from p2pverify.core.contract.network import ANY, Across
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.engine import toy

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import DeterminismClass, Network, Params
+from p2pverify.core.contract.classes import DeterminismClass
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.events import Effects

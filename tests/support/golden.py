@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.golden import Golden, GoldenPath
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine import toy
 from p2pverify.node.engines.selftest import answer_golden, golden_questions

@@ -13,8 +13,9 @@ from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import EVERYONE, Lot
 from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
-from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts import rounds
+from p2pverify.core.state.verdicts.notes import Dispute
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
 
 #: The measures of right and wrong votes are digests of these.

@@ -2,9 +2,9 @@
 
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.classes import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, Line, Pool
 from p2pverify.core.contract.shapes import TEMPERATURE_MILLI_MAX

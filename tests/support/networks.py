@@ -3,8 +3,9 @@
 import hashlib
 from typing import Any
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
 from p2pverify.core.encoding import sign
 from p2pverify.testnet.world.peer.engine import ACROSS
 

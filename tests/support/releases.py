@@ -1,9 +1,9 @@
 """A small release with one file, as tests begin with."""
 
-from p2pverify.core.contract.files import FileEntry
+from p2pverify.core.contract.history.files import FileEntry
+from p2pverify.core.contract.history.recipe import Quantise, encode_recipe
+from p2pverify.core.contract.history.release import How, Release
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.recipe import Quantise, encode_recipe
-from p2pverify.core.contract.release import How, Release
 
 PARENT = bytes([7]) * 32
 MANIFEST = Manifest(

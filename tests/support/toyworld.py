@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.classes import DeterminismClass
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob

@@ -7,10 +7,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from p2pverify.core.contract.files import FileEntry
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.history.files import FileEntry
+from p2pverify.core.contract.history.release import Grade
 from p2pverify.core.contract.manifest import Calibration
-from p2pverify.core.contract.network import Across
-from p2pverify.core.contract.release import Grade
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.interop.facts import DataFacts, FileFacts, ParentFacts, VersionFacts
 from tests.support.releases import MANIFEST, PARENT, RELEASE

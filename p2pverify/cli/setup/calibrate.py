@@ -21,8 +21,8 @@ from p2pverify.node.files.outputs import always, check_output, is_stdout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from p2pverify.core.contract.classes import Across
     from p2pverify.core.contract.manifest import Manifest
-    from p2pverify.core.contract.network import Across
     from p2pverify.engine.calibrate import Found
     from p2pverify.engine.calibrate.producers import Make
 

@@ -27,8 +27,9 @@ from p2pverify.node.engines.kinds import ALL_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output
 
 if TYPE_CHECKING:
+    from p2pverify.core.contract.classes import DeterminismClass
     from p2pverify.core.contract.manifest import Manifest
-    from p2pverify.core.contract.network import DeterminismClass, Network
+    from p2pverify.core.contract.network import Network
     from p2pverify.node.engines.classes import Candidate
     from p2pverify.node.engines.selftest import Answered
     from p2pverify.node.ports import ModelInfo
@@ -126,7 +127,7 @@ def selftest(
 
 def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":
     """A class for every path with known golden answers."""
-    from p2pverify.core.contract.network import DeterminismClass
+    from p2pverify.core.contract.classes import DeterminismClass
     from p2pverify.node.files.networkfile import HONEST_PPM
 
     return tuple(

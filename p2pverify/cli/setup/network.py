@@ -21,13 +21,15 @@ from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
 from p2pverify.cli.setup.shapes import check_room, cost, shapes
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
-from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
+from p2pverify.core.contract.classes import ACROSS_BOUNDS
+from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
+    from p2pverify.core.contract.classes import Across
     from p2pverify.core.contract.manifest import Manifest
-    from p2pverify.core.contract.network import Across, Network, Params
+    from p2pverify.core.contract.network import Network, Params
     from p2pverify.core.contract.pool import Pool
     from p2pverify.node.ports import ModelInfo
 
@@ -240,7 +242,7 @@ def _pool(pool: "Pool | None", params: "Params") -> dict[str, Any] | None:
 
 def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
     """The sequential test of a class whose honest peers dissent at this rate, in ppm."""
-    from p2pverify.core.contract.network import test_steps
+    from p2pverify.core.contract.odds import test_steps
 
     steps = test_steps(honest_ppm, params.cheat_ppm, params.conviction_odds)
     return {
@@ -343,7 +345,7 @@ def _open_to_all(
 
     Raises CliError if there is none.
     """
-    from p2pverify.core.contract.network import ANY
+    from p2pverify.core.contract.classes import ANY
 
     able = [
         one

@@ -7,8 +7,8 @@ engine of another. Canaries commit to answers that the publisher keeps secret. T
 
 from dataclasses import dataclass
 
+from p2pverify.core.contract.classes import Across, across_value, read_across
 from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, NO_GOLDEN, Golden, read_golden
-from p2pverify.core.contract.network import Across, across_value, read_across
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,

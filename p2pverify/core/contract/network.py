@@ -4,11 +4,11 @@ The network id is the hash of its canonical form, and is in every record header.
 and what follows from them. `node/files/networkfile.py` reads the TOML file that people write.
 """
 
-from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from p2pverify.core.contract.pool import Pool, pool_value, read_pool
+from p2pverify.core.contract.classes import Across, DeterminismClass, read_class
+from p2pverify.core.contract.history.lines import ModelLine, lines_value, read_lines
 from p2pverify.core.contract.shapes import (
     ANSWER_TOKENS_MAX,
     PROMPT_TOKENS_MAX,
@@ -37,62 +37,8 @@ NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 GROWTH_EPOCHS_MAX = 2**26
-#: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
-ANY = "*"
-THRESHOLD_MAX = 2**32 - 1
 _ORIGIN = "origin"
-_ITEMS = 7  # of a definition without a table of shapes, which comes last
-#: The pooled test and the test over long answers have an eighth of the contract's odds each.
-ODDS_FACTOR = 8
-_EXACT = Context(prec=40)
-
-
-@dataclass(frozen=True, slots=True)
-class Across:
-    """How the referee judges answers of a class; fields in wire order. `inference.compare` defines the measure.
-
-    An answer of n tokens is a match if its total is at most match_base + match_slope * n. It is a mismatch if its total
-    is above mismatch_base + mismatch_slope * n, or if the margin of its end is greater than `end_max`. Totals are in
-    1e-6 square nats, margins in micronats. `honest_ppm` is the mismatch rate allowed to an honest peer, in parts
-    per million. `pool` has the bets of the pooled test, None if there is no such test of the class.
-    """
-
-    match_base: int
-    match_slope: int
-    mismatch_base: int
-    mismatch_slope: int
-    end_max: int
-    honest_ppm: int
-    pool: Pool | None = None
-
-    def match_total(self, count: int) -> int:
-        """The greatest total of a match, for `count` tokens."""
-        return self.match_base + self.match_slope * count
-
-    def mismatch_total(self, count: int) -> int:
-        """The greatest total that is no mismatch, for `count` tokens."""
-        return self.mismatch_base + self.mismatch_slope * count
-
-
-@dataclass(frozen=True, slots=True)
-class DeterminismClass:
-    """A code path in which equal inputs give equal bits.
-
-    `honest_ppm` is the mismatch rate that an honest peer of the class is allowed, in parts per million, where digests
-    are compared. `across` is None if its answers are never judged by a referee.
-    """
-
-    name: str
-    manifest: bytes
-    engine: str
-    numeric_path: str
-    honest_ppm: int
-    across: Across | None = None
-
-    @property
-    def is_any(self) -> bool:
-        """Whether this is the class for peers of unknown class."""
-        return self.engine == ANY
+_ITEMS = 7  # of a definition without a table of shapes and without lines, which come last
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +128,6 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
 )
 
 
-#: The greatest values of the numbers of `Across`, in its order. The margin of a missing end is greater than any
-#: `end_max`.
-ACROSS_BOUNDS: tuple[tuple[str, int], ...] = (
-    ("match_base", THRESHOLD_MAX),
-    ("match_slope", THRESHOLD_MAX),
-    ("mismatch_base", THRESHOLD_MAX),
-    ("mismatch_slope", THRESHOLD_MAX),
-    ("end_max", THRESHOLD_MAX - 1),
-    ("honest_ppm", 999_998),
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The state with which a forked network begins (32 B each).
@@ -215,6 +149,9 @@ class Network:
 
     `referee` is the build id of the engine that judges answers across classes: it gives the same bits on every CPU.
     If it is empty, there is no referee, and slots ask only within a class.
+
+    `lines` are the models that have later versions, sorted by the manifest with which they begin. Models of no line
+    stay as they are.
     """
 
     name: str
@@ -224,6 +161,7 @@ class Network:
     params: Params
     referee: str = ""
     origin: Origin | None = None
+    lines: tuple[ModelLine, ...] = ()
 
     def to_value(self) -> list[object]:
         p, origin = self.params, self.origin
@@ -232,13 +170,11 @@ class Network:
             self.name,
             list(self.founders) if origin is None else [_ORIGIN, origin.network, origin.cut, origin.state],
             list(self.manifests),
-            [
-                [c.name, c.manifest, c.engine, c.numeric_path, c.honest_ppm, across_value(c.across)]
-                for c in self.classes
-            ],
+            [c.to_value() for c in self.classes],
             [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
             self.referee,
-            *([shapes_value(p.shapes)] if p.shapes else []),
+            *([shapes_value(p.shapes)] if p.shapes or self.lines else []),
+            *([lines_value(self.lines)] if self.lines else []),
         ]
 
     def encode(self) -> bytes:
@@ -248,6 +184,24 @@ class Network:
     def id(self) -> bytes:
         """The network id: SHA-256 of the canonical form."""
         return digest(self.to_value())
+
+    def line_of(self, class_index: int) -> int | None:
+        """The index of the line to which the model of a class belongs; None if it belongs to none."""
+        model = self.classes[class_index].manifest
+        return next((index for index, line in enumerate(self.lines) if line.genesis == model), None)
+
+    def with_version(self, line: int, manifest: bytes, bounds: Sequence[Across | None]) -> "Network":
+        """The contract among the peers that serve a later version of a line.
+
+        Its classes name the version's manifest (32 B), and have the thresholds of `bounds` (one for each class of the
+        network; those of other models are not used). It is no definition: the id stays that of the network.
+        """
+        genesis = self.lines[line].genesis
+        classes = tuple(
+            replace(kind, manifest=manifest, across=across) if kind.manifest == genesis else kind
+            for kind, across in zip(self.classes, bounds, strict=True)
+        )
+        return replace(self, classes=classes)
 
 
 def _wrong_domain(domain: Value) -> str:
@@ -260,16 +214,16 @@ def _wrong_domain(domain: Value) -> str:
 def decode_network(data: bytes) -> Network:
     """Read a canonical definition. Raises DecodeError."""
     items = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network")
-    if len(items) not in (_ITEMS, _ITEMS + 1):
-        raise DecodeError(f"network: not {_ITEMS} items")
-    top, table = items[:_ITEMS], items[_ITEMS:]
+    if not _ITEMS <= len(items) <= _ITEMS + 2:
+        raise DecodeError(f"network: not {_ITEMS} to {_ITEMS + 2} items")
+    top, shapes, lines = items[:_ITEMS], items[_ITEMS : _ITEMS + 1], items[_ITEMS + 1 :]
     if top[0] != DOMAIN:
         raise DecodeError(_wrong_domain(top[0]))
     origin = _origin(top[2])
     founders = () if origin is not None else _keys(top[2], "founders", FOUNDERS_MAX)
     manifests = _keys(top[3], "manifests", CLASSES_MAX)
-    classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
-    params = _params(top[5], table)
+    classes = tuple(read_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
+    params = _params(top[5], () if lines and shapes == [[]] else tuple(map(read_shapes, shapes)))
     if not (founders or origin) or not classes:
         raise DecodeError("a network needs founders and a class")
     if len({c.name for c in classes}) != len(classes):
@@ -283,18 +237,19 @@ def decode_network(data: bytes) -> Network:
     unknown = [c.manifest for c in classes if c.is_any]
     if len(set(unknown)) != len(unknown):
         raise DecodeError("a manifest has two classes of unknown engine")
-    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin)
+    found = read_lines(lines[0], manifests) if lines else ()
+    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin, found)
 
 
-def _params(value: Value, table: list[Value]) -> Params:
-    """The numbers of the contract, and its table of shapes, if `table` holds one."""
+def _params(value: Value, tables: tuple[tuple[RequestShape, ...], ...]) -> Params:
+    """The numbers of the contract, with its table of shapes, if there is one."""
     numbers = as_array(value, "params", length=len(PARAM_BOUNDS))
     values: dict[str, int] = {}
     for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
         values[name] = number = as_uint(item, name, high)
         if number < low:
             raise DecodeError(f"{name} is below {low}")
-    params = Params(**values, shapes=read_shapes(table[0]) if table else ())
+    params = Params(**values, shapes=tables[0] if tables else ())
     for name, spread, most in params.spreads:
         if spread and spread >= most:
             raise DecodeError(f"{name} leaves nothing")
@@ -320,81 +275,3 @@ def _origin(value: Value) -> Origin | None:
         as_bytes(cut, "origin cut", size=32),
         as_bytes(state, "origin state", size=32),
     )
-
-
-def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:
-    name, manifest, engine, path, honest, across = as_array(value, "class", length=6)
-    found = DeterminismClass(
-        as_text(name, "class name", 64),
-        as_bytes(manifest, "class manifest", size=32),
-        as_text(engine, "class engine", 128),
-        as_text(path, "class numeric path", 128),
-        as_uint(honest, "honest_ppm", 999_998),
-        read_across(across),
-    )
-    if found.honest_ppm == 0:
-        raise DecodeError("honest_ppm is 0: nothing is certain")
-    if found.manifest not in manifests:
-        raise DecodeError("a class names a manifest that the network does not list")
-    if (found.engine == ANY) != (found.numeric_path == ANY):
-        raise DecodeError("engine and numeric path are both unknown or both known")
-    if found.is_any and found.across is None:
-        raise DecodeError("a class of unknown engine is judged across classes or not at all")
-    return found
-
-
-def across_value(across: Across | None) -> list[object] | None:
-    """Thresholds in wire order, None if there are none."""
-    if across is None:
-        return None
-    return [*(getattr(across, name) for name, _ in ACROSS_BOUNDS), pool_value(across.pool)]
-
-
-def read_across(value: Value) -> Across | None:
-    """Thresholds, or None if there are none. Raises DecodeError."""
-    if value is None:
-        return None
-    *numbers, pool = as_array(value, "across", length=len(ACROSS_BOUNDS) + 1)
-    bounds = {name: as_uint(number, name, high) for (name, high), number in zip(ACROSS_BOUNDS, numbers, strict=True)}
-    found = Across(**bounds, pool=read_pool(pool))
-    if found.honest_ppm == 0:
-        raise DecodeError("honest_ppm is 0: nothing is certain")
-    if found.match_base > found.mismatch_base or found.match_slope > found.mismatch_slope:
-        raise DecodeError("what matches would be a mismatch as well")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class TestSteps:
-    """The sequential test of one class, in 1/1024 nat, rounded in favour of the accused."""
-
-    up: int  # per dissent
-    down: int  # per agreement
-    threshold: int  # conviction
-    long_threshold: int  # conviction by the test over long answers
-
-
-@lru_cache(maxsize=256)
-def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSteps:
-    """Steps of the CUSUM log-likelihood test (Page 1954; Wald's SPRT steps) of `cheat` against `honest`.
-
-    Decimal.ln is correctly rounded, so every implementation gets the same integers. Arguments: two rates in parts per
-    million, and the likelihood ratio that convicts.
-    """
-    p0, p1 = Decimal(honest_ppm), Decimal(cheat_ppm)
-    million = Decimal(1_000_000)
-    up = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(p1, p0)))
-    down = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(million - p0, million - p1)))
-    return TestSteps(
-        int(up.to_integral_value(ROUND_FLOOR)),
-        int(down.to_integral_value(ROUND_CEILING)),
-        threshold_at(conviction_odds),
-        threshold_at(ODDS_FACTOR * conviction_odds),
-    )
-
-
-@lru_cache(maxsize=16)
-def threshold_at(odds: int) -> int:
-    """The logarithm of the odds at which a test convicts, in 1/1024 nat."""
-    exact = _EXACT.multiply(1024, _EXACT.ln(Decimal(odds)))
-    return int(exact.to_integral_value(ROUND_CEILING))

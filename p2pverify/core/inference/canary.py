@@ -8,9 +8,10 @@ cannot show.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX
 from p2pverify.core.contract.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output, read_output
 from p2pverify.core.encoding.canon import (
     Value,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from enum import StrEnum
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.inference.compare import END_MISSING, MICRO, TokenScores, measure, total_of
 

@@ -11,8 +11,9 @@ from enum import StrEnum
 from functools import lru_cache
 from math import comb
 
+from p2pverify.core.contract.classes import ANY, Across
 from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, Manifest, decode_manifest
-from p2pverify.core.contract.network import ANY, Across, test_steps
+from p2pverify.core.contract.odds import test_steps
 from p2pverify.core.contract.output import FINISHES, NO_KEY, Ask
 from p2pverify.core.contract.pool import MILLION
 from p2pverify.core.encoding.canon import (

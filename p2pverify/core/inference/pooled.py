@@ -21,7 +21,8 @@ from collections.abc import Iterable
 from decimal import ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
-from p2pverify.core.contract.network import ODDS_FACTOR, Across, threshold_at
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import ODDS_FACTOR, threshold_at
 from p2pverify.core.contract.pool import MILLION
 from p2pverify.core.inference.compare import Measure
 

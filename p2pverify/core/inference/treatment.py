@@ -11,7 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 from math import comb
 
-from p2pverify.core.contract.network import TestSteps
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.contract.pool import MILLION
 from p2pverify.core.inference.endpoint import at_most_ppm
 

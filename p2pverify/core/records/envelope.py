@@ -42,6 +42,10 @@ class Kind(IntEnum):
     SPONSOR = 12
     OBJECTION = 13
     REPORT = 14
+    RELEASE = 15
+    RECALL = 16
+    SERVE = 17
+    ROTATION = 21
 
 
 @dataclass(frozen=True, slots=True)

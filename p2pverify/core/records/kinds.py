@@ -3,6 +3,7 @@
 from p2pverify.core.records.kind_rule import KindRule
 from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, report, sponsor, vote
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
+from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
@@ -37,5 +38,9 @@ KINDS: dict[int, KindRule] = {
         sponsor.SPONSOR_RULE,
         objection.OBJECTION_RULE,
         report.REPORT_RULE,
+        release.RELEASE_RULE,
+        recall.RECALL_RULE,
+        serve.SERVE_RULE,
+        rotation.ROTATION_RULE,
     )
 }

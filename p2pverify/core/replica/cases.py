@@ -21,8 +21,9 @@ from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.state.state import Dispute, DutyNote, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.duties import find_fault, refuse_audit
+from p2pverify.core.state.verdicts.notes import Dispute, DutyNote
 from p2pverify.core.state.verdicts.targets import make_panel
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.state.state import AuditNote, Contact, State
+from p2pverify.core.state.state import Contact, State
+from p2pverify.core.state.verdicts.notes import AuditNote
 
 #: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
 MEMORY_CUTS_MAX = 320

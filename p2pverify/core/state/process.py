@@ -4,7 +4,7 @@ Records are sorted by kind, author and number before anything is decided, so the
 Duties, disputes and weights have their own modules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, Record
@@ -13,10 +13,12 @@ from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
+from p2pverify.core.state.lines import take
 from p2pverify.core.state.score import add_evidence
-from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, AuditNote, EarlyConflict, State
+from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, rounds
+from p2pverify.core.state.verdicts.notes import AuditNote
 
 
 def advance(
@@ -50,6 +52,7 @@ def advance(
         _conflict(step, record)
     for record in by_kind.get(Kind.SPONSOR, ()):
         sponsors.take(step, record)
+    _take_lines(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     for record in by_kind.get(Kind.AUDIT, ()):
         _audit(step, record)
@@ -73,9 +76,22 @@ def advance(
     sponsors.punish(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)
+    if network.lines:
+        take.forget_rows(state)
     objections.forget_contested(state)
     memory.forget(state, network.params)
     return state
+
+
+def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
+    """Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+    take.take_releases(step, by_kind.get(Kind.RELEASE, ()))
+    for record in by_kind.get(Kind.RECALL, ()):
+        take.take_recall(step, record)
+    for record in by_kind.get(Kind.ROTATION, ()):
+        take.take_rotation(step, record)
+    for record in by_kind.get(Kind.SERVE, ()):
+        take.take_serve(step, record)
 
 
 def _conflict(step: Transition, record: Record) -> None:

@@ -100,6 +100,8 @@ def _join(step: Transition, record: Record) -> None:
     contacts = member.contacts
     if (join.class_index, join.hardware) != (member.class_index, member.hardware):  # the samples are of another machine
         contacts = {peer: replace(contact, windows=()) for peer, contact in contacts.items()}
+    if join.class_index != member.class_index:
+        state.served.pop(record.author, None)  # the version was one of the other class's model
     state.change(
         record.author,
         active=True,

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from math import isqrt
 
-from p2pverify.core.contract.network import TestSteps
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.inference.speed import median
 from p2pverify.core.state.state import Member
 

@@ -6,18 +6,17 @@ dictionaries that hold all these, are copied before their first change in a step
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum, auto
 from operator import attrgetter
 from typing import Any
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import first_beacon
-from p2pverify.core.inference.compare import Measures
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
-from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
-from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
@@ -115,114 +114,6 @@ _fields_of: Callable[[Member], tuple[Any, ...]] = attrgetter(*(each.name for eac
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A counted commit: the seal, the number of its record, and the stage of the dispute in which it was made."""
-
-    commit: bytes
-    seq: int
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedAnswer:
-    """An opened answer. `shown` is set if other voters had opened their answers before this one was sealed."""
-
-    output: bytes
-    shown: bytes | None = None
-
-
-class RoundPhase(Enum):
-    """The phases of a round. The table in `rounds` shows how they follow each other."""
-
-    DRAWING = auto()  # a committee waits for the beacon that draws its lots
-    SEALING = auto()  # voters seal their answers
-    OPENING = auto()  # the sealing is closed, and voters open their answers
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The voting in one stage of a dispute: by a committee, or by everybody.
-
-    `began_index` is the path index of the cut with which the round began. `sealed_index` is that of the cut that
-    closed its sealing, or -1. Only a committee has the other fields: the `beacon` that drew its lots, the number of
-    `voters` at the newest draw of the dispute, the `lots` of the voters that sealed, and the `seats`.
-    """
-
-    stage: int
-    began_index: int
-    phase: RoundPhase
-    sealed_index: int = -1
-    beacon: bytes = b""
-    voters: int = 0
-    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
-    seats: frozenset[bytes] = frozenset()
-
-    @property
-    def is_committee(self) -> bool:
-        return self.stage != EVERYONE
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """An open or decided dispute, and the `round` that it is in.
-
-    `opened_index` is the path index of the first cut that held both audit and duty. `closed_index` is that of the first
-    cut that closed the sealing of a round, or -1. `measures` come from votes across classes, by the digest that is
-    voted on. `shown` is the work that most voters for the decision showed. `heard` are the voters that had a seat in an
-    earlier round.
-    """
-
-    audit: Audit
-    opened_index: int
-    opened_epoch: int
-    duty_seq: int
-    electorate: frozenset[bytes]
-    sampled: bool
-    is_long: bool
-    round: Round
-    closed_index: int = -1
-    commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
-    votes: Mapping[bytes, OpenedAnswer] = field(default_factory=dict)  # by voter
-    settled: frozenset[bytes] = frozenset()
-    decision: bytes | None = None
-    decided_index: int = -1
-    has_effect: bool = False  # whether the decision was settled
-    objections: Mapping[bytes, bytes] = field(default_factory=dict)  # member -> its own result
-    shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
-    measures: Mapping[bytes, Measures] = field(default_factory=dict)
-    heard: frozenset[bytes] = frozenset()
-
-    @property
-    def key(self) -> DisputeKey:
-        return self.audit.key
-
-    @property
-    def is_across(self) -> bool:
-        return self.audit.is_across
-
-    @property
-    def is_report(self) -> bool:
-        return self.audit.is_report  # the `electorate` are its seats then, and `duty_seq` is the report's number
-
-
-@dataclass(frozen=True, slots=True)
-class DutyNote:
-    """The digests of the payloads of an author's duty, and of the audits that came before it, by slot."""
-
-    body: bytes
-    audits: Mapping[int, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditNote:
-    """An audit that waits for its duty."""
-
-    audit: Audit
-    body: bytes
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
 class EarlyConflict:
     """The proven equivocations of a key that has not joined. `is_slot`: it made two claims on one slot.
 
@@ -236,10 +127,13 @@ class EarlyConflict:
 
 @dataclass(frozen=True, slots=True)
 class RowDigest:
-    """The leaf hash of a member's row in a view, and what it was computed from."""
+    """The leaf hash of a member's row in a view, and what it was computed from.
+
+    `inputs` are whether the member is under the penalty of a fork, and what the row says of its version.
+    """
 
     member: Member
-    is_under_penalty: bool
+    inputs: tuple[bool, bytes]
     digest: bytes
 
 
@@ -276,6 +170,8 @@ class State:
     noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which the cut or a signature of it came in
     early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
     contested: dict[DisputeKey, frozenset[bytes]] = field(default_factory=dict)  # closed dispute -> objectors
+    lines: dict[int, LineNotes] = field(default_factory=dict)  # by index, of those about which a record counted
+    served: dict[bytes, ServedVersion] = field(default_factory=dict)  # by member, of those that left version 0
     dropped: dict[bytes, int] = field(default_factory=dict)  # author without a row, whose head is kept -> index
     banned: dict[bytes, str] = field(default_factory=dict)  # convicted key without a row -> reason
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
@@ -289,8 +185,9 @@ class State:
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""
     _total_weight: int = -1
-    _by_classes: dict[tuple[int, ...], list[bytes]] = field(default_factory=dict)
-    _voters: dict[int, int] = field(default_factory=dict)
+    contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict)  # by line and manifest: a memory
+    _by_classes: dict[tuple[tuple[int, ...], int], list[bytes]] = field(default_factory=dict)
+    _voters: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
         """A copy in which the next state is built."""
@@ -313,6 +210,8 @@ class State:
             dict(self.noted),
             dict(self.early_conflicts),
             dict(self.contested),
+            dict(self.lines),
+            dict(self.served),
             dict(self.dropped),
             dict(self.banned),
             dict(self.last_signed),
@@ -351,24 +250,45 @@ class State:
         return sum(self.members[p].weight for p in peers if p in self.members)
 
     def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
-        """The peers that a challenger's slots may ask: members of the classes that are not convicted, sorted."""
-        if classes not in self._by_classes:
-            self._by_classes[classes] = sorted(
-                peer for peer, m in self.members.items() if m.active and m.class_index in classes and not m.is_convicted
+        """The peers that a challenger's slots may ask, sorted.
+
+        They are the members of the classes that serve the challenger's version and are not convicted.
+        """
+        number = self.version_of(challenger)
+        key = (classes, number)
+        if key not in self._by_classes:
+            self._by_classes[key] = sorted(
+                peer
+                for peer, m in self.members.items()
+                if m.active and m.class_index in classes and not m.is_convicted and self.version_of(peer) == number
             )
-        return [peer for peer in self._by_classes[classes] if peer != challenger]
+        return [peer for peer in self._by_classes[key] if peer != challenger]
 
-    def voters_in(self, class_index: int) -> int:
-        """How many members of a class may vote."""
-        if class_index not in self._voters:
-            self._voters[class_index] = len(self.electorate((class_index,)))
-        return self._voters[class_index]
+    def voters_in(self, class_index: int, number: int) -> int:
+        """How many members of a class may vote about answers of a version."""
+        key = (class_index, number)
+        if key not in self._voters:
+            self._voters[key] = len(self.electorate((class_index,), number))
+        return self._voters[key]
 
-    def electorate(self, classes: tuple[int, ...]) -> frozenset[bytes]:
-        """The members of the classes that may vote. The state may still be under construction."""
+    def electorate(self, classes: tuple[int, ...], number: int) -> frozenset[bytes]:
+        """The members of the classes that may vote about answers of a version.
+
+        They serve it, or have left it for another one and still can compute it. The state may be under construction.
+        """
         return frozenset(
-            peer for peer, m in self.members.items() if m.class_index in classes and m.may_vote(self.epoch)
+            peer
+            for peer, m in self.members.items()
+            if m.class_index in classes and m.may_vote(self.epoch) and self.serves_or_left(peer, number)
         )
+
+    def version_of(self, peer: bytes) -> int:
+        """The number of the version that a member serves: 0 without a serve record."""
+        return self.served.get(peer, AT_FIRST).number
+
+    def serves_or_left(self, peer: bytes, number: int) -> bool:
+        served = self.served.get(peer, AT_FIRST)
+        return number in (served.number, served.left)
 
     def change(self, peer: bytes, **changes: object) -> None:
         """Change a member in this state only: it is copied before its first change."""

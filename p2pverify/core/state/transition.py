@@ -7,7 +7,8 @@ peer.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from p2pverify.core.contract.network import Network, TestSteps, test_steps
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import memory

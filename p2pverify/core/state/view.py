@@ -3,16 +3,20 @@
 The view root is the hash of the view's head, which holds a Merkle root over the rows. So one row is provable alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from p2pverify.core.contract.network import Network, TestSteps
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference import pooled
 from p2pverify.core.inference.speed import Claimant, Speed, speeds
+from p2pverify.core.state.lines.rows import line_rows
+from p2pverify.core.state.lines.versions import is_behind, line_of, model_of
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
-from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
+from p2pverify.core.state.state import Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import contesting, rests_on
 from p2pverify.core.state.view_bytes import ScoreProof, ViewHead, weighted_digest
 from p2pverify.core.state.weights import weighted_peers
@@ -54,6 +58,8 @@ class Score:
     contested_by: tuple[bytes, ...]  # members without whose objected decisions the conviction would not stand
     fork_until: int | None  # last epoch of a fork's penalty, None if there is none now
     speed: Speed | None  # None if it claims no hardware; it decides nothing
+    version: int | None = None  # the number of the version that it serves; None if its model has no line
+    is_behind: bool = False  # that version is retired or recalled, so it is not asked
 
 
 def scores(network: Network, state: State) -> tuple[Score, ...]:
@@ -75,11 +81,22 @@ class _Table:
     def score(self, peer: bytes) -> Score:
         member = self._state.members[peer]
         steps = self._steps[member.class_index]
-        return _score(self._network, self._state, peer, member, steps, self.weighted, self._speeds.get(peer))
+        score = _score(self._network, self._state, peer, member, steps, self.weighted, self._speeds.get(peer))
+        if line_of(self._network, self._state, peer) is None:
+            return score
+        is_late = is_behind(self._network, self._state, peer)
+        return replace(score, version=self._state.version_of(peer), is_behind=is_late)
 
     def row(self, peer: bytes) -> bytes:
         """The row in canonical bytes."""
-        return encode(_score_row(self.score(peer), self._state.members[peer]))
+        row = _score_row(self.score(peer), self._state.members[peer])
+        return encode([*row, self.version_value(peer)] if self._network.lines else row)
+
+    def version_value(self, peer: bytes) -> list[object] | None:
+        """The last item of a row in a network with lines. It is null for a peer whose model has none."""
+        if line_of(self._network, self._state, peer) is None:
+            return None
+        return [model_of(self._network, self._state, peer), is_behind(self._network, self._state, peer)]
 
 
 def _speeds(state: State, weighted: frozenset[bytes]) -> dict[bytes, Speed]:
@@ -159,7 +176,13 @@ def view_head(network: Network, state: State) -> ViewHead:
         (len(rows), merkle.root_of(rows)),
         (len(disputes), merkle.root(disputes)),
         tuple((name, state.totals[name]) for name in sorted(state.totals)),
+        _lines(network, state),
     )
+
+
+def _lines(network: Network, state: State) -> tuple[int, bytes] | None:
+    found = line_rows(network, state)
+    return (len(found), merkle.root(found)) if found else None
 
 
 def view_root(network: Network, state: State) -> bytes:
@@ -187,8 +210,10 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
         row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
         # A row with a claim of hardware, or with a conviction that can be contested, depends on other peers too.
         is_alone = not member.hardware and not (member.is_convicted and rests_on(member))
-        if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or not is_alone:
-            row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
+        version = encode(table.version_value(peer)) if network.lines else b""
+        inputs = (is_under_penalty, version)
+        if row is None or row.member is not member or row.inputs != inputs or not is_alone:
+            row = RowDigest(member, inputs, merkle.leaf(table.row(peer)))
         rows[peer] = row
     state.row_digests = RowDigests(table.weighted, rows)
     return [row.digest for row in rows.values()]

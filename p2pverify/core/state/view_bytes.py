@@ -3,13 +3,14 @@
 `view` computes them from a state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
+    as_bool,
     as_bytes,
     as_text,
     as_uint,
@@ -24,8 +25,10 @@ DOMAIN = "p2pverify/view/2"
 #: The most members with weight, because a cut must hold the heads of all signers of its base.
 WEIGHTED_MAX = 512
 #: Bounds of a reader: the counters of a head, and the bytes of a row.
-COUNTERS_MAX = 64
+COUNTERS_MAX = 128
 ROW_BYTES_MAX = 61_440
+#: Items of the head of a network without lines.
+_HEAD_ITEMS = 10
 #: Places in a row (protocol/view.md).
 _STANDING, _WEIGHT, _COUNTS, _CONVICTION, _CONTESTED, _ROW_FIELDS = 5, 6, 8, 14, 15, 17
 
@@ -35,7 +38,7 @@ class ViewHead:
     """What a cut's view root is the hash of. `rows` and `disputes` are a number and a Merkle root each.
 
     `weighted` is the digest of the sorted keys of all peers with weight, so that a reader without the ledger can count
-    the signatures of the cut.
+    the signatures of the cut. `lines` are the rows of lines and versions, None in a network without lines.
     """
 
     network: bytes
@@ -47,6 +50,7 @@ class ViewHead:
     rows: tuple[int, bytes]
     disputes: tuple[int, bytes]
     counters: tuple[tuple[str, int], ...]
+    lines: tuple[int, bytes] | None = None
 
     def to_value(self) -> list[object]:
         return [
@@ -60,6 +64,7 @@ class ViewHead:
             list(self.rows),
             list(self.disputes),
             [list(counter) for counter in self.counters],
+            *([] if self.lines is None else [list(self.lines)]),
         ]
 
     @property
@@ -70,9 +75,10 @@ class ViewHead:
 
 def read_view_head(value: Value) -> ViewHead:
     """Read a decoded head. Raises DecodeError."""
-    domain, network, epoch, index, beacon, ledger_root, weighted, rows, disputes, counters = as_array(
-        value, "view", length=10
-    )
+    items = as_array(value, "view", length_max=_HEAD_ITEMS + 1)
+    if len(items) < _HEAD_ITEMS:
+        raise DecodeError("view: too few items")
+    domain, network, epoch, index, beacon, ledger_root, weighted, rows, disputes, counters = items[:_HEAD_ITEMS]
     if domain != DOMAIN:
         raise DecodeError(f"not a {DOMAIN}")
     pairs = [as_array(item, "counter", length=2) for item in as_array(counters, "counters", length_max=COUNTERS_MAX)]
@@ -88,6 +94,7 @@ def read_view_head(value: Value) -> ViewHead:
         _merkle(rows, "scores"),
         _merkle(disputes, "disputes"),
         tuple((name, as_uint(count, "count")) for name, (_, count) in zip(names, pairs, strict=True)),
+        _merkle(items[_HEAD_ITEMS], "lines") if len(items) > _HEAD_ITEMS else None,
     )
 
 
@@ -132,6 +139,8 @@ class ShownRow:
     inconclusive: int
     conviction: str
     contested_by: tuple[bytes, ...]
+    manifest: bytes | None = None  # of the version that it serves (32 B); None if its model has no line
+    is_behind: bool = False
 
 
 def read_score_row(data: bytes) -> ShownRow:
@@ -155,4 +164,13 @@ def read_score_row(data: bytes) -> ShownRow:
         inconclusive,
         as_text(row[_CONVICTION], "conviction", 256),
         tuple(as_bytes(peer, "contested by", size=32) for peer in as_array(row[_CONTESTED], "contested by")),
+        *_version(row[_ROW_FIELDS:]),
     )
+
+
+def _version(items: Sequence[Value]) -> tuple[bytes | None, bool]:
+    """The last item of a row in a network with lines: manifest, and whether the peer is behind."""
+    if not items or items[0] is None:
+        return None, False
+    manifest, is_behind = as_array(items[0], "version", length=2)
+    return as_bytes(manifest, "manifest", size=32), as_bool(is_behind, "behind")

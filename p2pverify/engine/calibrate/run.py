@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from p2pverify.core.contract.classes import ANY, Across
 from p2pverify.core.contract.manifest import Calibration
-from p2pverify.core.contract.network import ANY, Across
 from p2pverify.core.inference.compare import Measure
 from p2pverify.engine.calibrate.fit import (
     HONEST_PPM_MIN,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import Across, Network
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.network import Network
 from p2pverify.node.ports import ModelInfo
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import TokenScores, Verdict, total_of, verdict
 from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, find_cause

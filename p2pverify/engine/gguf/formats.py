@@ -70,7 +70,7 @@ def _form(kind: GGMLQuantizationType, file_type: int, most: float = HALF_MAX) ->
     return Format(kind, file_type, written_by_library(kind), most)
 
 
-#: Those of `core.contract.recipe`: FLOATS and QUANTISATIONS.
+#: Those of `core.contract.history.recipe`: FLOATS and QUANTISATIONS.
 FORMATS: dict[str, Format] = {
     "f32": _form(_TYPES.F32, 0, math.inf),
     "f16": _form(_TYPES.F16, 1),

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2pverify.core.contract.history.recipe import Convert, Merge, Prune, Quantise, Recipe, decode_recipe
+from p2pverify.core.contract.history.release import Grade, Release
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
-from p2pverify.core.contract.recipe import Convert, Merge, Prune, Quantise, Recipe, decode_recipe
-from p2pverify.core.contract.release import Grade, Release
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import prune, weights
 from p2pverify.engine.gguf.quantise import convert, requantise

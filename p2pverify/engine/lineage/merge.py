@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.contract.recipe import Merge
+from p2pverify.core.contract.history.recipe import Merge
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf.formats import FORMATS, Format, Rows, numbers
 from p2pverify.engine.gguf.quantise import FILE_TYPE, has_rows

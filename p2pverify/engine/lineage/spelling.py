@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import gcd
 
-from p2pverify.core.contract.recipe import (
+from p2pverify.core.contract.history.recipe import (
     FLOATS,
     QUANTISATIONS,
     RECIPE_BYTES_MAX,

@@ -9,9 +9,10 @@ machines ("*"), if there is one. Otherwise it must not start.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.golden import GoldenAnswer
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask
 from p2pverify.node.engines.kinds import ENGINES, EngineKind
 from p2pverify.node.engines.selftest import Answered

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
+from p2pverify.core.contract.classes import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.contract.pool import Line as PoolLine
 from p2pverify.core.contract.pool import Pool

@@ -10,17 +10,9 @@ from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p2pverify.core.contract.classes import ANY, Across, DeterminismClass
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
-from p2pverify.core.contract.network import (
-    ANY,
-    CLASSES_MAX,
-    PARAM_BOUNDS,
-    Across,
-    DeterminismClass,
-    Network,
-    Origin,
-    decode_network,
-)
+from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS, Network, Origin, decode_network
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
@@ -29,6 +21,7 @@ from p2pverify.node.files.manifesttable import across_text, check_text, manifest
 from p2pverify.node.files.networktable import (
     HONEST_PPM,
     NetworkTable,
+    line_lines,
     params_of,
     read_founder,
     read_params,
@@ -151,6 +144,7 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
         params_of(table.params, table.shapes),
         table.referee,
         None if table.origin is None else Origin(*map(bytes.fromhex, astuple(table.origin))),
+        tuple(sorted((each.line() for each in table.lines), key=lambda line: line.genesis)),
     )
     return decode_network(network.encode()), tuple(sorted(manifests, key=lambda m: m.digest))
 
@@ -188,6 +182,7 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
         lines.append(f"honest_ppm = {c.honest_ppm}")
         if c.across is not None:
             lines.append(f"across = {across_text(c.across)}")
+    lines += line_lines(network.lines)
     return "\n".join(lines) + "\n"
 
 

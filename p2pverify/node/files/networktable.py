@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, astuple, dataclass, field, make_dataclass
 from typing import Annotated, Any
 
+from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
-from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
-from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable
+from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, toml_text
 from p2pverify.node.files.tomlfile import Check, read_table
 
 HONEST_PPM = 1000  # dissents per million answers, for a class in which equal inputs give equal bits
@@ -169,6 +170,36 @@ class OriginTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LineTable:
+    """A line: the digest of the manifest with which it begins, and who releases its later versions (peer ids)."""
+
+    name: Line
+    manifest: Digest
+    publishers: tuple[Annotated[str, Check(read_founder)], ...]
+    threshold: Annotated[int, Check(_within(1, PUBLISHERS_MAX))]
+    notice_epochs: Annotated[int, Check(_within(1, LINE_EPOCHS_MAX))]
+    overlap_epochs: Annotated[int, Check(_within(1, LINE_EPOCHS_MAX))]
+    recall_epochs: Annotated[int, Check(_within(0, LINE_EPOCHS_MAX))]
+
+    def line(self) -> ModelLine:
+        keys = tuple(sorted(map(read_founder, self.publishers)))
+        epochs = (self.notice_epochs, self.overlap_epochs, self.recall_epochs)
+        return ModelLine(self.name, bytes.fromhex(self.manifest), Publishers(keys, self.threshold), *epochs)
+
+
+def line_lines(lines: Sequence[ModelLine]) -> list[str]:
+    """The lines of a file for the lines of a network."""
+    written = []
+    for each in lines:
+        written += ["", "[[line]]", f"name = {toml_text(each.name)}", f'manifest = "{each.genesis.hex()}"']
+        written.append(f"publishers = [{', '.join(toml_text(peer_id(key)) for key in each.publishers.keys)}]")
+        written.append(f"threshold = {each.publishers.threshold}")
+        names = ("notice_epochs", "overlap_epochs", "recall_epochs")
+        written += [f"{name} = {getattr(each, name)}" for name in names]
+    return written
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkTable:
     """The whole file. `manifests` lists digests of manifests that are not in the file."""
 
@@ -181,3 +212,4 @@ class NetworkTable:
     params: ParamsTable  # type: ignore[valid-type]  # its fields are those of `PARAM_BOUNDS`
     manifest: tuple[ManifestTable, ...] = ()
     classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})
+    lines: tuple[LineTable, ...] = field(default=(), metadata={"alias": "line"})

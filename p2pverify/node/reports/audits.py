@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from p2pverify.core.contract.network import DeterminismClass
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import Opening, Receipt
@@ -15,9 +15,10 @@ from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, report_of
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.duties import find_fault
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.disputes import any_dispute
 from p2pverify.node.reports.documents.audits import AskedPeerDocument, AuditDocument, AuditStatus, DisputeDocument

@@ -9,7 +9,8 @@ from math import isqrt
 
 import trio
 
-from p2pverify.core.contract.network import Across, Network
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE

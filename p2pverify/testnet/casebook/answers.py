@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.lengths import long_length
-from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import Measure, Verdict, as_usual, verdict
 from p2pverify.core.inference.pooled import evidence

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.engine.calibrate.producers import Producer, end_with_parent
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheats.lies import CLIENTS_TEXT

@@ -4,7 +4,7 @@ from dataclasses import replace
 from os import cpu_count
 from pathlib import Path
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
 from p2pverify.engine.calibrate.questions import QuestionShape

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.node.files.networktable import LONG_PERMILLE
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated

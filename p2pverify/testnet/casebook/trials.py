@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.inference import pooled
 from p2pverify.core.inference.compare import squared
 from p2pverify.core.state.score import cusum

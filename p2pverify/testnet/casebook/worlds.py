@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.inference.speed import Fit
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.contract.network import TestSteps
+from p2pverify.core.contract.odds import TestSteps
 
 #: A conviction after more audits than this counts as none.
 AUDITS_MAX = 20_000

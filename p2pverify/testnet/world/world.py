@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.events import Finalised
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams

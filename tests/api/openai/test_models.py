@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import trio
 
+from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.language import toy_language

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from p2pverify.cli.table import table
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.inference.compare import Verdict, verdict
 from p2pverify.core.inference.diagnosis import Cause, find_cause
 from p2pverify.engine.calibrate import lower_bound_ppm, upper_bound_ppm

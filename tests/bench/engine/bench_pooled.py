@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.cli.table import table
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate import CALIBRATION, HELD_OUT
 from p2pverify.engine.calibrate.fit import Exceeding, exceeding

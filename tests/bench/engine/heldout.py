@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.contract.network import ANY, Across
+from p2pverify.core.contract.classes import ANY, Across
 from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output
 from p2pverify.core.inference.compare import Measure, TokenScores, measure
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition

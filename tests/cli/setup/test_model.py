@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from p2pverify.cli.setup.manifest import manifest_from, starting_manifest
+from p2pverify.core.contract.classes import ANY, Across
 from p2pverify.core.contract.manifest import Calibration
-from p2pverify.core.contract.network import ANY, Across
 from p2pverify.engine import toy
 from p2pverify.node.files import manifestfile
 from p2pverify.node.files.home import Home

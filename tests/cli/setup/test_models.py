@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.contract.recipe import Merge, Quantise, decode_recipe
-from p2pverify.core.contract.release import decode_statement
+from p2pverify.core.contract.history.recipe import Merge, Quantise, decode_recipe
+from p2pverify.core.contract.history.release import decode_statement
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.interop.slsa import read_provenance
 from p2pverify.node.files.home import Home
@@ -130,7 +130,7 @@ def test_a_document_is_written(tmp_path: Path, folder: Path, manifest: str, form
 def test_a_release_is_described_with_its_lineage(tmp_path: Path, folder: Path) -> None:
     """A changed file ends with 5."""
     statement, target = tmp_path / "release", tmp_path / "bom.json"
-    statement.write_bytes(FACTS.release.statement(FACTS.network))
+    statement.write_bytes(FACTS.release.statement(FACTS.network or b""))
     args = ("--format", "cyclonedx", "--release", str(statement), "--line", "tiny", "-o", str(target), str(folder))
     done = _export(tmp_path, *args)
     assert done.returncode == 0, done.stderr

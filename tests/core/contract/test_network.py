@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.classes import ACROSS_BOUNDS, ANY, Across, DeterminismClass
 from p2pverify.core.contract.network import (
-    ACROSS_BOUNDS,
-    ANY,
     CLASSES_MAX,
     FOUNDERS_MAX,
     NETWORK_BYTES_MAX,
     PARAM_BOUNDS,
-    Across,
-    DeterminismClass,
     Network,
     Params,
     decode_network,
@@ -211,7 +208,7 @@ def test_a_table_of_shapes_comes_last() -> None:
     for wrong in ([], None, 0):
         with pytest.raises(DecodeError, match="shapes"):
             decode_network(encode([*NETWORK.to_value(), wrong]))
-    with pytest.raises(DecodeError, match=r"^network: not 7 items$"):
+    with pytest.raises(DecodeError, match="lines"):
         decode_network(encode([*network.to_value(), []]))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import THRESHOLD_MAX, Across
+from p2pverify.core.contract.classes import THRESHOLD_MAX, Across
 from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import Value, decode, encode
 from p2pverify.core.errors import DecodeError

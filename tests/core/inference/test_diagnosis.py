@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output
 from p2pverify.core.inference.compare import TokenScores, Verdict, measure, verdict
 from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, Finding, Supposition, find_cause

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import ODDS_FACTOR, Across
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import ODDS_FACTOR
 from p2pverify.core.contract.pool import MILLION, Line, Pool
 from p2pverify.core.inference.compare import END_MISSING, Measure
 from p2pverify.core.inference.pooled import begin, evidence, reserve, threshold

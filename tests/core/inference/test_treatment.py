@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import TestSteps as Steps
-from p2pverify.core.contract.network import test_steps as make_steps
+from p2pverify.core.contract.odds import TestSteps as Steps
+from p2pverify.core.contract.odds import test_steps as make_steps
 from p2pverify.core.inference.treatment import Rescored, Treatment, chance_of_worse, together, treatment
 from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits, survival
 

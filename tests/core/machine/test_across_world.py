@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.network import ANY, DeterminismClass, Network
+from p2pverify.core.contract.classes import ANY, DeterminismClass
+from p2pverify.core.contract.network import Network
 from p2pverify.core.events import Event, MeasureDone
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.audit import audit_of

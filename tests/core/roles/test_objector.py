@@ -7,8 +7,9 @@ import pytest
 
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.work import Result
-from p2pverify.core.state.state import LOST_DISPUTES, Dispute, Loss, OpenedAnswer, State
+from p2pverify.core.state.state import LOST_DISPUTES, Loss, State
 from p2pverify.core.state.transition import class_steps
+from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer
 from tests.support.hearing import Hearing
 from tests.support.networks import MANIFEST
 

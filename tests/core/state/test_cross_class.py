@@ -2,12 +2,13 @@
 
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.encoding import sign
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.inference.compare import Measure, Measures
@@ -123,7 +124,7 @@ def test_a_receipt_is_of_the_class_that_its_responder_had_at_the_anchor() -> Non
         slotted.challenger,
         slotted.epoch,
         slotted.slot,
-        slotted.panel.__class__(slotted.panel.targets, (0, 0, 0), is_across=True),
+        replace(slotted.panel, classes=(0, 0, 0), is_across=True),
         slotted.question,
     )
     story.publish(story.audit(elsewhere, (GOOD, GOOD, GOOD)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.inference.compare import Measure, as_usual
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.records.payloads.lots import DisputeKey

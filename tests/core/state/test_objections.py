@@ -6,8 +6,9 @@ import pytest
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
-from p2pverify.core.state.state import LOST_DISPUTES, Dispute, Loss, Member, State, genesis
+from p2pverify.core.state.state import LOST_DISPUTES, Loss, Member, State, genesis
 from p2pverify.core.state.transition import class_steps
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import APPEAL_CUTS, contesting, objectors, stands_without
 from p2pverify.core.state.view import scores, view_root
 from tests.support.hearing import Hearing

@@ -10,8 +10,8 @@ from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.records.payloads.lots import COMMITTEES, EVERYONE_MAX, DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, vote_commit
-from p2pverify.core.state.state import Dispute
 from p2pverify.core.state.verdicts import disputes, reports
+from p2pverify.core.state.verdicts.notes import Dispute
 from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps
 

@@ -7,8 +7,8 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import EVERYONE, EVERYONE_MAX
 from p2pverify.core.records.payloads.vote import Commit
-from p2pverify.core.state.state import RoundPhase
 from p2pverify.core.state.verdicts import rounds
+from p2pverify.core.state.verdicts.notes import RoundPhase
 from p2pverify.core.state.verdicts.objections import APPEAL_CUTS
 from p2pverify.core.state.view import view_root
 from tests.support.book import Book

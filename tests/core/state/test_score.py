@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.network import PARAM_BOUNDS
-from p2pverify.core.contract.network import TestSteps as Steps
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.odds import TestSteps as Steps
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.state.score import Standing, availability_ppm, cusum, interval_ppm, standing
 from p2pverify.core.state.state import Contact, Member
 

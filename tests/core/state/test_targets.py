@@ -89,8 +89,9 @@ def test_a_peer_of_unknown_class_is_judged_across_alone() -> None:
 
 def test_a_peer_of_unknown_class_with_nobody_to_judge_asks_nobody() -> None:
     """Its answers cannot be compared with any others, so it owes nothing."""
-    found, panel = asked(network("a*", judged="*"), "*aaa", INSIDE)
-    assert (found, panel) == ("", Panel((), (), is_across=False))
+    made = network("a*", judged="*")
+    found, panel = asked(made, "*aaa", INSIDE)
+    assert (found, panel) == ("", Panel((), (), False, 0, made))
 
 
 def test_only_members_of_the_same_model_are_asked() -> None:

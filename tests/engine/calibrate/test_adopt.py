@@ -2,8 +2,8 @@
 
 import pytest
 
+from p2pverify.core.contract.classes import ANY
 from p2pverify.core.contract.manifest import decode_manifest
-from p2pverify.core.contract.network import ANY
 from p2pverify.engine import toy
 from p2pverify.engine.calibrate import SAMPLES_MIN, QuestionShape
 from p2pverify.engine.calibrate.adopt import QUICK, UNSTEADY, Effort, adopt

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.contract.classes import ANY
 from p2pverify.core.contract.manifest import Calibration
-from p2pverify.core.contract.network import ANY
 from p2pverify.core.inference.compare import END_MISSING, Measure, Verdict, verdict
 from p2pverify.engine.calibrate import (
     CALIBRATION,

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2pverify.core.contract.network import ANY, ODDS_FACTOR, Across
-from p2pverify.core.contract.network import TestSteps as Steps
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.classes import ANY, Across
+from p2pverify.core.contract.odds import ODDS_FACTOR
+from p2pverify.core.contract.odds import TestSteps as Steps
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.contract.pool import MILLION, Line
 from p2pverify.core.inference.compare import Measure, total_of
 from p2pverify.engine.calibrate.fit import exceeding, upper_bound_ppm

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.inference.compare import total_of

@@ -11,7 +11,7 @@ from gguf.quants import dequantize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.recipe import (
+from p2pverify.core.contract.history.recipe import (
     FLOATS,
     QUANTISATIONS,
     Convert,
@@ -21,7 +21,7 @@ from p2pverify.core.contract.recipe import (
     Recipe,
     encode_recipe,
 )
-from p2pverify.core.contract.release import HOW_OF, Grade, How, Release
+from p2pverify.core.contract.history.release import HOW_OF, Grade, How, Release
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import formats, weights
 from p2pverify.engine.gguf.formats import FORMATS, numbers

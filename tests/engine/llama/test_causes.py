@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.diagnosis import Cause, Finding, find_cause
 from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose

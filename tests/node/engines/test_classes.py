@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.golden import GoldenPath
-from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding import sign
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines import selftest

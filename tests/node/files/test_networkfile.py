@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.classes import ANY, DeterminismClass
+from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
@@ -28,6 +30,18 @@ judged_across = across(honest_max=CHEAT_PPM - 1)
 honest = st.integers(1, CHEAT_PPM - 1)
 tables = st.sampled_from([(), (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(1, 9, 256, 1, 1024, 0))])
 paths = text.filter(lambda name: name != ANY)  # ANY is not a path's name
+
+
+@st.composite
+def _lines(draw, listed):
+    made = []
+    for number, genesis in enumerate(sorted(draw(st.sets(st.sampled_from(listed), max_size=2)))):
+        keys = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
+        publishers = Publishers(keys, draw(st.integers(1, len(keys))))
+        epochs = [draw(st.integers(1, LINE_EPOCHS_MAX)) for _ in range(3)]
+        name = draw(text).replace("@", "")[:50]
+        made.append(ModelLine(f"{name}{number}", genesis, publishers, *epochs))
+    return tuple(made)
 
 
 @st.composite
@@ -55,7 +69,8 @@ def networks(draw):
     if referee:
         classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(judged_across)))
     founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
-    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers, shapes=draw(tables)), referee)
+    params = Params(**numbers, shapes=draw(tables))
+    network = Network(draw(text), founders, tuple(listed), classes, params, referee, lines=draw(_lines(listed)))
     return network, tuple(sorted(inline, key=lambda m: m.digest))
 
 

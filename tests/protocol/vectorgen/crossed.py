@@ -7,7 +7,7 @@ from vectorgen.book import Book
 from vectorgen.case import Case
 from vectorgen.examples import ACROSS, DISPUTED, MEASURES
 
-from p2pverify.core.contract.network import ACROSS_BOUNDS
+from p2pverify.core.contract.classes import ACROSS_BOUNDS
 from p2pverify.core.contract.pool import Line, Pool, pool_value
 from p2pverify.core.inference import pooled
 from p2pverify.core.inference.compare import END_MISSING, Measure, measure, verdict, verdict_digest

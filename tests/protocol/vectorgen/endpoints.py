@@ -6,7 +6,7 @@ from typing import Any
 
 from vectorgen.case import Case
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import Measure

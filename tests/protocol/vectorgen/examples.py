@@ -7,8 +7,9 @@ In one of them Carol's answer differs, so there is a dispute to vote on. All key
 from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.classes import ANY, Across, DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network, Params
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding import sign, vrf

@@ -30,7 +30,7 @@ from vectorgen.examples import (
 from vectorgen.streams import REQUEST
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import merkle

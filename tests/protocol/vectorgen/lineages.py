@@ -6,8 +6,8 @@ from pathlib import Path
 from vectorgen.case import Case, changed
 from vectorgen.examples import MANIFEST, NETWORK_ID
 
-from p2pverify.core.contract.files import FileEntry
-from p2pverify.core.contract.recipe import (
+from p2pverify.core.contract.history.files import FileEntry
+from p2pverify.core.contract.history.recipe import (
     LAYER_MAX,
     LAYERS_MAX,
     MERGE_WEIGHT_MAX,
@@ -19,7 +19,7 @@ from p2pverify.core.contract.recipe import (
     decode_recipe,
     encode_recipe,
 )
-from p2pverify.core.contract.release import (
+from p2pverify.core.contract.history.release import (
     RELEASE_BYTES_MAX,
     RELEASE_FILES_MAX,
     How,

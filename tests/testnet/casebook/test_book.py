@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.cli.main import main
-from p2pverify.core.contract.network import Across
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.classes import Across
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.core.inference.compare import measure
 from p2pverify.engine.calibrate.questions import CALIBRATION, pose
 from p2pverify.engine.cheats.kinds import KINDS as CHEAT_KINDS

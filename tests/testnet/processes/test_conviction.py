@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.odds import test_steps as steps_of
 from p2pverify.testnet.processes.conviction import (
     Chances,
     audits_for,

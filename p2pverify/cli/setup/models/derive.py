@@ -35,7 +35,7 @@ def derive(weights: tuple[Path, ...], how: str, output: Path, force: bool, as_js
     the file again. Formats are q8_0, q5_0, q5_1, q4_0 and q4_1, and f32, f16 and bf16 for convert and merge. In
     merge:1,-1/3:f16 the numbers are numerators and a denominator; without it, their sum is taken.
     """
-    from p2pverify.core.contract.recipe import Merge, encode_recipe
+    from p2pverify.core.contract.history.recipe import Merge, encode_recipe
     from p2pverify.engine.gguf.weights import check
     from p2pverify.engine.lineage.check import run_recipe
     from p2pverify.engine.lineage.spelling import recipe_of

@@ -147,8 +147,8 @@ def local_facts(
     Without a release, all files of the folder are the model's, except for the relative paths `besides`. Raises
     NotVerifiedError if a file is not that of the release, or none has the weights; CliError and ForeignError otherwise.
     """
+    from p2pverify.core.contract.history.release import RELEASE_BYTES_MAX, decode_statement
     from p2pverify.core.contract.manifest import decode_manifest
-    from p2pverify.core.contract.release import RELEASE_BYTES_MAX, decode_statement
     from p2pverify.core.errors import DecodeError
     from p2pverify.interop.facts import FileFacts, ParentFacts, VersionFacts
     from p2pverify.interop.foreign import folder_files, sha256_of

@@ -28,7 +28,8 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, Dispute, State
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import grounds, objectors, stands_without
 from p2pverify.core.state.verdicts.targets import voting_classes
 

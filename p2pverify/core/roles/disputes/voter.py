@@ -15,8 +15,9 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, de
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.state.state import Dispute, RoundPhase, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts import rounds
+from p2pverify.core.state.verdicts.notes import Dispute, RoundPhase
 
 _Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
 

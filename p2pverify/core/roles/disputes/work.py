@@ -26,8 +26,8 @@ from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
-from p2pverify.core.state.state import Dispute
 from p2pverify.core.state.verdicts.derive import owed_slot
+from p2pverify.core.state.verdicts.notes import Dispute
 
 #: A failed job is tried again after this share of an epoch, in thousandths.
 RETRY_PERMILLE = 500

@@ -26,6 +26,7 @@ from p2pverify.core.state.codec.forms import (
     plain,
     sequence,
 )
+from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.rows import DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.state import State
@@ -102,6 +103,8 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("reports", _EPOCH_OF_PEER, ID),
         StateSection("disputes", DISPUTE_KEY, dispute_form(network_id), lambda key: key.sort_key()),
         StateSection("contested", DISPUTE_KEY, IDS, lambda key: key.sort_key()),
+        StateSection("lines", LINE, LINE_NOTES),
+        StateSection("served", ID, SERVED),
         StateSection("dissent_marks", _EPOCH_OF_PEER, UINT),
         StateSection("cuts", ID, _CUT),
         StateSection("proposals", _EPOCH_OF_PEER, sequence(ID)),

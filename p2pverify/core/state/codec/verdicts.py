@@ -23,8 +23,9 @@ from p2pverify.core.state.codec.forms import (
     record,
     uint,
 )
+from p2pverify.core.state.codec.lines import VERSION
 from p2pverify.core.state.codec.rows import SEQ, SLOT
-from p2pverify.core.state.state import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, RoundPhase, Sealed
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, RoundPhase, Sealed
 
 STAGE = uint(EVERYONE)
 MEASURES: Form[Measures] = Form(measures_value, lambda value: read_measures(value, ASKED_MAX))
@@ -95,4 +96,5 @@ def dispute_form(network_id: bytes) -> Form[Dispute]:
         shown=mapping(STAGE, ID, plain),
         measures=mapping(ID, MEASURES, plain),
         heard=IDS,
+        version=VERSION,
     )

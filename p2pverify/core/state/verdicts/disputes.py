@@ -15,10 +15,12 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
-from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
+from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class, objections, results, rounds
 from p2pverify.core.state.verdicts.duties import Opened, credit, is_sampled
+from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer, RoundPhase, Sealed
 from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: An undecided dispute whose round has lasted for more than this many cuts no longer prevents other disputes.
@@ -37,7 +39,7 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
     busy = saturated(step)
     silent = _silent(state)
     admitted = 0
-    for audit, duty_seq, slot in sorted(opened, key=lambda o: rank(o[0])):
+    for audit, duty_seq, slot, version in sorted(opened, key=lambda one: rank(one.audit)):
         participants = audit.parties
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         refused = convicted or audit.challenger in silent or participants & busy
@@ -47,11 +49,11 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         admitted += 1
         busy |= participants
         own = state.members[audit.challenger].class_index
-        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across))
+        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across), version)
         first = rounds.first_round(audit, electorate, state.index)
         sampled, is_long = is_sampled(slot, step.network.params), slot.is_long(step.network.params)
         state.disputes[audit.key] = Dispute(
-            audit, state.index, state.epoch, duty_seq, electorate, sampled, is_long, first
+            audit, state.index, state.epoch, duty_seq, electorate, sampled, is_long, first, version=version
         )
         state.count("disputes")
 
@@ -311,7 +313,10 @@ def _judge(step: Transition, dispute: Dispute) -> list[cross_class.JudgedReceipt
     """The judgements of a decision across classes."""
     if dispute.decision in (None, UNDERIVABLE):
         return []
-    return cross_class.verdicts(step.network, dispute.audit.asked, dispute.measures[dispute.decision])
+    asked = dispute.audit.asked
+    one = next(each.receipt.class_index for each in asked if each.receipt is not None)
+    contract = contract_at(step.network, step.state, one, dispute.version)
+    return cross_class.verdicts(contract, asked, dispute.measures[dispute.decision])
 
 
 def _credit_winners(step: Transition, dispute: Dispute) -> None:

@@ -5,6 +5,7 @@ owed slots with the drawn targets count, so that friends cannot vouch for friend
 """
 
 from itertools import islice
+from typing import NamedTuple
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network, Params
@@ -17,16 +18,23 @@ from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.memory import with_contact, with_credit
-from p2pverify.core.state.state import AuditNote, Contact, DutyNote, Member, State
+from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
 
-#: An audit that opens a dispute, the number of its duty record, and its slot.
-Opened = tuple[Audit, int, sortition.Slot]
+
+class Opened(NamedTuple):
+    """An audit that opens a dispute, the number of its duty record, its slot, and the challenger's version."""
+
+    audit: Audit
+    duty_seq: int
+    slot: sortition.Slot
+    version: int
 
 
 def take_duty(step: Transition, record: Record) -> list[Opened]:
@@ -148,9 +156,9 @@ def _take_slot(
         return []
     permille = step.network.params.spot_check_permille
     chosen = sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
-    if audit.differ or (chosen and is_blameless(step, audit, opening)):
-        return [(audit, record.seq, slot)]
-    _settle_undisputed(step, audit, opening, slot)
+    if audit.differ or (chosen and is_blameless(step, panel.contract, audit, opening)):
+        return [Opened(audit, record.seq, slot, panel.version)]
+    _settle_undisputed(step, panel.contract, audit, opening, slot)
     return []
 
 
@@ -197,18 +205,18 @@ def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Ask
     return windows if found is None else observe(windows, audit.epoch, found)
 
 
-def is_blameless(step: Transition, audit: Audit, opening: Opening | None) -> bool:
+def is_blameless(step: Transition, contract: Network, audit: Audit, opening: Opening | None) -> bool:
     """Whether the opening of an undisputed audit proves its claim: equal answers, or no mismatch."""
-    return opening is not None and not _abstained(audit, opening) and _fault(step, audit, opening) is None
+    return opening is not None and not _abstained(audit, opening) and _fault(step, contract, audit, opening) is None
 
 
 def _abstained(audit: Audit, opening: Opening) -> bool:
     return opening.class_index is None and not audit.is_across
 
 
-def _fault(step: Transition, audit: Audit, opening: Opening) -> str | None:
+def _fault(step: Transition, contract: Network, audit: Audit, opening: Opening) -> str | None:
     class_index = step.state.members[audit.challenger].class_index
-    return find_fault(step.network, step.network_id, class_index, audit, opening)
+    return find_fault(contract, step.network_id, class_index, audit, opening)
 
 
 def find_fault(network: Network, network_id: bytes, class_index: int, audit: Audit, opening: Opening) -> str | None:
@@ -242,7 +250,9 @@ def is_sampled(slot: sortition.Slot, params: Params) -> bool:
     return slot.temperature_milli(params) > 0
 
 
-def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, slot: sortition.Slot) -> None:
+def _settle_undisputed(
+    step: Transition, contract: Network, audit: Audit, opening: Opening | None, slot: sortition.Slot
+) -> None:
     """Count an undisputed slot: every answer is an agreement if the opening proves that they are equal.
 
     If a referee judged them, each verdict counts. But no peer earns weight by the challenger's word alone.
@@ -255,13 +265,13 @@ def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, 
     if _abstained(audit, opening):
         state.count("abstained")
         return
-    fault = _fault(step, audit, opening)
+    fault = _fault(step, contract, audit, opening)
     if fault is not None:
         void(step, audit.key, fault)
         return
     is_long = slot.is_long(step.network.params)
     if audit.is_across:
-        judged = cross_class.verdicts(step.network, audit.asked, opening.measures)
+        judged = cross_class.verdicts(contract, audit.asked, opening.measures)
         cross_class.settle(step, audit, judged, is_decided=False, is_long=is_long)
         return
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]

@@ -12,17 +12,10 @@ from p2pverify.core.inference import pooled
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection, decode_objection
-from p2pverify.core.state.state import (
-    FAR_OFF,
-    LOST_DISPUTES,
-    WRONG_WHEN_LONG,
-    Dispute,
-    Loss,
-    Member,
-    State,
-)
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, Loss, Member, State
 from p2pverify.core.state.transition import Transition, class_steps
 from p2pverify.core.state.verdicts import results
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: A committee's decision has its effect this many cuts after it, so that there is time for an appeal.

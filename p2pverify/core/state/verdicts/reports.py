@@ -12,9 +12,10 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.report import AnswerReport, report_of
-from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import disputes, rounds
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.targets import IN_CLASS_MIN
 
 SEATS = "p2pverify/report-seats/1"
@@ -80,14 +81,18 @@ def open_reports(step: Transition, reported: Sequence[Reported]) -> None:
         opened += 1
         busy |= audit.parties
         first = rounds.first_round(audit, seats, state.index)
-        state.disputes[audit.key] = Dispute(audit, state.index, state.epoch, seq, seats, False, False, first)
+        version = state.version_of(audit.asked[0].responder)
+        state.disputes[audit.key] = Dispute(
+            audit, state.index, state.epoch, seq, seats, False, False, first, version=version
+        )
         state.count("disputes about reports")
 
 
 def seats_of(state: State, audit: Audit) -> frozenset[bytes]:
     """The members that see the question and vote: all of the class but the parties, or EVERYONE_MAX drawn of them."""
     own = state.members[audit.challenger].class_index
-    voters = state.electorate((own,)) - audit.parties
+    (accused,) = audit.asked
+    voters = state.electorate((own,), state.version_of(accused.responder)) - audit.parties
     if len(voters) <= lots.EVERYONE_MAX:
         return voters
     key = audit.key.to_value()

@@ -2,9 +2,9 @@
 
 from p2pverify.core.inference.compare import Measures, verdict_digest
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
-from p2pverify.core.state.state import Dispute
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts.notes import Dispute
 
 
 def refuse_certificate(step: Transition, dispute: Dispute, certificate: bytes) -> str | None:

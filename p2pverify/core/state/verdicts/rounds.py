@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import EVERYONE, Lot, lot_output
-from p2pverify.core.state.state import Dispute, Round, RoundPhase, Sealed, State
+from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
+from p2pverify.core.state.verdicts.notes import Dispute, Round, RoundPhase, Sealed
 
 #: Answers can be sealed for at most this many cuts after a round began, or after its lots could be drawn.
 SEAL_CUTS = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
+from p2pverify.core.state.lines.versions import contract_at, is_behind
 from p2pverify.core.state.state import State
 
 #: The least voters in a class; fewer cannot outvote one liar.
@@ -15,44 +16,55 @@ IN_CLASS_MIN = 3
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers."""
+    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers.
+
+    All serve the challenger's `version`. `contract` is the contract among the members that do.
+    """
 
     targets: tuple[bytes, ...]
     classes: tuple[int, ...]
     is_across: bool
+    version: int
+    contract: Network
 
 
 def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
-    """The panel of a member's slot, drawn from the members at the anchor."""
-    own = anchor.members[challenger].class_index
-    wants_others = slot.across or not can_compare(network, anchor, own)
-    others = anchor.candidates(challenger, judged_classes(network, own)) if wants_others else []
+    """The panel of a member's slot, drawn from the members at the anchor that serve the same version.
+
+    A challenger that is behind asks nobody.
+    """
+    own, version = anchor.members[challenger].class_index, anchor.version_of(challenger)
+    contract = contract_at(network, anchor, own, version)
+    if is_behind(network, anchor, challenger):
+        return Panel((), (), False, version, contract)
+    wants_others = slot.across or not can_compare(contract, anchor, own, version)
+    others = anchor.candidates(challenger, judged_classes(contract, own)) if wants_others else []
     is_across = bool(others)
-    candidates = others if is_across else anchor.candidates(challenger, compared_classes(network, own))
+    candidates = others if is_across else anchor.candidates(challenger, compared_classes(contract, own))
     targets = sortition.targets(beta, slot, candidates, network.params)
-    return Panel(targets, tuple(anchor.members[peer].class_index for peer in targets), is_across)
+    return Panel(targets, tuple(anchor.members[peer].class_index for peer in targets), is_across, version, contract)
 
 
-def judged_classes(network: Network, class_index: int) -> tuple[int, ...]:
+def judged_classes(contract: Network, class_index: int) -> tuple[int, ...]:
     """The classes that a slot of a class can ask across classes: others of its model that a referee may judge."""
-    own = network.classes[class_index]
+    own = contract.classes[class_index]
     return tuple(
         index
-        for index, kind in enumerate(network.classes)
+        for index, kind in enumerate(contract.classes)
         if kind.across is not None and kind.manifest == own.manifest and (index != class_index or own.is_any)
     )
 
 
-def compared_classes(network: Network, class_index: int) -> tuple[int, ...]:
+def compared_classes(contract: Network, class_index: int) -> tuple[int, ...]:
     """The classes that a slot of a class can ask within its class: itself, if its answers can be compared by digest."""
-    return () if network.classes[class_index].is_any else (class_index,)
+    return () if contract.classes[class_index].is_any else (class_index,)
 
 
-def can_compare(network: Network, anchor: State, class_index: int) -> bool:
-    """Whether a dispute within a class would have enough voters at the anchor."""
-    if network.classes[class_index].is_any:
+def can_compare(contract: Network, anchor: State, class_index: int, number: int) -> bool:
+    """Whether a dispute within a class, about answers of a version, would have enough voters at the anchor."""
+    if contract.classes[class_index].is_any:
         return False
-    return anchor.voters_in(class_index) >= IN_CLASS_MIN
+    return anchor.voters_in(class_index, number) >= IN_CLASS_MIN
 
 
 def voting_classes(network: Network, class_index: int, *, is_across: bool) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from p2pverify.core.contract.network import Network, TestSteps
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.odds import TestSteps
 from p2pverify.core.contract.pool import MILLION
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.treatment import Rescored, Treatment, chance_of_worse, together, treatment

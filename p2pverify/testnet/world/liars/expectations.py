@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pverify.core.contract.lengths import long_share
-from p2pverify.core.contract.network import Network, test_steps
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.odds import test_steps
 from p2pverify.core.state.state import Member
 from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up, over_long_answers
 

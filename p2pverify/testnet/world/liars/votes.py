@@ -11,7 +11,7 @@ from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
-from p2pverify.core.state.state import Dispute
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256, shake_256
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding.canon import encode

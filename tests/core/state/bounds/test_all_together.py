@@ -26,16 +26,8 @@ from p2pverify.core.state.memory import (
     PROPOSALS_MAX,
     memory_cuts,
 )
-from p2pverify.core.state.state import (
-    Contact,
-    Dispute,
-    Loss,
-    OpenedAnswer,
-    Round,
-    RoundPhase,
-    Sealed,
-    State,
-)
+from p2pverify.core.state.state import Contact, Loss, State
+from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer, Round, RoundPhase, Sealed
 from p2pverify.testnet.world.state_size import bytes_max, part_bytes, state_bytes
 from tests.core.state.bounds.authors import audit_of, conflict_of, founded, many_heads
 from tests.support.steps import Steps, key

@@ -8,7 +8,7 @@ from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state import rows, view
 from p2pverify.core.state.memory import NEAR_CUTS, memory_cuts
 from p2pverify.core.state.rows import PLACE_CUTS, SEEN_STEP, SILENT_CUTS, TOMBSTONE_CUTS, WEIGHTLESS_MAX
-from p2pverify.core.state.state import AuditNote
+from p2pverify.core.state.verdicts.notes import AuditNote
 from p2pverify.core.state.view import view_root
 from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key

@@ -8,6 +8,7 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.state import memory, sponsors
+from p2pverify.core.state.lines import take
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results, rounds
 
 PLAIN = {
@@ -22,9 +23,14 @@ PLAIN = {
     "lapsed disputes",
     "lapsed reports",
     "objections",
+    "publishers struck",
+    "recalls",
     "records",
+    "releases",
+    "releases with two bodies",
     "reports",
     "reports without a question",
+    "rotations",
     "undecided disputes",
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
@@ -32,7 +38,11 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, rounds.refuse_lot),
     "duty": (duties.refuse_duty,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
+    "recall": (take.refuse_recall, take.refuse_author),
+    "release": (take.refuse_author, take.refuse_number, take.refuse_manifest),
     "report": (reports.refuse_report,),
+    "rotation": (take.refuse_author, take.refuse_rotation),
+    "serve": (take.refuse_serve, take.refuse_author),
     "sponsor": (sponsors.refuse,),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
     "vote": (disputes.refuse_vote, disputes.refuse_answer, results.refuse_certificate, results.refuse_result),
@@ -66,10 +76,31 @@ NAMES = {
     "objection: measures in a dispute within a class",
     "objection: measures of what cannot be derived",
     "objection: not the digest of its measures",
+    "recall: author has no weight",
+    "recall: author is no active member",
+    "recall: no such version",
+    "recall: no version to go back to",
+    "recall: the version is recalled",
+    "recall: too few publishers signed",
+    "release: author is no active member",
+    "release: not the next number",
+    "release: the manifest is that of another version",
+    "release: the number is taken",
+    "release: too few publishers signed",
     "report: answers of two classes",
     "report: author has no weight",
     "report: responder is no member",
     "report: too late",
+    "rotation: author is no active member",
+    "rotation: not the next number",
+    "rotation: too few publishers signed",
+    "serve: author is no active member",
+    "serve: no version of its line",
+    "serve: the member serves it",
+    "serve: the model of its class has no line",
+    "serve: the version is not current yet",
+    "serve: the version is recalled",
+    "serve: the version is retired",
     "sponsor: author has no weight",
     "sponsor: author has sponsored another peer lately",
     "sponsor: it has sponsors",

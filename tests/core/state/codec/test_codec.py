@@ -35,21 +35,8 @@ from p2pverify.core.state.codec.sections import (
     sections_of,
     state_root,
 )
-from p2pverify.core.state.state import (
-    LOST_DISPUTES,
-    AuditNote,
-    Contact,
-    Dispute,
-    DutyNote,
-    EarlyConflict,
-    Loss,
-    Member,
-    OpenedAnswer,
-    Round,
-    Sealed,
-    State,
-    genesis,
-)
+from p2pverify.core.state.state import LOST_DISPUTES, Contact, EarlyConflict, Loss, Member, State, genesis
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, Sealed
 from p2pverify.core.state.view import dispute_rows, score_rows, view_root
 from tests.core.state.bounds.authors import conflict_of
 from tests.support.networks import make_network, seeds

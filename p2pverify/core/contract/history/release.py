@@ -7,9 +7,8 @@ protocol/lineage.md.
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from p2pverify.core.contract.files import FileEntry, read_file_entry
-from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, decode_manifest
-from p2pverify.core.contract.recipe import (
+from p2pverify.core.contract.history.files import FileEntry, read_file_entry
+from p2pverify.core.contract.history.recipe import (
     PARENTS_MAX,
     RECIPE_BYTES_MAX,
     Convert,
@@ -18,6 +17,7 @@ from p2pverify.core.contract.recipe import (
     Quantise,
     decode_recipe,
 )
+from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, decode_manifest
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.contract.recipe import PARENTS_MAX, Convert, Merge, Prune, Quantise, encode_recipe
-from p2pverify.core.contract.release import (
+from p2pverify.core.contract.history.recipe import PARENTS_MAX, Convert, Merge, Prune, Quantise, encode_recipe
+from p2pverify.core.contract.history.release import (
     RELEASE_LINE_MAX,
     RELEASE_NUMBER_MAX,
     How,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.files import (
+from p2pverify.core.contract.history.files import (
     FILE_BYTES_MAX,
     FILE_PATH_BYTES_MAX,
     FileEntry,

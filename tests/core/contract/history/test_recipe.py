@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.recipe import (
+from p2pverify.core.contract.history.recipe import (
     DOMAIN,
     FLOATS,
     LAYER_MAX,

@@ -1,0 +1,1 @@
+"""Models with a history: lines, releases with their files, and recipes."""

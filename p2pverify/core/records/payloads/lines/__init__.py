@@ -1,0 +1,1 @@
+"""The records of lines: releases, recalls, new publishers, and the version that a member serves."""

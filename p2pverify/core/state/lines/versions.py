@@ -1,0 +1,129 @@
+"""The statuses of versions at a state, and the contract among the members that serve a version.
+
+| status | from | to |
+|---|---|---|
+| announced | the cut that holds the release | `notice_epochs` later |
+| current | then | the next version is current |
+| overlap | then | `overlap_epochs` later |
+| retired | then | |
+| recalled | the cut that holds the recall | |
+
+All are epochs of certified cuts, never of a claimed date. If the current version is recalled, the newest started one
+before it that is not recalled is current again.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from p2pverify.core.contract.history.lines import ModelLine
+from p2pverify.core.contract.network import Network
+from p2pverify.core.state.lines.notes import LineNotes, Version
+from p2pverify.core.state.state import State
+
+
+class Status(StrEnum):
+    ANNOUNCED = "announced"
+    CURRENT = "current"
+    OVERLAP = "overlap"
+    RETIRED = "retired"
+    RECALLED = "recalled"
+
+
+def notes_of(network: Network, state: State, line: int) -> LineNotes:
+    """What a state notes of a line of the network."""
+    return state.lines.get(line) or LineNotes(network.lines[line].publishers)
+
+
+def find_version(notes: LineNotes, number: int) -> Version | None:
+    """A version by its number; None for version 0, and for one that the state does not know."""
+    return next((version for version in notes.versions if version.number == number), None)
+
+
+def number_of(line: ModelLine, notes: LineNotes, manifest: bytes) -> int | None:
+    """The number of the version with this manifest (digest, 32 B), if it is one of the line."""
+    if manifest == line.genesis:
+        return 0
+    return next((version.number for version in notes.versions if version.manifest == manifest), None)
+
+
+def status_of(line: ModelLine, notes: LineNotes, number: int, epoch: int) -> Status:
+    """The status of a version. One that was forgotten is retired."""
+    version = find_version(notes, number)
+    if version is not None and version.is_recalled:
+        return Status.RECALLED
+    if version is None and number != 0:
+        return Status.RETIRED
+    starts = _starts(line, notes)
+    current = max(each for each, start in starts.items() if start <= epoch)
+    if number >= current:
+        return Status.CURRENT if number == current else Status.ANNOUNCED
+    superseded = min(start for each, start in starts.items() if each > number)
+    return Status.OVERLAP if epoch < superseded + line.overlap_epochs else Status.RETIRED
+
+
+def _starts(line: ModelLine, notes: LineNotes) -> dict[int, int]:
+    """The epoch from which each version that is not recalled is current, if no later one is."""
+    live = (version for version in notes.versions if not version.is_recalled)
+    return {0: 0, **{version.number: version.announced_epoch + line.notice_epochs for version in live}}
+
+
+def is_tainted(notes: Sequence[LineNotes], version: Version) -> bool:
+    """Whether a version descends from a recalled one, and is not recalled itself. `notes` are those of all lines."""
+    known = {each.manifest: each for one in notes for each in one.versions}
+    todo, seen = list(version.parents), set(version.parents)
+    while todo:
+        parent = known.get(todo.pop())
+        if parent is None:
+            continue
+        if parent.is_recalled:
+            return not version.is_recalled
+        todo += [each for each in parent.parents if each not in seen]
+        seen.update(parent.parents)
+    return False
+
+
+# ---------------------------------------------------------------- members
+
+
+def is_behind(network: Network, state: State, peer: bytes) -> bool:
+    """Whether a member serves a version that is retired, or was recalled `recall_epochs` ago. It is no verdict."""
+    line = line_of(network, state, peer)
+    if line is None:
+        return False
+    kind, notes, number = network.lines[line], notes_of(network, state, line), state.version_of(peer)
+    match status_of(kind, notes, number, state.epoch):
+        case Status.RETIRED:
+            return True
+        case Status.RECALLED:
+            version = find_version(notes, number)
+            assert version is not None  # only known versions are recalled
+            return state.epoch >= version.recalled_epoch + kind.recall_epochs
+        case _:
+            return False
+
+
+def line_of(network: Network, state: State, peer: bytes) -> int | None:
+    """The line of the model of a member's class; None if there is none."""
+    return network.line_of(state.members[peer].class_index) if network.lines else None
+
+
+def contract_of(network: Network, state: State, peer: bytes) -> Network:
+    """The contract among the members that serve the same version as a member."""
+    return contract_at(network, state, state.members[peer].class_index, state.version_of(peer))
+
+
+def contract_at(network: Network, state: State, class_index: int, number: int) -> Network:
+    """The contract among the members of a class that serve a version. That of an unknown version is the network's."""
+    line = network.line_of(class_index) if number else None
+    version = None if line is None else find_version(notes_of(network, state, line), number)
+    if line is None or version is None:
+        return network
+    known = state.contracts.get((line, version.manifest))
+    if known is None:
+        known = state.contracts[line, version.manifest] = network.with_version(line, version.manifest, version.bounds)
+    return known
+
+
+def model_of(network: Network, state: State, peer: bytes) -> bytes:
+    """The manifest (digest, 32 B) of the model that a member serves."""
+    return contract_of(network, state, peer).classes[state.members[peer].class_index].manifest

@@ -1,0 +1,89 @@
+"""A line on paper: its publishers, and a story of releases, recalls and members that move."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2pverify.core.contract.history.lines import ModelLine, Publishers
+from p2pverify.core.contract.history.release import How, Release
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.lines.recall import Reason, Recall
+from p2pverify.core.records.payloads.lines.release import SignedRelease
+from p2pverify.core.records.payloads.lines.rotation import Rotation
+from p2pverify.core.records.payloads.lines.serve import Serve
+from p2pverify.core.records.payloads.lines.signatures import sign_statement
+from p2pverify.core.state.lines.versions import Status, notes_of, status_of
+from p2pverify.core.state.state import State
+from tests.support.networks import MANIFEST, make_network, seeds
+from tests.support.steps import Steps
+
+PUBLISHERS = tuple(sorted((bytes([number]) * 32 for number in (1, 2, 3)), key=sign.public_key))
+NOTICE, OVERLAP, RECALL = 2, 4, 3
+
+
+def publishers_of(secrets: Sequence[bytes], threshold: int) -> Publishers:
+    return Publishers(tuple(sorted(map(sign.public_key, secrets))), threshold)
+
+
+def with_line(network: Network, threshold: int = 2) -> Network:
+    """The network with a line over its first manifest."""
+    line = ModelLine("story", network.manifests[0], publishers_of(PUBLISHERS, threshold), NOTICE, OVERLAP, RECALL)
+    return replace(network, lines=(line,))
+
+
+def manifest_of(number: int, body: str = "", **changes: object) -> Manifest:
+    """The manifest of a version; `body` tells those of one number apart."""
+    return replace(MANIFEST, weights=sha256(b"weights %d %s" % (number, body.encode())), **changes)  # type: ignore[arg-type]
+
+
+class LineStory:
+    """Founders of one class whose model has a line."""
+
+    def __init__(self, count: int = 4, **rules: int) -> None:
+        self.seeds = seeds(count)
+        self.keys = [sign.public_key(seed) for seed in self.seeds]
+        self.network = with_line(make_network(self.seeds, **rules))
+        self.steps = Steps(self.network)
+        for key in self.keys:
+            self.steps.join(key)
+        self.steps.step()
+
+    @property
+    def state(self) -> State:
+        return self.steps.latest
+
+    def release(
+        self, number: int, *, by: Sequence[bytes] = PUBLISHERS[:2], body: str = "", author: int = 0, **changes: object
+    ) -> bytes:
+        """Have a member publish a release that publishers signed; the digest of its manifest."""
+        manifest = manifest_of(number, body)
+        made = replace(Release(0, number, manifest.encode(), (MANIFEST.digest,), How.FINE_TUNE), **changes)  # type: ignore[arg-type]
+        signed = SignedRelease(made, sign_statement(made.statement(self.network.id), by))
+        self.steps.say(self.keys[author], Kind.RELEASE, signed.encode())
+        return made.manifest_digest
+
+    def recall(self, number: int, back_to: int = 0, *, by: Sequence[bytes] = PUBLISHERS[:2], author: int = 0) -> None:
+        made = Recall(0, number, Reason.DEFECTIVE, back_to)
+        signatures = sign_statement(made.statement(self.network.id), by) if by else ()
+        self.steps.say(self.keys[author], Kind.RECALL, replace(made, signatures=signatures).encode())
+
+    def rotate(self, number: int, to: Publishers, *, by: Sequence[bytes] = PUBLISHERS[:2]) -> None:
+        made = Rotation(0, number, to, ())
+        signed = replace(made, signatures=sign_statement(made.statement(self.network.id), by))
+        self.steps.say(self.keys[0], Kind.ROTATION, signed.encode())
+
+    def serve(self, member: int, manifest: bytes) -> None:
+        self.steps.say(self.keys[member], Kind.SERVE, Serve(manifest).encode())
+
+    def statuses(self) -> list[Status]:
+        """The status of each version, version 0 first."""
+        notes = notes_of(self.network, self.state, 0)
+        numbers = [0, *(version.number for version in notes.versions)]
+        return [status_of(self.network.lines[0], notes, number, self.state.epoch) for number in numbers]
+
+    def refusals(self, kind: str) -> dict[str, int]:
+        """The counters of records of a kind that did not count."""
+        return {name.partition(": ")[2]: n for name, n in self.state.totals.items() if name.startswith(f"{kind}: ")}
