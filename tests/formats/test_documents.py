@@ -60,7 +60,9 @@ def test_a_provenance_names_what_it_was_made_from() -> None:
     assert FACTS.release is not None
     recipe = FACTS.release.recipe or b""
     assert member(predicate, "buildDefinition", "externalParameters", "recipe") == recipe.hex()
-    parents, data = member(predicate, "buildDefinition", "resolvedDependencies")
+    made_from = member(predicate, "buildDefinition", "resolvedDependencies")
+    assert isinstance(made_from, list)
+    parents, data = made_from
     assert member(parents, "uri") == version_urn(FACTS.parents[0].manifest)
     assert member(data, "digest", "sha256") == FACTS.datasets[0].digest.hex()
 

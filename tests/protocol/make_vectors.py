@@ -75,7 +75,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
     ]
     found["lineage.md"] = [
         (lineages.STATEMENT, diag.annotate(lineages.STATEMENT, "release-statement")),
-        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "recipe")),
+        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "recipe-bytes")),
     ]
     found["canary.md"] = [
         (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
