@@ -75,7 +75,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
     ]
     found["lineage.md"] = [
         (lineages.STATEMENT, diag.annotate(lineages.STATEMENT, "release-statement")),
-        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "recipe-bytes")),
+        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "format-recipe")),
     ]
     found["canary.md"] = [
         (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
