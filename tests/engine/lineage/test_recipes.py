@@ -206,6 +206,22 @@ def test_a_lineage_is_recomputed(release: Release, files: list[Path], tmp_path: 
     assert not list(tmp_path.glob("p2pverify-lineage-*"))
 
 
+def test_a_merge_finds_its_parents_by_their_digests(files: list[Path], tmp_path: Path) -> None:
+    """Whatever their order. A recipe over a file of another parent cannot be run, which refutes nothing."""
+    recipe = _merge(files, (5, -2))
+    made = run_recipe(recipe, files, tmp_path / "made.gguf")
+    parents = [_parent(file) for file in files]
+    digests = tuple(sorted(parent.manifest.digest for parent in parents))
+    manifest = replace(MANIFEST, weights=made).encode()
+    release = Release(0, 3, manifest, digests, How.MERGE, encode_recipe(recipe))
+    for order in (parents, parents[::-1]):
+        assert check_lineage(release, order).grade is Grade.RECOMPUTED
+    other = replace(recipe, parts=(recipe.parts[0], (b"\xff" * 32, -2)))
+    found = check_lineage(replace(release, recipe=encode_recipe(other)), parents)
+    assert (found.grade, found.is_refuted) == (Grade.CLAIMED, False)
+    assert "not one of the parents" in found.reason
+
+
 def test_a_false_lineage_is_refuted(release: Release, files: list[Path], tmp_path: Path) -> None:
     """Another recipe, and a file with one changed byte."""
     parents = [_parent(files[0])]
