@@ -105,7 +105,7 @@ def _layer(file: FileFacts) -> Json:
 def _config(facts: VersionFacts) -> Json:
     manifest = facts.manifest
     described: dict[str, Json] = {
-        "name": manifest.model,
+        "name": manifest.model or "unnamed",
         "version": facts.version,
         "createdAt": facts.created,
         "licenses": [manifest.licence],

@@ -207,6 +207,19 @@ def test_a_signed_folder_becomes_a_draft(tmp_path: Path, key: str, weights: list
     assert (done.returncode, "changed: README.md" in done.stderr) == (5, True)
 
 
+def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, weights: list[str]) -> None:
+    """The draft has the words of the file alone."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    Path(weights[0]).replace(folder / "model.gguf")
+    (folder / "README.md").write_text("---\nlicense: &a mit\n---\n")
+    done = run(tmp_path, "model", "import", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["licence"] == "unknown"
+    assert any("cannot be read: the metadata of a model card have an anchor" in one for one in document["unverified"])
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, folder: Path, key: str) -> None:
     done = run(tmp_path, "model", "import", str(folder))
     assert (done.returncode, "not a GGUF file" in done.stderr) == (1, True), done.stderr

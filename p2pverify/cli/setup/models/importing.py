@@ -61,7 +61,7 @@ def import_(
     thresholds, because these have to be measured. The exit code is 5 if the signature does not hold.
     """
     from p2pverify.interop import drafts
-    from p2pverify.interop.foreign import MismatchError
+    from p2pverify.interop.foreign import ForeignError, MismatchError
     from p2pverify.interop.oms import BUNDLE_BYTES_MAX, KEY_BYTES_MAX
     from p2pverify.node.files.manifestfile import save_manifest
 
@@ -72,7 +72,12 @@ def import_(
     if key_file is not None and bundle is None:
         raise click.UsageError("--key is given, and there is no signature: name it with --signature")
     with Progress() as progress:
-        found = drafts.draft(_gguf(file, progress), drafts.find_card(folder))
+        gguf = _gguf(file, progress)
+        try:
+            found = drafts.draft(gguf, drafts.find_card(folder))
+        except ForeignError as error:
+            found = drafts.draft(gguf, None)
+            found.unverified.append(f"the model card, which cannot be read: {error.reason}")
         if bundle is None:
             found.unverified.append("the folder has no signature of OpenSSF Model Signing")
         else:
