@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
@@ -133,6 +134,26 @@ class SponsorPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model that this peer's engine runs, with its manifest.
+
+    `context_tokens` is the most tokens that the engine can hold, and `vocab_tokens` the number of tokens that it knows
+    (None: any).
+    """
+
+    manifest: Manifest
+    context_tokens: int
+    vocab_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionHeld:
+    """The engine of another version of this peer's model is ready."""
+
+    model: HeldModel
+
+
+@dataclass(frozen=True, slots=True)
 class WrongAnswer:
     """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
 
@@ -166,6 +187,7 @@ Event = (
     | AskFailed
     | Leave
     | SponsorPeer
+    | VersionHeld
     | WrongAnswer
     | Synced
     | TwinMet
@@ -254,7 +276,8 @@ class Compute:
 
     A written prompt takes the place of the prompt of `ask`, which is empty then. With a `context_tokens` above 0, the
     prompt and its answer have at most so many tokens together. A result after `deadline_ms` is useless. `role` says
-    which engine: this peer's "own", or the network's "referee".
+    which engine: this peer's "own", or the network's "referee". `model` is the digest (32 B) of the manifest of the
+    model that it runs.
     """
 
     job: int
@@ -265,6 +288,7 @@ class Compute:
     prompt_tokens: int = 0
     role: str = OWN
     context_tokens: int = 0
+    model: bytes = bytes(32)
 
     def asked(self, prompt: tuple[int, ...]) -> Ask:
         """The question with the prompt that was written for it."""
@@ -276,13 +300,14 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class MeasureJob:
-    """A job for the referee: score the tokens that a peer claims as its answer."""
+    """A job for the referee: score the tokens that a peer claims as its answer. `model` is as for `Compute`."""
 
     job: int
     purpose: Purpose
     deadline_ms: int
     ask: Ask
     tokens: tuple[int, ...]
+    model: bytes = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)

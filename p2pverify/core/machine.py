@@ -20,6 +20,7 @@ from p2pverify.core.events import (
     Event,
     Finalised,
     GossipArrived,
+    HeldModel,
     Leave,
     MeasureDone,
     Note,
@@ -32,6 +33,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    VersionHeld,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import RequestRefused
@@ -58,6 +60,7 @@ from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.state.state import State
 
 PREPARE_AT_PERMILLE = 250
@@ -69,7 +72,8 @@ class Machine:
     `manifest` describes the model that it serves. `context_tokens` is the most tokens that its engine can hold.
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
-    cheater of a testnet knows that it lies. A network with an origin needs the state `start` with which it begins.
+    cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -89,15 +93,18 @@ class Machine:
         hardware: str = "",
         rejoin: bool = False,
         objects: bool = True,
+        follows: bool = False,
         memo: Memo | None = None,
         start: State | None = None,
     ) -> None:
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start)
-        self.responder = Responder(context, context_tokens, vocab_tokens)
+        held = HeldModel(manifest, context_tokens, vocab_tokens)
+        self._context = context = self.context_type(network, seed, class_index, memo, start=start, held=held)
+        self.responder = Responder(context)
         self.challenger = Challenger(context)
         work = DisputeWork(context, self.responder, self.challenger.evidence)
-        self.objector = Objector(context, work, manifest, is_on=objects)
+        self.objector = Objector(context, work, is_on=objects)
         self._voter = Voter(context, self.challenger, work)
+        self._mover = VersionMover(context, follows=follows)
         self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
@@ -206,7 +213,7 @@ class Machine:
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
-            case Leave() | SponsorPeer() | WrongAnswer():
+            case Leave() | SponsorPeer() | WrongAnswer() | VersionHeld():
                 self._take_order(event)
             case Synced():
                 context.silence.synced(event.peer)
@@ -221,8 +228,8 @@ class Machine:
             effects += self._act(now_ms)
         return effects
 
-    def _take_order(self, event: Leave | SponsorPeer | WrongAnswer) -> None:
-        """What the operator wants, or what the node has found for its clients."""
+    def _take_order(self, event: Leave | SponsorPeer | WrongAnswer | VersionHeld) -> None:
+        """What the operator wants, or what the node has found for its clients or made ready."""
         match event:
             case Leave():
                 self._context.is_leaving = True
@@ -230,6 +237,8 @@ class Machine:
                 self._membership.sponsor(event.peer)
             case WrongAnswer():
                 self.reporter.take(event)
+            case VersionHeld():
+                self._mover.take(event)
         self._is_due = True
 
     def next_wake_ms(self, now_ms: int) -> int:
@@ -329,6 +338,7 @@ class Machine:
             context.silence.wake(now_ms)
             self._resume()
         yield from self._membership.tick(now_ms)
+        yield from self._mover.tick(now_ms)
         yield from self._accuser.tick(now_ms)
         yield from self.challenger.tick(now_ms)
         yield from self._prepare(now_ms)

@@ -16,6 +16,7 @@ import trio
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.lengths import answer_longest, prompt_longest
+from p2pverify.core.contract.network import Network
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
@@ -34,7 +35,7 @@ from p2pverify.core.roles.slot_plan import find_anchor, slot_question
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.refusals import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
 from p2pverify.node.files.corpus import Prompt
 from p2pverify.node.requests.asking import ask_streaming
 
@@ -106,7 +107,7 @@ class Cover:
         await self._wait_until(due_ms)
         habits = self._driver.machine.challenger.habits[panel.is_across]
         habit = self._dice.choice(habits) if habits else None
-        question = await self._question(slot, habit)
+        question = await self._question(slot, panel.contract, habit)
         if question is None:
             return
         if habit is not None:  # an owed question leaves only after our own answer to it; cover waits as long
@@ -117,12 +118,12 @@ class Cover:
                 delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(spread_ms(params) + 1)
                 nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
 
-    async def _question(self, slot: sortition.Slot, habit: Habit | None) -> Question | None:
+    async def _question(self, slot: sortition.Slot, contract: Network, habit: Habit | None) -> Question | None:
         """The question of a slot, with a prompt of the operator or, without any, one that the model writes."""
         context = self._context
         if self._fitting:
             prompt, tokens = self._choose(slot, habit)
-            question = slot_question(context, slot, tokens, context.key)
+            question = slot_question(context, contract, slot, tokens, context.key)
             return replace(
                 question,
                 tokens_max=question.tokens_max if prompt.tokens_max is None else prompt.tokens_max,
@@ -137,11 +138,12 @@ class Cover:
 
         try:
             with trio.fail_after(context.params.epoch_ms / 1000):
-                tokens = tuple(await self._driver.use_engine(write))
-        except (EngineBusy, ValueError, trio.TooSlowError) as error:
+                model = contract.classes[context.class_index].manifest
+                tokens = tuple(await self._driver.use_engine(write, model=model))
+        except (EngineBusy, ModelUnavailable, ValueError, trio.TooSlowError) as error:
             self._counters.count(f"not written: {type(error).__name__}")
             return None
-        return slot_question(context, slot, tokens, context.key)
+        return slot_question(context, contract, slot, tokens, context.key)
 
     def _choose(self, slot: sortition.Slot, habit: Habit | None) -> tuple[Prompt, tuple[int, ...]]:
         """A random prompt of the operator. If it has no parameters, one of about the length of an owed prompt."""

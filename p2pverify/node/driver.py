@@ -24,6 +24,7 @@ from p2pverify.core.events import (
     Finalised,
     Follow,
     GossipArrived,
+    HeldModel,
     Judged,
     Leave,
     Note,
@@ -36,6 +37,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    VersionHeld,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
@@ -47,6 +49,7 @@ from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms
+from p2pverify.node.engines.shelf import OpenVersion
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
@@ -80,7 +83,8 @@ def _are_passed_over(effects: Sequence[Effect]) -> bool:
 
 
 class Driver:
-    """Runs one machine. `open_referee` opens the engine that judges across classes, when it is first needed.
+    """Runs one machine. `open_referee` opens the engine that judges across classes, when it is first needed, and
+    `open_version` the engines of later versions.
 
     `silent` is a cheat for testnets: requests are never answered. With `alone` the operator states that nobody can show
     more of the own log than this home holds.
@@ -93,6 +97,7 @@ class Driver:
         engine: ports.Engine,
         *,
         open_referee: Callable[[], ports.Engine] | None = None,
+        open_version: OpenVersion | None = None,
         clock: Callable[[], int] = unix_ms,
         silent: bool = False,
         alone: bool = False,
@@ -101,7 +106,8 @@ class Driver:
         self._clock = clock
         self._silent = silent
         self._alone = alone
-        self._worker = Worker(engine, open_referee, clock=clock)
+        (model,) = machine.context.held
+        self._worker = Worker(engine, open_referee, model=model, open_version=open_version, clock=clock)
         self._counters = Counters()
         self._tickets = Tickets(self._counters)
         self._outbox = Outbox(
@@ -170,12 +176,21 @@ class Driver:
         """How long the own engine would take for a question, by the jobs before; 0 if it has done none."""
         return self._worker.cost_ms(question.ask)
 
-    async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN) -> _T:
+    def close_versions(self) -> None:
+        """Close the engines of later versions. No engine may be busy."""
+        self._worker.close_versions()
+
+    async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN, model: bytes | None = None) -> _T:
         """Call `do` with this peer's engine or the referee, when no other job waits for it.
 
-        Raises EngineBusy, RefereeUnavailable, and what `do` raises.
+        `model` is the digest of a manifest (32 B); without it, that of the model with which the node started. Raises
+        EngineBusy, RefereeUnavailable, ModelUnavailable, and what `do` raises.
         """
-        return await self._worker.call(do, role=role)
+        return await self._worker.call(do, role=role, model=model)
+
+    def hold(self, model: HeldModel) -> None:
+        """The engine of another version of this peer's model is ready."""
+        self._handle(VersionHeld(model))
 
     def leave(self) -> None:
         """Leave the network for good. The leave is signed as soon as this peer may sign."""

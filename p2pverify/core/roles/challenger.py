@@ -149,10 +149,12 @@ class Challenger:
         slot.phase = SlotPhase.DERIVING
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)
+        question = slot_question(context, slot.panel.contract, slot.slot, (), context.key)
+        model, ask = question.manifest, question.ask
         if slot.panel.is_across:
-            return referee.write_prompt(context, slot.slot, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
-        ask = slot_question(context, slot.slot, (), context.key).ask
-        return derive(context, slot.slot, ask, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+            wanted = (context, slot.slot, derived)
+            return referee.write_prompt(*wanted, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+        return derive(context, slot.slot, ask, derived, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
     def _reveal_ms(self, epoch: int) -> int:
         """The latest time at which the duty of an epoch is published. Its audits must be published by then."""
@@ -175,7 +177,7 @@ class Challenger:
             return
         slot.phase = SlotPhase.ASKING
         self.habits[slot.panel.is_across].append(Habit(now_ms - slot.due_ms, len(event.prompt)))
-        question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
+        question = slot_question(self._context, slot.panel.contract, slot.slot, event.prompt, self._context.key)
         opening = self._opening(plan, slot, question, event)
         answered = partial(self._take_answers, plan, slot, opening)
         yield from self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
@@ -249,7 +251,7 @@ class Challenger:
         Only a challenger with weight counts in the pooled test, so only such a one disputes more than mismatches.
         """
         if slot.panel.is_across:
-            judged = cross_class.verdicts(self._context.network, answers.asked, opening.measures)
+            judged = cross_class.verdicts(slot.panel.contract, answers.asked, opening.measures)
             member = self._context.fold.latest.members.get(self._context.key)
             if member is not None and member.weight:
                 return cross_class.is_suspicious(judged)

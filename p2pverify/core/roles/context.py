@@ -16,6 +16,7 @@ from p2pverify.core.events import (
     ComputeFailed,
     Effects,
     FetchEvidence,
+    HeldModel,
     MeasureDone,
     MeasureJob,
     Persist,
@@ -51,6 +52,7 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
+        held: HeldModel | None = None,
     ) -> None:
         self.network = network
         self.params = network.params
@@ -60,6 +62,8 @@ class Context:
         self.vrf_seed = vrf.derive_seed(seed)
         self.vrf_key = vrf.public_key(self.vrf_seed)
         self.class_index = class_index
+        #: The models that this peer's engine runs, by the digests of their manifests.
+        self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
         self.ledger = Ledger() if memo is None else Ledger(memo.records)
         self.fold = Fold(network, self.ledger, memo, start=start)
@@ -148,6 +152,7 @@ class Context:
         done: JobDone,
         ask: Ask,
         *,
+        model: bytes,
         purpose: Purpose,
         deadline_ms: int,
         prompt_seed: bytes | None = None,
@@ -158,7 +163,8 @@ class Context:
         """Give an engine a job, as `Compute` describes it; `done` is called with the outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
-        yield Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role, context_tokens)
+        wanted = (ask, prompt_seed, prompt_tokens, role, context_tokens, model)
+        yield Compute(self._last_id, purpose, deadline_ms, *wanted)
 
     def score(
         self,
@@ -166,13 +172,14 @@ class Context:
         ask: Ask,
         tokens: tuple[int, ...],
         *,
+        model: bytes,
         purpose: Purpose,
         deadline_ms: int,
     ) -> Effects[None]:
         """Have the referee score claimed tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._scores[self._last_id] = done
-        yield MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens)
+        yield MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens, model)
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, tokens_max: int, done: AskDone) -> Effects[None]:
         """Send a request for at most `tokens_max` tokens; `done` is called with the outcome."""

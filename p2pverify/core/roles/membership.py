@@ -62,11 +62,9 @@ class Membership:
         join = Join(context.class_index, context.vrf_key, self._hardware)
         payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
         if context.key in context.network.founders:
-            payloads = {
-                Kind.NETWORK: context.network.encode(),
-                Kind.MANIFEST: self._manifest.encode(),
-                **payloads,
-            }
+            listed = self._manifest.digest in context.network.manifests  # and no later version
+            manifest = {Kind.MANIFEST: self._manifest.encode()} if listed else {}
+            payloads = {Kind.NETWORK: context.network.encode(), **manifest, **payloads}
         for kind, payload in payloads.items():
             if kind not in self._said:
                 self._said.add(kind)

@@ -23,10 +23,10 @@ Measured = Callable[[Measures | ComputeFailed, bytes, int], Effects[None]]
 
 
 def write_prompt(
-    context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int
+    context: Context, slot: sortition.Slot, done: JobDone, *, model: bytes, purpose: Purpose, deadline_ms: int
 ) -> Effects[None]:
-    """Have the referee write the prompt of a slot across classes."""
-    return derive(context, slot, NO_ANSWER, done, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
+    """Have the referee write the prompt of a slot across classes, with a model."""
+    return derive(context, slot, NO_ANSWER, done, model=model, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
 
 
 def measure_all(
@@ -43,7 +43,8 @@ def measure_all(
     work = _Measuring(question, outputs, done)
     for which, output in sorted(work.waiting.items()):
         scored = partial(work.scored, which)
-        yield from context.score(scored, question.ask, output.tokens, purpose=purpose, deadline_ms=deadline_ms)
+        wanted = (scored, question.ask, output.tokens)
+        yield from context.score(*wanted, model=question.manifest, purpose=purpose, deadline_ms=deadline_ms)
     if not work.waiting:
         yield from work.finish(now_ms)
 

@@ -49,16 +49,10 @@ class _Waiting:
 
 
 class Responder:
-    """Serves requests; remembers its answers, so that a repeated request gets the same answer.
+    """Serves requests; remembers its answers, so that a repeated request gets the same answer."""
 
-    `context_tokens` is the most tokens of prompt and answer together. `vocab_tokens` is the number of tokens that the
-    engine knows, None if it takes any.
-    """
-
-    def __init__(self, context: Context, context_tokens: int, vocab_tokens: int | None = None) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._context_tokens = context_tokens
-        self._vocab_tokens = vocab_tokens
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept: Counter[bytes] = Counter()  # tokens of the answers to each requester
         self._tokens_kept = 0
@@ -124,14 +118,15 @@ class Responder:
             raise RequestRefused("expired", f"the request expired in epoch {request.expiry_epoch}; it is {epoch}")
         if request.expiry_epoch > epoch + EXPIRY_EPOCHS_MAX:
             raise RequestRefused("bad-expiry", f"a request expires within {EXPIRY_EPOCHS_MAX} epochs")
-        if question.manifest != context.network.classes[context.class_index].manifest:
+        held = context.held.get(question.manifest)
+        if held is None:
             raise RequestRefused("unknown-model", "this peer does not serve the model of that manifest")
-        if question.size > self._context_tokens:
+        if question.size > held.context_tokens:
             raise RequestRefused(
-                "prompt-too-long", f"{self._context_tokens} tokens are the most of prompt and answer together"
+                "prompt-too-long", f"{held.context_tokens} tokens are the most of prompt and answer together"
             )
-        if self._vocab_tokens is not None and max(question.prompt, default=0) >= self._vocab_tokens:
-            raise RequestRefused("unknown-token", f"tokens are less than {self._vocab_tokens}")
+        if held.vocab_tokens is not None and max(question.prompt, default=0) >= held.vocab_tokens:
+            raise RequestRefused("unknown-token", f"tokens are less than {held.vocab_tokens}")
 
     def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> Effects[None]:
         key = (request.requester, request.question)
@@ -142,7 +137,10 @@ class Responder:
                 yield self.refuse(ticket, RequestRefused("busy", "too many questions wait for this peer's engine"))
                 return
             done = partial(self._computed, key)
-            yield from self._context.compute(done, question.ask, purpose=Purpose.REQUEST, deadline_ms=deadline_ms)
+            job = self._context.compute
+            yield from job(
+                done, question.ask, model=question.manifest, purpose=Purpose.REQUEST, deadline_ms=deadline_ms
+            )
             waiting = self._waiting[key] = _Waiting(question.size, self._context.newest_job)
         elif len(waiting.requests) >= WAITING_MAX:
             yield self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))

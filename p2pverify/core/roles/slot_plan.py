@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.lengths import context_tokens
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import vrf
 from p2pverify.core.events import OWN, Effects
@@ -94,9 +95,14 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
     return plan
 
 
-def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
-    """The question of a slot of this peer's class, from the prompt that the model wrote."""
-    return derive_question(context.network, context.class_index, slot, prompt, requester)
+def slot_question(
+    context: Context, contract: Network, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes
+) -> Question:
+    """The question of a slot of this peer's class, from the prompt that the model wrote.
+
+    `contract` is that among the members that serve the challenger's version.
+    """
+    return derive_question(contract, context.class_index, slot, prompt, requester)
 
 
 def derive(
@@ -105,6 +111,7 @@ def derive(
     ask: Ask,
     done: JobDone,
     *,
+    model: bytes,
     purpose: Purpose,
     deadline_ms: int,
     role: str = OWN,
@@ -113,6 +120,7 @@ def derive(
     return context.compute(
         done,
         ask,
+        model=model,
         purpose=purpose,
         deadline_ms=deadline_ms,
         prompt_seed=slot.prompt_seed,

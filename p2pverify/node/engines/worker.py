@@ -24,8 +24,9 @@ from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.engines.referee import Referee
-from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable, RefereeUnavailable
 from p2pverify.node.engines.running import RunningJob, RunningJobs
+from p2pverify.node.engines.shelf import OpenVersion, Shelf
 from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
@@ -53,6 +54,7 @@ class _Call:
     """A call of the node to its engine, apart from the machine's jobs."""
 
     do: Callable[[Engine], object]
+    model: bytes
     role: str = OWN
     is_given_up: bool = False
     done: trio.Event = field(default_factory=trio.Event)
@@ -66,8 +68,9 @@ Job = Compute | MeasureJob | _Call
 class Worker:
     """A bounded queue before a peer's own engine and its referee.
 
-    `open_referee` blocks; it is called once, in the thread. The worker closes neither engine: that is the task of the
-    code that made them. `clock` is the clock of the jobs' deadlines, in Unix milliseconds.
+    `model` is the digest of the manifest of the model that the engine runs. `open_referee` and `open_version` block,
+    and are called in threads. The worker closes only engines of other versions: the others are closed by the code that
+    made them. `clock` is the clock of the jobs' deadlines, in Unix milliseconds.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class Worker:
         engine: Engine,
         open_referee: Callable[[], Engine] | None = None,
         *,
+        model: bytes = bytes(32),
+        open_version: OpenVersion | None = None,
         clock: Callable[[], int] = unix_ms,
     ) -> None:
-        self._engine = engine
+        self._model = model
         self._clock = clock
-        self._referee = Referee(open_referee)
+        self._shelf = Shelf(engine, model, Referee(open_referee), open_version)
         self._running: RunningJobs[Job] = RunningJobs(engine.info.lanes, _monotonic_ms)
         self._costs = Costs()
         self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
@@ -107,13 +112,17 @@ class Worker:
         """The estimated time of an answer of the own engine; 0 if nothing is known."""
         return self._costs.estimate(Compute(0, Purpose.REQUEST, 0, ask))
 
-    async def call(self, do: Callable[[Engine], _T], *, role: str = OWN) -> _T:
-        """Call `do` with an engine, in the thread, when no other job waits.
+    def close_versions(self) -> None:
+        """Close the engines of other versions. No job may run."""
+        self._shelf.close()
 
-        Raises EngineBusy, RefereeUnavailable, and what `do` raises. A call that is cancelled before its turn does
-        nothing.
+    async def call(self, do: Callable[[Engine], _T], *, role: str = OWN, model: bytes | None = None) -> _T:
+        """Call `do` with an engine, in the thread, when no other job waits. Without `model` it is the first one.
+
+        Raises EngineBusy, RefereeUnavailable, ModelUnavailable, and what `do` raises. A call that is cancelled before
+        its turn does nothing.
         """
-        asked = _Call(do, role)
+        asked = _Call(do, self._model if model is None else model, role)
         if not self._queue.push(asked, Purpose.SPARE, None, _now_ms()):
             raise EngineBusy
         self._woken.set()
@@ -209,35 +218,33 @@ class Worker:
             if job.is_given_up:
                 return None
             try:
-                job.result = job.do(self._engine_of(job.role))
+                with self._shelf.use(job.role, job.model) as engine:
+                    job.result = job.do(engine)
             except Exception as error:  # noqa: BLE001  # raised again for the caller
                 job.error = error
             return None
         try:
             return self._score(job) if isinstance(job, MeasureJob) else self._compute(job, queue_ms, hear)
-        except RefereeUnavailable as error:
+        except (RefereeUnavailable, ModelUnavailable) as error:
             return ComputeFailed(job.job, str(error)[:_REASON_CHARS_MAX])
         except Exception as error:
             log.warning("the engine failed: %s", error, exc_info=not isinstance(error, ValueError))
             return ComputeFailed(job.job, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
 
     def _compute(self, job: Compute, queue_ms: int, hear: Hear) -> Computed:
-        engine = self._engine_of(job.role)
         ask = job.ask
-        if job.prompt_seed is not None:
-            ask = job.asked(tuple(engine.write_prompt(job.prompt_seed, job.prompt_tokens)))
-        made = engine.answer(ask, hear) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
+        with self._shelf.use(job.role, job.model) as engine:
+            if job.prompt_seed is not None:
+                ask = job.asked(tuple(engine.write_prompt(job.prompt_seed, job.prompt_tokens)))
+            made = engine.answer(ask, hear) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
         return Computed(job.job, ask.prompt, made.output, queue_ms, made.first_token_ms, made.total_ms)
 
     def _score(self, job: MeasureJob) -> MeasureDone:
-        referee = self._referee.get()
-        if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
-            return MeasureDone(job.job, (), ())  # another peer claims it; every referee says the same of it
-        scored = referee.score(job.ask, job.tokens)
+        with self._shelf.use(REFEREE, job.model) as referee:
+            if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
+                return MeasureDone(job.job, (), ())  # another peer claims it; every referee says the same of it
+            scored = referee.score(job.ask, job.tokens)
         return MeasureDone(job.job, scored.deficits, scored.ends)
-
-    def _engine_of(self, role: str) -> Engine:
-        return self._referee.get() if role == REFEREE else self._engine
 
 
 class _Drops:

@@ -26,10 +26,11 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence_request
 from p2pverify.core.roles.disputes.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question
+from p2pverify.core.state.lines.versions import contract_of
 from p2pverify.core.state.verdicts.derive import owed_slot
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable, RefereeUnavailable
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.disputes import whole_dispute
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -99,7 +100,7 @@ class Explainer:
         if found is not None and not (found.done.is_set() and found.notes and found.at != latest):
             self._known.move_to_end(audit.key)
             return found
-        found = Explanation(audit, latest)
+        found = Explanation(audit, latest, self._context.network)
         try:
             self._send.send_nowait(found)
         except trio.WouldBlock:
@@ -156,10 +157,11 @@ class Explainer:
 
         def write(engine: ports.Engine) -> tuple[Question, str, str]:
             prompt = tuple(engine.write_prompt(slot.prompt_seed, size))
-            question = slot_question(context, slot, prompt, audit.challenger)
+            question = slot_question(context, explanation.contract, slot, prompt, audit.challenger)
             return question, engine.decode(prompt), engine.info.engine
 
-        question, text, engine = await self._use(write, explanation.role)
+        model = explanation.contract.classes[context.class_index].manifest
+        question, text, engine = await self._use(write, explanation.role, model)
         explanation.engine = engine
         if question.id != audit.question:
             raise _CannotSay("the challenger did not ask the question that follows from its slot")
@@ -176,6 +178,13 @@ class Explainer:
         own = classes[context.class_index]
         if classes[index].manifest != own.manifest:
             raise _CannotSay("the audit is of another model than this node's")
+        anchor = context.fold.state(audit.anchor)
+        if context.network.lines and (anchor is None or audit.challenger not in anchor.members):
+            raise _CannotSay("this node cannot say which version the challenger served")
+        if anchor is not None and audit.challenger in anchor.members:
+            explanation.contract = contract_of(context.network, anchor, audit.challenger)
+        if explanation.contract.classes[index].manifest not in context.held:
+            raise _CannotSay("the audit is of a version that this node does not have")
         explanation.role = REFEREE if audit.is_across else OWN
         if not audit.is_across and index != context.class_index:
             raise _CannotSay(
@@ -189,7 +198,7 @@ class Explainer:
         def answer(engine: ports.Engine) -> Output:
             return engine.answer(question.ask).output
 
-        explanation.own = own = await self._use(answer, OWN)
+        explanation.own = own = await self._use(answer, OWN, question.manifest)
         explanation.own_output = own.digest(question.id)
 
     async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: AskedPeer) -> None:
@@ -201,11 +210,11 @@ class Explainer:
             finding.output = output
             judge = AnswerToJudge(question, output, explanation.own)
             try:
-                await self._use(partial(judge_answer, judge, finding), explanation.role)
+                await self._use(partial(judge_answer, judge, finding), explanation.role, question.manifest)
             finally:  # an answer that no engine can score has a measure too
-                explanation.judge_measure(self._context.network, asked, finding)
+                explanation.judge_measure(asked, finding)
             for milli in explanation.worth_supposing(finding):
-                await self._use(partial(suppose, judge, finding, milli), explanation.role)
+                await self._use(partial(suppose, judge, finding, milli), explanation.role, question.manifest)
             explanation.find_cause(self._context.network, asked, finding)
         except _CannotSay as reason:
             finding.missing = str(reason)
@@ -243,11 +252,11 @@ class Explainer:
                 log.debug("no evidence from %s: %s", source.hex()[:16], error)
         return found
 
-    async def _use(self, do: Callable[[ports.Engine], _T], role: str) -> _T:
+    async def _use(self, do: Callable[[ports.Engine], _T], role: str, model: bytes) -> _T:
         """Call `do` with an engine. Raises _CannotSay if that fails."""
         try:
-            return await self._driver.use_engine(do, role=role)
+            return await self._driver.use_engine(do, role=role, model=model)
         except EngineBusy:
             raise _CannotSay("the engine is too busy") from None
-        except (RefereeUnavailable, ValueError) as error:
+        except (ModelUnavailable, RefereeUnavailable, ValueError) as error:
             raise _CannotSay(str(error)) from None

@@ -86,6 +86,7 @@ class Explanation:
 
     audit: Audit
     at: bytes
+    contract: Network  # among the members that served the challenger's version, as soon as that is known
     role: str = ""
     engine: str = ""
     question: Question | None = None
@@ -110,11 +111,11 @@ class Explanation:
             equal = self.audit.matches(asked.receipt, self.own_output)
             finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
 
-    def judge_measure(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
+    def judge_measure(self, asked: AskedPeer, finding: AnswerFinding) -> None:
         """Across classes, the measure decides, by the thresholds of the class of the answer."""
-        bounds = bounds_of(network, asked)
+        bounds = bounds_of(self.contract, asked)
         if self.audit.is_across and finding.measure is not None and bounds is not None:
-            finding.verdict = verdict(as_usual(finding.measure, network.params.answer_tokens), bounds)
+            finding.verdict = verdict(as_usual(finding.measure, self.contract.params.answer_tokens), bounds)
 
     def worth_supposing(self, finding: AnswerFinding) -> list[int]:
         """Temperatures, in thousandths, at which a mismatch is worth scoring again."""

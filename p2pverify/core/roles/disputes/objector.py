@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from p2pverify.core.contract.golden import GoldenPath, golden_answer
-from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import OWN, REFEREE, Computed, ComputeFailed, Effects, Note
 from p2pverify.core.inference.jobs import Purpose
@@ -28,6 +27,7 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
+from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import grounds, objectors, stands_without
@@ -69,10 +69,9 @@ class _Check:
 class Objector:
     """This peer's objections. If it `is_on`, it checks all decisions for which it has a result."""
 
-    def __init__(self, context: Context, work: DisputeWork, manifest: Manifest, *, is_on: bool) -> None:
+    def __init__(self, context: Context, work: DisputeWork, *, is_on: bool) -> None:
         self._context = context
         self._work = work
-        self._manifest = manifest
         self._is_on = is_on
         self._checks: dict[DisputeKey, _Check] = {}
         self._objected: set[DisputeKey] = set()  # by a record in the own log
@@ -239,6 +238,7 @@ class Objector:
 
     def _test(self, check: _Check, number: int, now_ms: int) -> Effects[None]:
         """Answer the golden questions one by one. A wrong answer ends all signing of this run."""
+        model = self._model(check.dispute)
         paths = self._golden(check.dispute)
         if not paths or number == len(paths[0].answers):
             check.is_running = False
@@ -256,15 +256,25 @@ class Objector:
 
         yield from self._context.compute(
             done,
-            self._manifest.golden.questions[number],
+            self._context.held[model].manifest.golden.questions[number],
+            model=model,
             purpose=Purpose.VOTE,
             deadline_ms=self._deadline_ms(now_ms),
             role=REFEREE if check.dispute.is_across else OWN,
         )
 
+    def _model(self, dispute: Dispute) -> bytes:
+        """The manifest of the model that a dispute is about."""
+        context = self._context
+        contract = contract_at(context.network, context.fold.latest, context.class_index, dispute.version)
+        return contract.classes[context.class_index].manifest
+
     def _golden(self, dispute: Dispute) -> tuple[GoldenPath, ...]:
         """The golden answers of the engine that gave the result, on each of its known paths."""
-        network, golden = self._context.network, self._manifest.golden
+        held = self._context.held.get(self._model(dispute))
+        if held is None:
+            return ()
+        network, golden = self._context.network, held.manifest.golden
         if dispute.is_across:
             return tuple(path for path in golden.paths if path.engine == network.referee)
         kind = network.classes[self._context.class_index]

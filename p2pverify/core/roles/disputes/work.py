@@ -26,6 +26,7 @@ from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
+from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.verdicts.derive import owed_slot
 from p2pverify.core.state.verdicts.notes import Dispute
 
@@ -113,12 +114,16 @@ class DisputeWork:
         key, slot = dispute.key, self._slot(dispute)
         if slot is None:
             return
+        contract = contract_at(
+            self._context.network, self._context.fold.latest, self._context.class_index, dispute.version
+        )
+        first = slot_question(self._context, contract, slot, (), key.challenger)
 
         def derived(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
             if isinstance(event, ComputeFailed):
                 yield from done(event, later_ms)
                 return
-            question = slot_question(self._context, slot, event.prompt, key.challenger)
+            question = slot_question(self._context, contract, slot, event.prompt, key.challenger)
             if question.id != dispute.audit.question:
                 yield from done(Result(UNDERIVABLE, (), digest([question.id])), later_ms)
             elif dispute.is_across:
@@ -127,12 +132,14 @@ class DisputeWork:
                 yield from done(_result(question.id, event.output if known is None else known), later_ms)
 
         if dispute.is_across:
-            yield from referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+            wanted = (self._context, slot, derived)
+            yield from referee.write_prompt(
+                *wanted, model=first.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms
+            )
             return
-        ask = slot_question(self._context, slot, (), key.challenger).ask
-        if known is not None:
-            ask = replace(ask, tokens_max=0)
-        yield from derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+        ask = first.ask if known is None else replace(first.ask, tokens_max=0)
+        asked = (self._context, slot, ask, derived)
+        yield from derive(*asked, model=first.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
 
     def _answer_shown(
         self, dispute: Dispute, known: Output | None, deadline_ms: int, done: ResultDone
@@ -148,11 +155,16 @@ class DisputeWork:
 
         def shown(event: ResponseArrived | AskFailed, later_ms: int) -> Effects[None]:
             question = _read_question(event)
-            manifest = context.network.classes[context.class_index].manifest
-            if question is None or question.id != asked or question.manifest != manifest or not can_show(question):
+            if (
+                question is None
+                or question.id != asked
+                or question.manifest not in context.held
+                or not can_show(question)
+            ):
                 yield from done("the reporter does not show the question", later_ms)
                 return
-            yield from context.compute(answered, question.ask, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+            wanted = (answered, question.ask)
+            yield from context.compute(*wanted, model=question.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
 
         if known is not None:
             yield from done(_result(asked, known), deadline_ms)

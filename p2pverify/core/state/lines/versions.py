@@ -54,7 +54,7 @@ def status_of(line: ModelLine, notes: LineNotes, number: int, epoch: int) -> Sta
     if version is None and number != 0:
         return Status.RETIRED
     starts = _starts(line, notes)
-    current = max(each for each, start in starts.items() if start <= epoch)
+    current = current_number(line, notes, epoch)
     if number >= current:
         return Status.CURRENT if number == current else Status.ANNOUNCED
     superseded = min(start for each, start in starts.items() if each > number)
@@ -122,6 +122,27 @@ def contract_at(network: Network, state: State, class_index: int, number: int) -
     if known is None:
         known = state.contracts[line, version.manifest] = network.with_version(line, version.manifest, version.bounds)
     return known
+
+
+def current_manifest(network: Network, state: State, peer: bytes) -> bytes:
+    """The manifest (digest, 32 B) of the current version of the model of a member's class, or of a stranger's class 0.
+
+    A model without a line has one version.
+    """
+    member = state.members.get(peer)
+    class_index = 0 if member is None else member.class_index
+    index = network.line_of(class_index)
+    if index is None:
+        return network.classes[class_index].manifest
+    line, notes = network.lines[index], notes_of(network, state, index)
+    number = current_number(line, notes, state.epoch)
+    version = find_version(notes, number)
+    return line.genesis if version is None else version.manifest
+
+
+def current_number(line: ModelLine, notes: LineNotes, epoch: int) -> int:
+    """The number of the current version of a line."""
+    return max(number for number, start in _starts(line, notes).items() if start <= epoch)
 
 
 def model_of(network: Network, state: State, peer: bytes) -> bytes:

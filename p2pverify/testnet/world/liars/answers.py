@@ -97,7 +97,7 @@ class Colluder(Wrong):
         plan = self.machine.challenger.opening(audit.epoch, audit.slot)
         if not audit.differ or plan is None or plan.opening is None:
             return payload
-        if not self.lies(slot_question(self.context, plan.slot, (0,), self.key).sampler_key):
+        if not self.lies(slot_question(self.context, plan.panel.contract, plan.slot, (0,), self.key).sampler_key):
             return payload
         asked = tuple(
             a

@@ -135,7 +135,9 @@ class LazyChallenger(BentActor):
             plan = None if anchor is None else make_plan(self.context, epoch, anchor)
             for slot in plan.slots if plan else ():
                 if slot.slot.prompt_seed == job.prompt_seed and slot.targets:
-                    return slot_question(self.context, slot.slot, prompt, self.key), slot.targets[0]
+                    return slot_question(self.context, slot.panel.contract, slot.slot, prompt, self.key), slot.targets[
+                        0
+                    ]
         return None
 
     def _copied(self, event: ResponseArrived | AskFailed) -> Event:
