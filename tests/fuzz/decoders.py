@@ -76,7 +76,6 @@ from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import networks
 from tests.support.canaries import TRIGGER
-from tests.support.releases import RELEASE
 from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
@@ -386,12 +385,12 @@ DECODERS: dict[str, Decoder] = {
         slsa.read_provenance, errors=ForeignError, seeds=lambda: [slsa.write_provenance(FACTS, SEED)]
     ),
     "core.contract.history.recipe.decode_recipe": Decoder(
-        recipe.decode_recipe, write=recipe.encode_recipe, seeds=lambda: [RELEASE.recipe or b""]
+        recipe.decode_recipe, write=recipe.encode_recipe, seeds=seeds.of("recipe", "recipe")
     ),
     "core.contract.history.release.decode_statement": Decoder(
         release.decode_statement,
         write=lambda value: value[1].statement(value[0]),
-        seeds=lambda: [RELEASE.statement(bytes(32))],
+        seeds=seeds.of("release-statement", "statement"),
     ),
     "core.contract.network.decode_network": Decoder(
         network.decode_network,
