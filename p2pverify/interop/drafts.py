@@ -117,6 +117,8 @@ def find_bundle(folder: Path) -> Path | None:
 
 def find_weights(folder: Path) -> Path:
     """The only GGUF file of a folder. Raises ForeignError."""
+    if not folder.is_dir():
+        raise ForeignError(f"{folder} is not a folder", "name the folder of a model")
     found = sorted(path for path in folder.glob("*.gguf") if is_plain(path))
     if len(found) != 1:
         raise ForeignError(f"{folder} has {len(found)} GGUF files, and one is expected", "name it with --weights")

@@ -265,6 +265,8 @@ def test_several_weights_are_a_question(folder: Path) -> None:
     (folder / "second.gguf").write_bytes(b"x")
     with pytest.raises(ForeignError, match="2 GGUF files"):
         drafts.find_weights(folder)
+    with pytest.raises(ForeignError, match="not a folder"):
+        drafts.find_weights(folder / "README.md")
     (folder / "README.md").unlink()
     (folder / "README.md").symlink_to("/etc/hostname")
     assert drafts.find_card(folder) is None

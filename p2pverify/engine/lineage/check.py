@@ -66,8 +66,9 @@ def check_lineage(
     round of the network decided the version, which the caller knows from the fold. `scratch` is a folder with room for
     the file that the recipe makes; without it, the system's temporary folder is used. The file is deleted.
 
-    The finding is refuted if a file does not have its digest, or if the recipe gives another file. What could not be
-    computed is never refuted: then the grade is `claimed`. Raises WeightsError if a file cannot be read.
+    The finding is refuted if the version's file does not have its digest, or if the recipe gives another file; commands
+    then end with exit code 5. What could not be computed is never refuted: then the grade is `claimed`. Raises
+    WeightsError if a file cannot be read.
     """
     own = decode_manifest(release.manifest).weights
     if file is not None and weights.check(file, None, progress) != own:
@@ -78,7 +79,8 @@ def check_lineage(
         return CheckedLineage(Grade.CLAIMED, "the release has no recipe, so nothing can be computed again")
     if missing := _missing(release, parents):
         return CheckedLineage(Grade.CLAIMED, f"{missing} of the parents' files is not at hand")
-    wanted = [parent for parent in parents if parent.manifest.digest in release.parents]
+    known = {parent.manifest.digest: parent for parent in parents}
+    wanted = [known[digest] for digest in release.parents]
     for parent in wanted:
         if weights.check(parent.path, None, progress) != parent.manifest.weights:
             return CheckedLineage(Grade.CLAIMED, f"{parent.path} is not the file of the parent {parent.manifest.model}")
