@@ -18,6 +18,8 @@ from vectorgen import (
     client_receipts,
     committees,
     crossed,
+    data,
+    data_folds,
     diag,
     endpoints,
     evidence,
@@ -65,6 +67,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "sponsor.md": membership.sponsor_record(),
         "objection.md": votes.objection_record(),
         "report.md": reported.REPORT_RECORD,
+        "dataset.md": data.dataset_record(),
+        "erasure.md": data.erasure_record(),
+        "statement.md": data.statement_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -133,6 +138,8 @@ def write_vectors() -> None:
         reported,
         report_folds,
         endpoints,
+        data,
+        data_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

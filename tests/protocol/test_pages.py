@@ -24,7 +24,8 @@ LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
 RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
 GRAMMAR_PAGES = (
     *RECORD_PAGES,
-    *("request", "evidence", "rerun", "canary", "endpoint", "lineage", "view", "state", "fork", "passport", "README"),
+    *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "view", "state", "fork", "passport"),
+    "README",
 )
 
 
@@ -183,6 +184,7 @@ def _constants(node: ast.AST) -> set[str]:
     "module",
     [
         "state/cuts.py",
+        "state/history/datasets.py",
         "state/process.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",

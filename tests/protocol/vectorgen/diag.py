@@ -26,6 +26,9 @@ PAYLOADS = {
     12: "sponsor-payload",
     13: "objection-payload",
     14: "report-payload",
+    18: "dataset-payload",
+    19: "erasure-payload",
+    20: "statement-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 
