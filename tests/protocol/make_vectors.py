@@ -27,6 +27,7 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    lineages,
     manifests,
     membership,
     passports,
@@ -80,6 +81,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),
         (evidence.SHOWN, diag.annotate(evidence.SHOWN, "claimed-answer")),
     ]
+    found["lineage.md"] = [
+        (lineages.STATEMENT, diag.annotate(lineages.STATEMENT, "release-statement")),
+        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "format-recipe")),
+    ]
     listed, asked = blobs.LIST.encode(), blobs.ASKED.encode()
     found["blob.md"] = [
         (encode(blobs.ENTRY.to_value()), diag.annotate(encode(blobs.ENTRY.to_value()), "file")),
@@ -111,6 +116,7 @@ def write_vectors() -> None:
     for module in (
         membership,
         manifests,
+        lineages,
         audits,
         votes,
         peer_lists,
