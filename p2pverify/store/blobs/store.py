@@ -24,7 +24,7 @@ from p2pverify.core.blobs.chunks import ChunkList
 from p2pverify.core.contract.files import FileEntry
 from p2pverify.node.blobs.ports import BlobKeeper, HeldBlob
 from p2pverify.node.files.home import atomic_file
-from p2pverify.store.blobs.measure import MeasuredFile, Stamp, measure_file, bytes_at
+from p2pverify.store.blobs.measure import MeasuredFile, Stamp, bytes_at, measure_file
 from p2pverify.store.blobs.partial import Partial
 from p2pverify.store.errors import DISK_FULL, StoreError, translated
 
