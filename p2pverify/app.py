@@ -26,6 +26,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
+from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
@@ -164,7 +165,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 engine,
                 open_referee=open_referee,
                 open_version=versions.open,
-                silent=settings.engine.cheat is not None and settings.engine.cheat.is_silent,
+                silent=_cheats(settings, CheatPlace.SILENCE),
                 alone=settings.alone or _is_first_alone(home, machine),
             )
             _progress(settings, "reading records", 0, 1)
@@ -182,6 +183,11 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 if driver is not None:
                     driver.close_versions()
                 engines.close()
+
+
+def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
+    """Whether this node cheats in a place: only in a testnet."""
+    return settings.engine.cheat is not None and settings.engine.cheat.place is place
 
 
 def _check_ports(settings: NodeSettings) -> None:
@@ -235,7 +241,8 @@ async def _run_services(
 
     home, network = settings.home, settings.network
     files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
-    blobs = BlobFiles(files, partial(named_files, driver.machine), settings.blobs)
+    named = partial(named_files, driver.machine)
+    blobs = BlobFiles(files, named, settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
     mesh = Libp2pNetwork(
         seed,
         network.id,

@@ -1,5 +1,6 @@
 """The engines of one node: its own, which may lie, and the network's referee."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.events import REFEREE
+from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf.weights import Progress
@@ -76,6 +78,8 @@ class Engines:
 
     def find_version(self, manifest: Manifest) -> Path | None:
         """The file with the weights of a version on this machine; None if there is none, or the engine needs none."""
+        if self._is_stale:
+            return next(iter(self.files()), Path(os.devnull))  # it needs no other weights
         return find_file(manifest.weights, self._settings.kind)
 
     def open_version(self, role: str, manifest: Manifest, path: Path) -> Engine:
@@ -84,6 +88,8 @@ class Engines:
         Blocks. Raises ModelUnavailable.
         """
         opening = replace(self._settings.opening, weights=path, expect_sha256=manifest.weights)
+        if self._is_stale:
+            opening = replace(opening, weights=self._weights, expect_sha256=None)
         try:
             if role == REFEREE:
                 given = EngineOpening(weights=path, expect_sha256=manifest.weights)
@@ -92,6 +98,12 @@ class Engines:
         except EngineUnavailable as error:
             raise ModelUnavailable(str(error)) from error
         return _lying(honest, self._settings.cheat, self._workdir, self._network)
+
+    @property
+    def _is_stale(self) -> bool:
+        """Whether the first version answers for all later ones: a cheat for testnets."""
+        cheat = self._settings.cheat
+        return cheat is not None and cheat.place is CheatPlace.VERSION
 
     def close(self) -> None:
         self.own.close()
@@ -104,7 +116,7 @@ def _lying(engine: Engine, cheat: CheatSpec | None, workdir: Path, network: Netw
 
     The cheat knows the rules of the network.
     """
-    if cheat is None or cheat.is_silent:
+    if cheat is None or not cheat.has_lie:
         return engine
     from p2pverify.engine.cheats.make import make_cheat  # noqa: PLC0415 - for testnets only
     from p2pverify.engine.cheats.rules import known_rules  # noqa: PLC0415 - for testnets only

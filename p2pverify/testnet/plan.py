@@ -15,7 +15,7 @@ from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.engine.cheats.kinds import CheaterFate, CheatPlace
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf.weights import bundled
@@ -26,7 +26,15 @@ from p2pverify.node.files.textfile import user_path
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
-from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, ClientsTable, PathTable, Scenario
+from p2pverify.testnet.scenario import (
+    HONEST_PPM,
+    PEERS_MAX,
+    PEERS_MIN,
+    ClientsTable,
+    PathTable,
+    Scenario,
+    UpgradeTable,
+)
 
 _DOMAIN = "p2pverify/testnet/1"
 #: The cheat that lies only in long answers.
@@ -94,6 +102,7 @@ class Plan:
     is_epoch_given: bool = False
     is_timeout_given: bool = False
     clients: ClientsTable | None = None
+    upgrade: UpgradeTable | None = None
 
     @property
     def models(self) -> tuple[Path | None, ...]:
@@ -124,6 +133,26 @@ class Plan:
     def askers(self) -> tuple[PeerPlan, ...]:
         """The honest peers whose nodes have clients."""
         return () if self.clients is None else self.honest[: self.clients.nodes]
+
+    @property
+    def publisher(self) -> PeerPlan:
+        """The honest peer that has the weights of version 1 first, and carries what the publishers sign."""
+        return self.honest[0]
+
+    @property
+    def late(self) -> tuple[PeerPlan, ...]:
+        """The peers whose operators move to another version themselves. They answer honestly."""
+        others = (peer for peer in self.peers if peer is not self.publisher and self._answers_honestly(peer))
+        return () if self.upgrade is None else tuple(others)[-self.upgrade.late :] if self.upgrade.late else ()
+
+    @property
+    def upright(self) -> tuple[PeerPlan, ...]:
+        """The peers that answer honestly, whatever else they do."""
+        return tuple(filter(self._answers_honestly, self.peers))
+
+    @staticmethod
+    def _answers_honestly(peer: PeerPlan) -> bool:
+        return peer.cheat is None or peer.cheat.fate is CheaterFate.DROPPED
 
     @property
     def cheaters(self) -> tuple[PeerPlan, ...]:
@@ -189,6 +218,11 @@ def make_plan(
         )
     if TO_CLIENTS in {secret.kind for secret in secrets} and scenario.clients is None:
         raise PlanError(f"this testnet has no clients, so {TO_CLIENTS} is honest to all", "play the scenario clients")
+    versions = {secret.kind for secret in secrets if secret.place in (CheatPlace.VERSION, CheatPlace.FILES)}
+    if versions and scenario.upgrade is None:
+        raise PlanError(
+            f"this testnet has no second version, so {min(versions)} does nothing wrong", "play the scenario upgrade"
+        )
     crowd = max(1.0, count / table.peers)
     if epoch_ms is not None:
         rules["epoch_ms"] = epoch_ms
@@ -219,6 +253,7 @@ def make_plan(
         is_epoch_given=epoch_ms is not None,
         is_timeout_given=timeout_s is not None,
         clients=scenario.clients,
+        upgrade=scenario.upgrade,
     )
 
 

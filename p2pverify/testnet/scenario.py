@@ -101,6 +101,21 @@ class ClientsTable(_Table):
     report: ReportWish = "reveal"
 
 
+class UpgradeTable(_Table):
+    """`[upgrade]`: version 1 of the model, which its publishers release and later recall.
+
+    `late` is how many peers, none of them a publisher, stay on version 0 during most of the overlap. In the overlap
+    there must be `audits` of each version.
+    """
+
+    recipe: StrictStr = Field(default="quantise:q5_0", max_length=256)  # of version 1's weights; a toy's are invented
+    late: StrictInt = Field(default=4, ge=0, le=PEERS_MAX)
+    audits: StrictInt = Field(default=20, ge=0, le=10_000)
+    notice_epochs: StrictInt = Field(default=3, ge=1, le=1_000)
+    overlap_epochs: StrictInt = Field(default=12, ge=1, le=1_000)
+    recall_epochs: StrictInt = Field(default=2, ge=0, le=1_000)
+
+
 class CheatTable(_Table):
     """`[[cheat]]`: some peers that cheat in one way."""
 
@@ -192,6 +207,7 @@ class Scenario(_Table):
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
     simulation: SimulationTable | None = None
     clients: ClientsTable | None = None
+    upgrade: UpgradeTable | None = None
     actor: tuple[ActorTable, ...] = Field(default=(), max_length=COUNT_MAX)
 
     @field_validator("network")

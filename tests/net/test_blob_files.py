@@ -7,9 +7,10 @@ import trio
 
 from p2pverify.core.blobs.plan import SOURCES_MAX
 from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress, FetchError
+from p2pverify.node.blobs.serving import InventingServer
 from p2pverify.store.blobs.store import BlobStore
 from tests.net.real_peers import Peer, join
-from tests.support.blobs import MIB, Blob, LyingServer, make_blob, server_of
+from tests.support.blobs import MIB, Blob, make_blob, server_of
 
 SIZE, CHUNKS = 20 * MIB - 77, 20
 SMALL, SMALL_CHUNKS = 6 * MIB - 5, 6
@@ -44,7 +45,7 @@ def _fetcher_of(peer: Peer, blob: Blob, folder: Path) -> BlobFetcher:
 async def test_one_of_three_lies_and_one_is_killed(nursery: trio.Nursery, blob: Blob, tmp_path: Path) -> None:
     """The file is complete and exact. The liar is asked once for a chunk, and the killed peer's chunk comes again."""
     with trio.fail_after(30):
-        liar = await join(nursery, "liar", blobs=server_of(blob, LyingServer))
+        liar = await join(nursery, "liar", blobs=server_of(blob, InventingServer))
         victim, honest = await _sources(nursery, blob, 2)
         _, fetcher = await _fetcher(nursery, blob, tmp_path, [liar, victim, honest])
         seen: list[BlobProgress] = []
@@ -95,7 +96,7 @@ async def test_an_interrupted_download_fetches_no_chunk_twice(
 async def test_nobody_has_it(nursery: trio.Nursery, small: Blob, tmp_path: Path) -> None:
     """The error says what became of each peer, and what to do."""
     with trio.fail_after(30):
-        liars = [await join(nursery, f"liar {number}", blobs=server_of(small, LyingServer)) for number in range(2)]
+        liars = [await join(nursery, f"liar {number}", blobs=server_of(small, InventingServer)) for number in range(2)]
         without = await join(nursery, "without")
         _, fetcher = await _fetcher(nursery, small, tmp_path, [*liars, without])
         with pytest.raises(FetchError) as caught:

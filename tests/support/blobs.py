@@ -40,11 +40,3 @@ def server_of(blob: Blob, server: Callable[..., BlobServer] = BlobServer) -> Blo
     store.register(blob.path)
     allowed = blob.allowed
     return server(store, lambda: allowed)
-
-
-class LyingServer(BlobServer):
-    """Turns over the last byte of each piece of a file, and sends right chunk lists."""
-
-    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
-        data = await super().read(sha256, offset, length)
-        return data[:-1] + bytes([data[-1] ^ 1]) if sha256 in self._allowed() else data

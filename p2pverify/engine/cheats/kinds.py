@@ -16,6 +16,7 @@ class CheaterFate(StrEnum):
     INCONSISTENT = "inconsistent"  # slower than the hardware that it claims, and not convicted for it
     CONSISTENT = "consistent"  # as fast as the hardware that it claims, even if it also does other work
     CONTESTED = "contested"  # it wins its votes, so honest members stop instead of signing what rests on them
+    DROPPED = "dropped"  # its false chunks are refused, and it is asked for no more of them; its answers are right
 
 
 class CheatPlace(StrEnum):
@@ -25,6 +26,8 @@ class CheatPlace(StrEnum):
     MODEL = "model"  # a second engine with other weights answers
     DELAY = "delay"  # the answer is right, and late
     SILENCE = "silence"  # the node does not answer, and its engine is honest
+    VERSION = "version"  # the engine of the first version answers for the later ones
+    FILES = "files"  # the node serves false bytes of files, and its engine is honest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class CheatKind:
     takes: str = ""
 
 
-_ANSWER, _MODEL, _DELAY, _SILENCE = CheatPlace
+_ANSWER, _MODEL, _DELAY, _SILENCE, _VERSION, _FILES = CheatPlace
 _CONVICTED = CheaterFate.CONVICTED
 _INCONSISTENT, _CONSISTENT = CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT
 
@@ -71,5 +74,7 @@ KINDS: dict[str, CheatKind] = {
         CheatKind("slow-hardware", _DELAY, _INCONSISTENT, "needs longer for a token than it says", "milliseconds"),
         CheatKind("busy", _DELAY, _CONSISTENT, "is honest, and has another job to finish first", "milliseconds"),
         CheatKind("silent", _SILENCE, CheaterFate.UNAVAILABLE, "does not answer"),
+        CheatKind("stale-version", _VERSION, _CONVICTED, "claims later versions, and serves the first one"),
+        CheatKind("false-chunks", _FILES, CheaterFate.DROPPED, "serves false chunks of the files of releases"),
     )
 }

@@ -38,14 +38,14 @@ class TwoModels:
 def make_cheat(
     spec: CheatSpec, engine: Engine, workdir: Path, *, derive_honestly: bool = True, rules: KnownRules = NO_RULES
 ) -> CheatingEngine:
-    """A lying engine. It owns `engine` from now on. A silent cheater has no lying engine.
+    """A lying engine. It owns `engine` from now on. A cheater without a lie has no lying engine.
 
     `rules` is what the cheat knows of the network; a cheat without them takes no question for an audit. Other weights
     are written into `workdir`, which must exist. Without `derive_honestly` a cheat with other weights writes its
     prompts with these weights. Raises ValueError for an argument or an engine that the kind cannot use, and
     EngineUnavailable if the other model cannot be made.
     """
-    assert not spec.is_silent
+    assert spec.has_lie
     real = CountedEngine(engine)
     if spec.place is not CheatPlace.MODEL:
         return CheatingEngine(real, spec.rate, LIES[spec.kind](real, spec.argument))

@@ -38,9 +38,9 @@ class CheatSpec:
         return KINDS[self.kind].fate
 
     @property
-    def is_silent(self) -> bool:
-        """Whether the node cheats, and not its engine."""
-        return self.place is CheatPlace.SILENCE
+    def has_lie(self) -> bool:
+        """Whether the engine lies, and not the node around it."""
+        return self.place in (CheatPlace.ANSWER, CheatPlace.MODEL, CheatPlace.DELAY)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import trio
 from p2pverify.core.counters import Counters
 from p2pverify.node.blobs.fetcher import BlobFetcher
 from p2pverify.node.blobs.ports import Allowed, BlobKeeper
-from p2pverify.node.blobs.serving import BlobServer
+from p2pverify.node.blobs.serving import BlobServer, InventingServer
 from p2pverify.node.ports import BlobPort
 from p2pverify.node.reports.documents.blobs import BlobDocument, BlobsDocument
 from p2pverify.node.user_error import UserError
@@ -34,14 +34,15 @@ NO_SERVING = BlobSettings()
 
 
 class BlobFiles:
-    """The files of one node. `allowed` says which may be fetched and served."""
+    """The files of one node. `allowed` says which may be fetched and served. `invents` is a cheat for testnets."""
 
-    def __init__(self, keeper: BlobKeeper, allowed: Allowed, settings: BlobSettings) -> None:
+    def __init__(self, keeper: BlobKeeper, allowed: Allowed, settings: BlobSettings, *, invents: bool = False) -> None:
         self.keeper = keeper
         self._allowed = allowed
         self._settings = settings
         self._counters = Counters()
-        self.server = BlobServer(keeper, allowed) if settings.serve else None
+        serving = InventingServer if invents else BlobServer
+        self.server = serving(keeper, allowed) if settings.serve else None
 
     def fetcher(self, port: BlobPort) -> BlobFetcher:
         """What fetches files over a network."""

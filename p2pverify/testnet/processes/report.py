@@ -8,6 +8,7 @@ from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress
+from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
 
 SCHEMA = "p2pverify/testnet-report/1"
@@ -24,6 +25,7 @@ class Report:
     judgement: Judgement
     statuses: Mapping[str, StatusDocument]
     takeover: TakeoverProgress | None = None  # of a plan in which cheaters take over
+    upgrade: UpgradeProgress | None = None  # of a plan with a second version
 
     @property
     def passes(self) -> bool:
@@ -47,10 +49,12 @@ class Report:
             "cheaters_convicted": list(judged.convicted),
             "unavailable": list(judged.unavailable),
             "speed_as_expected": list(judged.timed),
+            "dropped": list(judged.dropped),
             "cheaters_missed": list(judged.missed),
             "honest_convicted": list(judged.honest_convicted),
             "views_agree": judged.at is not None and judged.views_agree,
             "takeover": None if self.takeover is None else self.takeover.document(),
+            "upgrade": None if self.upgrade is None else self.upgrade.document(),
             "verdict": "pass" if self.passes else "fail",
         }
 
@@ -100,10 +104,13 @@ class Report:
                 lines.append(f"{peer.label}: convicted after {score.convicted_after_audits} audits")
             elif score is not None and peer.name in judged.unavailable:
                 lines.append(f"{peer.label}: unavailable, as it does not answer")
+            elif peer.name in judged.dropped:
+                lines.append(f"{peer.label}: dropped, as others refused its bytes; its answers are right")
             elif score is not None and score.hardware is not None and peer.name in judged.timed:
                 lines.append(f"{peer.label}: speed {score.hardware.fit} with {score.hardware.claim}")
         lines += [line for one in judged.flags for line in one.summary()]
         lines += [] if self.takeover is None else self.takeover.summary(len(plan.honest))
+        lines += [] if self.upgrade is None else self.upgrade.summary(plan)
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")
             lines[-1] += "; ".join(str(fault) for fault in plan.faults)

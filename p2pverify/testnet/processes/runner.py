@@ -1,7 +1,7 @@
 """A testnet of real processes on this machine. `Testnet` starts, stops, kills and restarts peers by name.
 
 Every peer is started with `p2pverify --home DIR join network.toml`, as an operator would. A cheater also gets a hidden
-`--cheat`. The runner reads only the local APIs of the peers, and takes no part in the network.
+`--cheat`. The runner reads the local APIs and the homes of the peers, and takes no part in the network.
 """
 
 import shutil
@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,10 @@ from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.relay import Relays
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.takeover.attack import Attack
+from p2pverify.testnet.processes.upgrade.making import hand_over, make_version
+from p2pverify.testnet.processes.upgrade.story import DOMAIN, LINE, Upgrade
 from p2pverify.testnet.processes.watch import RunWatch
+from p2pverify.testnet.publishers import TestPublishers
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -120,8 +124,16 @@ class Testnet:
     def report(self, seconds: float) -> Report:
         """The report on the run, from the current knowledge."""
         watch = self.watch
-        found = (watch.judgement(), dict(watch.statuses), watch.takeover if self.plan.takes_over else None)
-        return Report(self.plan, self.network.id.hex(), self.model, seconds, *found)
+        return Report(
+            self.plan,
+            self.network.id.hex(),
+            self.model,
+            seconds,
+            watch.judgement(),
+            dict(watch.statuses),
+            watch.takeover if self.plan.takes_over else None,
+            None if self.plan.upgrade is None else watch.upgrade,
+        )
 
     def _arguments(self, name: str) -> list[str]:
         peer = self.plan.peer(name)
@@ -164,7 +176,13 @@ async def open_testnet(
         classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
         plan, machine = (plan, MeasuredMachine(usable_cores())) if fitted is None else await fitted(plan)
+        made = None
+        if plan.upgrade is not None:
+            stage.enter("making version 1 of the model")
+            made = await trio.to_thread.run_sync(make_version, plan, directory / "version-1.gguf")
         testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes)
+        if made is not None:
+            await trio.to_thread.run_sync(hand_over, made, testnet.home(plan.publisher.name).blobs_path)
         async with trio.open_nursery() as relaying:
             if testnet.relays is not None:
                 for peer in plan.peers:
@@ -176,6 +194,8 @@ async def open_testnet(
                         watching.start_soon(testnet.watch.run, peer.name)
                     watching.start_soon(testnet.nemesis.run)
                     watching.start_soon(Attack(testnet).run)
+                    if made is not None:
+                        watching.start_soon(Upgrade(testnet, made, stage).run)
                     watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()
@@ -225,6 +245,10 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
             )
     except ValueError as error:
         raise PlanError(f"these rules make no network: {error}", "correct the scenario's [network]") from None
+    if plan.upgrade is not None:
+        epochs = (plan.upgrade.notice_epochs, plan.upgrade.overlap_epochs, plan.upgrade.recall_epochs)
+        line = TestPublishers(DOMAIN, plan.seed).line(LINE, network.classes[0].manifest, epochs)
+        network = replace(network, lines=(line,))
     with atomic_file(directory / "network.toml", mode=0o600) as file:
         file.write(dump_network(network, manifests).encode())
     for peer in plan.peers:
@@ -233,12 +257,12 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
         with atomic_file(home.config_path, mode=0o600) as file:
-            file.write(_config(plan).encode())
+            file.write(_config(plan, peer).encode())
     return network
 
 
-def _config(plan: Plan) -> str:
-    """The settings of every peer. Many peers share the machine, so each engine answers one question at a time.
+def _config(plan: Plan, peer: PeerPlan) -> str:
+    """The settings of a peer. Many peers share the machine, so each engine answers one question at a time.
 
     Nothing is audited without clients, because nobody has a receipt.
     """
@@ -247,6 +271,9 @@ def _config(plan: Plan) -> str:
         lines.append(f'hardware = "{plan.hardware}"')
     if plan.clients is not None:
         lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
+    if plan.upgrade is not None:
+        policy = "manual" if peer in plan.late else "notice"
+        lines += ["[blobs]", "serve = true", "[upgrade]", f'policy = "{policy}"', "fetch = true"]
     return "".join(f"{line}\n" for line in lines)
 
 

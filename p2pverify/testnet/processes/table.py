@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 from rich.console import Console, Group
@@ -39,8 +39,10 @@ class PeerRow:
     dissents: str
     cut: str
     view: str
+    version: str = ""  # only in a run with an upgrade
 
     def cells(self) -> tuple[str, ...]:
+        version = (self.version,) if self.version else ()
         return (
             self.name,
             self.cheat,
@@ -51,12 +53,21 @@ class PeerRow:
             self.dissents,
             self.cut,
             self.view,
+            *version,
         )
+
+
+def columns(watch: RunWatch) -> tuple[str, ...]:
+    """The columns of the table."""
+    return COLUMNS if watch.plan.upgrade is None else (*COLUMNS, "VERSION")
 
 
 def rows(watch: RunWatch) -> list[PeerRow]:
     """The rows of all peers, in order."""
-    return [_row(watch, peer) for peer in watch.plan.peers]
+    found = [_row(watch, peer) for peer in watch.plan.peers]
+    if watch.plan.upgrade is None:
+        return found
+    return [replace(row, version=watch.upgrade.cell(peer)) for row, peer in zip(found, watch.plan.peers, strict=True)]
 
 
 def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
@@ -91,6 +102,8 @@ def headline(stage: Stage, running: Sequence[Testnet]) -> str:
             epoch = f"epoch {status.epoch}" if status.epoch >= 0 else "before epoch 0"
             if running[0].nemesis.active:
                 epoch += f" ({running[0].nemesis})"
+            if watch.plan.upgrade is not None:
+                epoch += f" ({watch.upgrade.headline()})"
             parts += [epoch, f"open disputes {watch.open_disputes}", f"records {status.records}"]
     return "   ".join(parts)
 
@@ -112,7 +125,7 @@ def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
     if not running:
         return Group(*head)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
+    for column in columns(running[0].watch):
         # Only these columns shrink on a narrow terminal. Their cells are cut, not wrapped.
         table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=column not in _CUT)
     for row in rows(running[0].watch):

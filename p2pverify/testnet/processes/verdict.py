@@ -49,6 +49,7 @@ class Judgement:
     missing: tuple[str, ...]
     faults: tuple[str, ...] = ()  # sentences about what no later cut can mend
     flags: tuple[LiarFlags, ...] = ()  # of liars to clients, by the nodes of these clients
+    dropped: tuple[str, ...] = ()  # peers whose false bytes of files were refused
 
     @property
     def passes(self) -> bool:
@@ -109,8 +110,9 @@ def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: 
         if p.name not in convicted and _is_unavailable(scores.get(p.name))
     )
     timed = tuple(p.name for p in plan.cheaters if _is_timed(p, scores.get(p.name)))
-    missed = tuple(p.name for p in plan.cheaters if p.name not in (*convicted, *unavailable, *timed))
-    upright = (*plan.honest, *(p for fate in TIMED for p in plan.expected(fate)))
+    found_out = (*convicted, *unavailable, *timed, *(p.name for p in plan.expected(CheaterFate.DROPPED)))
+    missed = tuple(p.name for p in plan.cheaters if p.name not in found_out)
+    upright = (*plan.honest, *(p for fate in (*TIMED, CheaterFate.DROPPED) for p in plan.expected(fate)))
     wronged = tuple(p.name for p in upright if _is_convicted(scores.get(p.name)))
     missing = [_not_yet(peer, scores.get(peer.name)) for peer in plan.cheaters if peer.name in missed]
     missing += [f"{name} answers honestly, and is convicted" for name in wronged]

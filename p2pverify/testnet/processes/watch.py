@@ -16,6 +16,7 @@ from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress, judge_takeover
+from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress, judge_upgrade
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
@@ -36,6 +37,7 @@ class RunWatch:
         self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
         self.takeover = TakeoverProgress()
+        self.upgrade = UpgradeProgress()
         self.from_epoch = 0  # in which the peers began with the network that is watched
         self._network: str | None = None  # the id of the only network whose documents count
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
@@ -67,7 +69,8 @@ class RunWatch:
         """The verdict on the readings so far."""
         if self.plan.takes_over:
             return judge_takeover(self.plan, self.statuses, self._scores_at, self.takeover)
-        return judge(self.plan, self.statuses, self._scores_at, self.own_audits)
+        found = judge(self.plan, self.statuses, self._scores_at, self.own_audits)
+        return found if self.plan.upgrade is None else judge_upgrade(self.plan, found, self.upgrade)
 
     def statistics(self) -> dict[str, int]:
         return {"readings": self._readings, "silent": len(self.silent)}

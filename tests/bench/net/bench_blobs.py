@@ -24,12 +24,11 @@ from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.stream import Stream
 from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
-from p2pverify.node.blobs.serving import BlobServer
+from p2pverify.node.blobs.serving import BlobServer, InventingServer
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.store.blobs.measure import measure_file
 from p2pverify.store.blobs.store import BlobStore
 from tests.net.real_peers import LOCAL, join, seed_of
-from tests.support.blobs import LyingServer
 
 PLAIN = "/plain/1"
 PIECE = 1024 * 1024
@@ -46,7 +45,7 @@ async def serve(kind: str, name: str, path: Path) -> None:
                 store = BlobStore(Path(folder), 0)
                 entry = store.register(path).entry(path.name)
                 allowed = {entry.sha256: entry}
-                server = (LyingServer if kind == "lying" else BlobServer)(store, lambda: allowed)
+                server = (InventingServer if kind == "lying" else BlobServer)(store, lambda: allowed)
                 print((await join(nursery, name, blobs=server)).address, flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()

@@ -4,20 +4,17 @@ The model of the manifest of a network has no weights here: answers are hashes. 
 manifest.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from p2pverify.core.contract.history.lines import ModelLine, Publishers
+from p2pverify.core.contract.history.lines import ModelLine
 from p2pverify.core.contract.history.release import How, Release
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
-from p2pverify.core.encoding.sign import public_key
-from p2pverify.core.records.payloads.lines.recall import Reason, Recall
-from p2pverify.core.records.payloads.lines.release import SignedRelease
-from p2pverify.core.records.payloads.lines.signatures import sign_statement
+from p2pverify.testnet.publishers import THRESHOLD, TestPublishers
 
 LINE = "world"
-THRESHOLD = 2
 #: The manifest of version 0.
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a simulation", None)
 _VERSIONS_MAX = 16
@@ -42,23 +39,18 @@ class SimulatedPublishers:
     """Those who release versions of a world's model. Their keys follow from the seed of the run."""
 
     def __init__(self, seed: int) -> None:
-        self._seeds = [sha256(f"p2pverify/world/1/publisher/{seed}/{number}".encode()).digest() for number in range(3)]
+        self._publishers = TestPublishers("p2pverify/world/1", seed)
 
     def line(self, epochs: tuple[int, int, int]) -> ModelLine:
         """The line of the model. `epochs` are notice, overlap, and the time after a recall."""
-        keys = tuple(sorted(map(public_key, self._seeds)))
-        return ModelLine(LINE, MANIFEST.digest, Publishers(keys, THRESHOLD), *epochs)
+        return self._publishers.line(LINE, MANIFEST.digest, epochs)
 
-    def release(self, network: Network, number: int) -> bytes:
+    def release(self, network: Network, number: int, signers: Sequence[int] = range(THRESHOLD)) -> bytes:
         """The payload of a release of a version, made from the version before."""
         parent = manifest_of(number - 1).digest
         made = Release(0, number, manifest_of(number).encode(), (parent,), How.FINE_TUNE)
-        return SignedRelease(made, self._signed(made.statement(network.id))).encode()
+        return self._publishers.release(network, made, signers)
 
     def recall(self, network: Network, number: int) -> bytes:
         """The payload of a recall of a version, back to the one before."""
-        made = Recall(0, number, Reason.DEFECTIVE, number - 1)
-        return replace(made, signatures=self._signed(made.statement(network.id))).encode()
-
-    def _signed(self, statement: bytes) -> tuple[tuple[bytes, bytes], ...]:
-        return sign_statement(statement, self._seeds[:THRESHOLD])
+        return self._publishers.recall(network, number)
