@@ -7,6 +7,7 @@ the simulated world; their expected fates are in `world.liars.expectations`.
 from dataclasses import dataclass
 
 from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.plan import UpgradePlan
 
 RATES = (1.0, 0.5, 0.2, 0.1, 0.05)
 #: A world with at least this many peers is a crowd and is played with CROWD_RULES.
@@ -44,7 +45,7 @@ class Simulated:
     """An attack on the protocol by `hostile` of `peers` peers, at the rate `rate`, played for `epochs` epochs.
 
     With one determinism class, digests judge it; with several `classes`, also the referee across classes. With
-    `founders`, the hostile peers have weight from the start.
+    `founders`, the hostile peers have weight from the start. With `upgrades`, the model has several versions.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Simulated:
     onset_epoch: int = 0
     classes: int = 1
     why: str = ""
+    upgrades: tuple[UpgradePlan, ...] = ()
 
     @property
     def is_crowd(self) -> bool:
@@ -135,6 +137,11 @@ NUMERIC: tuple[Numeric, ...] = (
     Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
 )
 
+_RELEASE = (UpgradePlan(2, "release"),)
+_RECALL = (*_RELEASE, UpgradePlan(10, "recall"))
+#: At the end version 0 is retired, and version 2 recalled.
+_TWO = (*_RELEASE, UpgradePlan(9, "release"), UpgradePlan(17, "recall"))
+
 SIMULATED: tuple[Simulated, ...] = (
     Simulated("wrong", epochs=24),
     Simulated("wrong", rate=0.2, epochs=72),
@@ -152,6 +159,11 @@ SIMULATED: tuple[Simulated, ...] = (
     Simulated("slanderer"),
     Simulated("mute-slanderer"),
     Simulated("false-reporter", epochs=40, founders=True),
+    Simulated("stale-version", epochs=32, upgrades=_RELEASE),
+    Simulated("rollback", hostile=2, epochs=28, upgrades=_TWO),
+    Simulated("stolen-publisher-key", epochs=20, onset_epoch=6, upgrades=_RECALL),
+    Simulated("two-bodies", epochs=20, onset_epoch=6, upgrades=_RELEASE),
+    Simulated("freeze", hostile=4, founders=True, upgrades=_RECALL),
     Simulated("equivocator"),
     Simulated("forker"),
     Simulated("backdater"),

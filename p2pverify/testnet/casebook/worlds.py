@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.inference.speed import Fit
+from p2pverify.core.state.lines.versions import is_behind, notes_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
 from p2pverify.testnet.casebook.entries import Simulated
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
 from p2pverify.testnet.world.liars.expectations import FATES, MILLION, FateRule, shows
+from p2pverify.testnet.world.peer.versions import manifest_of
 from p2pverify.testnet.world.plan import HONEST
 
 #: The rules of these worlds. Epochs are long, because virtual time costs nothing.
@@ -84,6 +86,7 @@ def plan_of(entry: Simulated, seed: int) -> WorldPlan:
         classes=entry.classes,
         hardware="one machine",
         beyond_third=entry.is_blocking,
+        upgrades=entry.upgrades,
     )
 
 
@@ -133,11 +136,29 @@ def play_world(entry: Simulated, seed: int) -> Played:
 
 def _shown(world: World, rule: FateRule, final: State, keys: list[bytes]) -> int:
     """The number of hostile peers with the marks of their fate."""
+    if world.plan.upgrades and not _as_released(world, final):
+        return 0
+    if rule.fate == "behind":
+        return sum(key in final.members and is_behind(world.network, final, key) for key in keys)
     if rule.fate == "inconsistent":
         return _slow(world, final, keys)
     if rule.fate == "stops cuts":
         return len(keys) if all(peer.machine.objector.refused for peer in world.honest) else 0
     return sum(shows(rule, final.members.get(key)) for key in keys)
+
+
+def _as_released(world: World, final: State) -> bool:
+    """Whether the versions of a view are those that the publishers of the plan released, without recalled ones."""
+    wanted: list[int] = []
+    newest = 0
+    for upgrade in world.plan.upgrades:
+        if upgrade.what == "release":
+            newest += 1
+            wanted.append(newest)
+        else:
+            wanted.pop()
+    live = [version for version in notes_of(world.network, final, 0).versions if not version.is_recalled]
+    return {one.number: one.manifest for one in live} == {number: manifest_of(number).digest for number in wanted}
 
 
 def _slow(world: World, state: State, keys: list[bytes]) -> int:

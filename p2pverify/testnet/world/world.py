@@ -130,6 +130,7 @@ class World:
             memo=self.memo,
             hardware=self.plan.hardware,
             start=self._start,
+            publishers=SimulatedPublishers(self.plan.seed) if actor and self.plan.upgrades else None,
         )
 
     def _engine(self, actor: Actor) -> SimulatedEngine:

@@ -34,7 +34,7 @@ LINE = "testnet"
 #: Before the end of the overlap the late peers need this many epochs to move.
 MOVE_EPOCHS = 3
 #: Audits of each honest peer after the recall time, on average, that the run waits for.
-AFTER_EACH = 2
+AFTER_EACH = 1
 _AGAIN_S = 0.5
 
 
@@ -90,8 +90,9 @@ class Upgrade:
         await self._until(lambda seen: seen.recalled is not None)
         self._stage.tell(f"version 1 is recalled in epoch {self._facts.recalled}")
         await self._sign(plan.late, "serve", Serve(genesis).encode())
-        await self._until(self._is_over)
-        await self._check_files()
+        async with trio.open_nursery() as checking:
+            checking.start_soon(self._check_files)
+            await self._until(self._is_over)
         self._progress.is_back = True
         self._watch.tell()
 
@@ -121,32 +122,26 @@ class Upgrade:
         while True:
             with suppress(StoreError):  # the database is not made yet
                 self._progress.facts = await trio.to_thread.run_sync(self._reader.look)
-            for peer in holders(self._plan):
-                if self._progress.fetched.get(peer.name, 0) < self._made.entry.size or not self._is_settled:
-                    with suppress(ReadError):
-                        await self._read(peer)
+            if self._facts.announced is not None:
+                for peer in holders(self._plan):
+                    if self._progress.fetched.get(peer.name, 0) < self._made.entry.size:
+                        with suppress(ReadError):
+                            await self._read(peer)
             self._watch.tell()
             await trio.sleep(self._watch.period_s)
 
-    @property
-    def _is_settled(self) -> bool:
-        """Whether nobody fetches the file any more, so that no more false bytes can come."""
-        return self._facts.recalled is not None
-
     async def _read(self, peer: PeerPlan) -> None:
+        """Note how much of the file a peer has and, once it is whole, how often the peer refused false bytes of it."""
         url = self._testnet.home(peer.name).read_api()
-        if url is None or self._facts.announced is None:
+        if url is None:
             return
         held = await trio.to_thread.run_sync(fetch, url, "/v1/blobs", BlobsDocument)
-        wanted = self._made.entry.sha256.hex()
-        sizes = [
-            self._made.entry.size if one.whole else min(one.bytes, self._made.entry.size - 1)
-            for one in held.blobs
-            if one.sha256 == wanted
-        ]
-        self._progress.fetched[peer.name] = max(sizes, default=0)
-        counted = await trio.to_thread.run_sync(events, url, "blobs")
-        self._progress.false[peer.name] = counted.get("blobs_false", 0)
+        wanted, size = self._made.entry.sha256.hex(), self._made.entry.size
+        found = [size if one.whole else min(one.bytes, size - 1) for one in held.blobs if one.sha256 == wanted]
+        if size in found:
+            counted = await trio.to_thread.run_sync(events, url, "blobs")
+            self._progress.false[peer.name] = counted.get("blobs_false", 0)
+        self._progress.fetched[peer.name] = max(found, default=0)
 
     async def _sign(self, peers: Iterable[PeerPlan], kind: SignedKind, payload: bytes) -> None:
         """Have peers sign a record, each as its operator would order it. They may not sign at every moment."""

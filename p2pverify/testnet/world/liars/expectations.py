@@ -13,7 +13,9 @@ from p2pverify.core.contract.odds import test_steps
 from p2pverify.core.state.state import Member
 from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up, over_long_answers
 
-Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent", "stops cuts"]
+Fate = Literal[
+    "convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent", "stops cuts", "behind"
+]
 MILLION = 1_000_000
 
 
@@ -93,6 +95,23 @@ FATES: Mapping[str, FateRule] = {
         by="dissent",
         may_convict=True,
         rate="always",
+    ),
+    "rollback": FateRule(
+        "behind",
+        "A retired or recalled version is not drawn, and a member that serves it is shown as behind. Nobody can claim "
+        "such a version. Its answers are right, so it is not convicted.",
+    ),
+    "stolen-publisher-key": FateRule(
+        "kept out", "A release counts only with the signatures of as many publishers as the threshold of the line."
+    ),
+    "two-bodies": FateRule(
+        "kept out",
+        "Two releases of one number with enough signatures void the number, and the keys that signed both are struck.",
+    ),
+    "freeze": FateRule(
+        "harmless",
+        "A recall counts from the first certified cut that holds it. Below a third of the weight, the other two thirds "
+        "certify such a cut.",
     ),
     "proxy": _by_dissent(
         "A question that it forwards under its own name has another sampler key, so it gets another answer. Greedy "

@@ -17,6 +17,7 @@ from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.state.state import State
+from p2pverify.testnet.world.peer.versions import SimulatedPublishers
 
 # ---------------------------------------------------------------- effects that only hostile actors have
 
@@ -65,7 +66,7 @@ class Gang:
 class ActorArgs:
     """The arguments that make a peer. `seed` (32 B) gives its identity. `rate_ppm` and `onset_epoch` are for the kinds
     that use them. `everyone` and `honest` are the sorted keys of all present and future peers. A forked network begins
-    with the state `start`.
+    with the state `start`. `publishers` are those of the model, for kinds that hold some of their keys.
     """
 
     network: Network
@@ -82,6 +83,7 @@ class ActorArgs:
     memo: Memo | None = None
     hardware: str = ""
     start: State | None = None
+    publishers: SimulatedPublishers | None = None
 
     def machine(self, kind: type[Machine] = Machine, *, objects: bool = True) -> Machine:
         """A new machine of this identity, without records."""

@@ -45,10 +45,17 @@ class SimulatedPublishers:
         """The line of the model. `epochs` are notice, overlap, and the time after a recall."""
         return self._publishers.line(LINE, MANIFEST.digest, epochs)
 
-    def release(self, network: Network, number: int, signers: Sequence[int] = range(THRESHOLD)) -> bytes:
-        """The payload of a release of a version, made from the version before."""
-        parent = manifest_of(number - 1).digest
-        made = Release(0, number, manifest_of(number).encode(), (parent,), How.FINE_TUNE)
+    def release(
+        self, network: Network, number: int, signers: Sequence[int] = range(THRESHOLD), body: bytes = b""
+    ) -> bytes:
+        """The payload of a release of a version, made from the version before.
+
+        `signers` are the places of those who sign. With a `body` it is another version than the usual one.
+        """
+        parent, manifest = manifest_of(number - 1).digest, manifest_of(number)
+        if body:
+            manifest = replace(manifest, weights=sha256(body + b" version %d" % number).digest())
+        made = Release(0, number, manifest.encode(), (parent,), How.FINE_TUNE)
         return self._publishers.release(network, made, signers)
 
     def recall(self, network: Network, number: int) -> bytes:
