@@ -175,3 +175,21 @@ def test_a_cheat_in_long_answers_needs_long_audits():
     assert make_plan(load_scenario("toy"), cheats=cheats).cheaters
     with pytest.raises(PlanError, match="no audit of this network is long"):
         make_plan(load_scenario("hardware"), cheats=cheats)
+
+
+@pytest.mark.parametrize("kind", ["stale-version", "false-chunks"])
+def test_cheats_with_versions_need_a_second_version(kind):
+    """Without one they do nothing wrong. With one, half of the peers move late."""
+    with pytest.raises(PlanError, match="no second version"):
+        make_plan(load_scenario("toy"), cheats=[parse_cheat(kind)])
+    plan = make_plan(load_scenario("upgrade"), cheats=[parse_cheat(kind)])
+    assert len(plan.late) == 4
+    assert make_plan(load_scenario("toy")).late == ()
+
+
+def test_an_upgrade_in_the_simulated_world():
+    """Its model is released and recalled, too. There are no files in that world, so nobody serves false ones."""
+    world = plan_world(load_scenario("upgrade"), "upgrade")
+    assert [(actor.kind, actor.count) for actor in world.actors] == [("stale-version", 1)]
+    assert [upgrade.what for upgrade in world.upgrades] == ["release", "recall"]
+    assert world.line_epochs == (3, 12, 1)

@@ -3,21 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.engine.cheats.kinds import CheaterFate, CheatPlace
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import read_params
 from p2pverify.testnet.faults import Fault
 from p2pverify.testnet.plan import PlanError
-from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable
+from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable, UpgradeTable
 
 GENESIS_MS = 1_000_000_000_000
 HONEST = "honest"
 MILLION = 1_000_000
 _DOMAIN = "p2pverify/world/1"
+_RELEASE_EPOCH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,10 @@ def plan_world(
     founders = min(count, table.founders)
     actors = [ActorPlan(a.kind, a.count, round(a.rate * MILLION), a.onset_epoch, a.founders) for a in scenario.actor]
     for some in scenario.cheats:
+        if some.cheat.fate is CheaterFate.DROPPED:
+            continue  # this world has no files
         kind = _KINDS.get(some.cheat.fate, "wrong")
+        kind = some.cheat.kind if some.cheat.place is CheatPlace.VERSION else kind
         actors.append(ActorPlan(kind, some.count, round(some.cheat.rate * MILLION), 0, founders == count))
     given = {key: value for key, value in scenario.network.items() if key != HONEST_PPM}
     plan = WorldPlan(
@@ -145,9 +149,22 @@ def plan_world(
         given,
         scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
         **{key: getattr(table, key) for key in _SAME_NAMES},
+        **_upgrades(scenario.upgrade),
     )
     check(plan)
     return plan
+
+
+def _upgrades(table: UpgradeTable | None) -> dict[str, Any]:
+    """The release and the recall of a scenario. The recall comes at the end of the overlap."""
+    if table is None:
+        return {}
+    epochs = (table.notice_epochs, table.overlap_epochs, table.recall_epochs)
+    recall = _RELEASE_EPOCH + table.notice_epochs + table.overlap_epochs
+    return {
+        "upgrades": (UpgradePlan(_RELEASE_EPOCH, "release"), UpgradePlan(recall, "recall")),
+        "line_epochs": epochs,
+    }
 
 
 _KINDS = {CheaterFate.UNAVAILABLE: "silent", CheaterFate.CONTESTED: "takeover"}

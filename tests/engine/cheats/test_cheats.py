@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from p2pverify.core.contract.output import Ask, Output
-from p2pverify.engine.cheats.kinds import KINDS, CheatPlace
+from p2pverify.engine.cheats.kinds import KINDS
 from p2pverify.engine.cheats.make import SIGNAL_FILE, SLEEPER_ANSWERS, make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import END, ToyEngine
 from p2pverify.node.ports import Engine
 
 KEY = bytes(range(32))
-ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not CheatPlace.SILENCE)
+ENGINE_KINDS = tuple(name for name in KINDS if CheatSpec(name).has_lie)
 #: Kinds that correct a cheaper model's answer. The toy's cheaper model is so far off that the answer becomes right.
 CORRECTING = {"draft", "budget", "certain"}
 #: LIARS are kinds that lie about each sampled question that they pick; the others have their moments.

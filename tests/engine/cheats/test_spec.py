@@ -65,10 +65,12 @@ def test_an_unknown_kind_is_told_apart() -> None:
 
 def test_every_kind_is_made() -> None:
     """Each kind of an engine has a lie, or the other model that it needs."""
-    places = dict.fromkeys(MODELS, CheatPlace.MODEL) | {"silent": CheatPlace.SILENCE}
+    places = dict.fromkeys(MODELS, CheatPlace.MODEL)
+    places |= {"silent": CheatPlace.SILENCE, "stale-version": CheatPlace.VERSION, "false-chunks": CheatPlace.FILES}
     assert {name: kind.place for name, kind in KINDS.items() if name not in LIES} == places
     assert {KINDS[name].place for name in LIES} == {CheatPlace.ANSWER, CheatPlace.DELAY}
     assert set(USES) < set(MODELS)
+    assert {name for name in KINDS if CheatSpec(name).has_lie} == {*LIES, *MODELS}
 
 
 def test_only_silence_is_no_lie() -> None:

@@ -8,7 +8,7 @@ from p2pverify.core.blobs.chunks import list_bytes
 from p2pverify.core.blobs.messages import BlobRefused, BlobStatus
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.node.blobs.files import BlobFiles, BlobSettings
-from p2pverify.node.blobs.serving import BlobServer
+from p2pverify.node.blobs.serving import BlobServer, InventingServer
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.errors import StoreError
 from tests.support.blobs import MIB, Blob, make_blob
@@ -119,3 +119,17 @@ def test_figures_of_an_unreadable_disk_are_left_out(store: BlobStore, monkeypatc
 
     monkeypatch.setattr(store, "statistics", fail)
     assert BlobFiles(store, dict, BlobSettings()).statistics() == {}
+
+
+async def test_false_chunks_are_served_of_named_files_alone(blob: Blob, store: BlobStore) -> None:
+    """The cheat invents bytes of a file, and a list that it does not have. A list that it has is right."""
+    files = BlobFiles(store, lambda: blob.allowed, BlobSettings(serve=True), invents=True)
+    assert isinstance(files.server, InventingServer)
+    server, entry = files.server, blob.entry
+    assert await server.read(entry.sha256, 3, 10) != blob.data[3:13]
+    assert await status(server, entry.chunks, 0, list_bytes(SIZE)) is BlobStatus.OK
+    assert await status(server, entry.sha256, SIZE) is BlobStatus.BEYOND
+    assert await status(server, b"\1" * 32) is BlobStatus.UNKNOWN
+    found = store.register(blob.path)
+    assert await server.read(entry.chunks, 0, list_bytes(SIZE)) == found.chunks.encode()
+    assert await server.read(entry.sha256, 3, 10) != blob.data[3:13]

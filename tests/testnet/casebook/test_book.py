@@ -34,6 +34,7 @@ WANTED = {
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
     *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
     *("lies-to-clients", "false-reporter", "sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
+    *("stale-version", "rollback", "stolen-publisher-key", "two-bodies", "freeze"),
 }
 
 
@@ -42,7 +43,8 @@ def test_every_known_cheat_stands_in_the_book():
     named = {entry.kind for entry in NUMERIC} | {entry.kind for entry in SIMULATED}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover"} == set(CHEAT_KINDS)
+    others = {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover", "stale-version"}
+    assert engines | others | {"false-chunks"} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 

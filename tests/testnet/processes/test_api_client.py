@@ -6,22 +6,28 @@ import threading
 
 import pytest
 
+from p2pverify.node.data.documents import SignedDocument
+from p2pverify.node.files.home import Home
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.testnet.processes import api_client
-from p2pverify.testnet.processes.api_client import ReadError, fetch
+from p2pverify.testnet.processes.api_client import ReadError, events, fetch, post
 from tests.support.documents import AUDITS
 
 BODY = json.dumps(written(AUDITS)).encode()
 
 
-def answer_once(data):
-    """The URL of a server that answers one connection with these bytes and closes it."""
+def answer_once(data, seen=None):
+    """The URL of a server that answers one connection with these bytes and closes it. `seen` gets the request."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
         with listener, listener.accept()[0] as stream:
-            stream.recv(65_536)
+            request = stream.recv(65_536)
+            while seen is not None and b"payload" not in request:
+                request += stream.recv(65_536)
+            if seen is not None:
+                seen.append(request)
             stream.sendall(data)
 
     threading.Thread(target=serve, daemon=True).start()
@@ -71,3 +77,28 @@ def test_nobody_there():
         port = listener.getsockname()[1]
     with pytest.raises(ReadError):
         fetch(f"http://127.0.0.1:{port}", "/v1/audits", AuditsDocument)
+
+
+def test_an_order_has_the_token_of_the_home(tmp_path):
+    """The document of the answer, or a ReadError without a running node or a token."""
+    signed = SignedDocument(schema="p2pverify/signed/1", kind="recall", record=None, reason="not now")
+    home = Home(tmp_path)
+    with pytest.raises(ReadError, match="no node runs"):
+        post(home, "/v1/sign?kind=recall", SignedDocument, b"payload")
+    token, seen = home.ensure_token(), []
+    home.write_api(answer_once(http(json.dumps(written(signed)).encode(), "202 Accepted"), seen))
+    assert post(home, "/v1/sign?kind=recall", SignedDocument, b"payload") == signed
+    assert seen[0].startswith(b"POST /v1/sign?kind=recall ")
+    assert b"Bearer " + token.encode() in seen[0]
+    assert seen[0].endswith(b"payload")
+
+
+def test_events_of_one_part():
+    """Counters of another part and other families are left out."""
+    text = (
+        b"# TYPE p2pverify_events counter\n"
+        b'p2pverify_events_total{event="blobs_false",part="blobs"} 2.0\n'
+        b'p2pverify_events_total{event="blobs_false",part="net"} 7.0\n'
+        b"p2pverify_ready 1.0\n"
+    )
+    assert events(answer_once(http(text)), "blobs") == {"blobs_false": 2}

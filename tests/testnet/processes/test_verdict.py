@@ -202,10 +202,12 @@ FIELDS: dict[str, Any] = {
     "cheaters_convicted": list,
     "unavailable": list,
     "speed_as_expected": list,
+    "dropped": list,
     "cheaters_missed": list,
     "honest_convicted": list,
     "views_agree": bool,
     "takeover": dict | None,
+    "upgrade": dict | None,
     "verdict": str,
 }
 
