@@ -44,6 +44,7 @@ def _refuse_rotation(network: Network, state: State, author: bytes, payload: byt
 
 
 NOT_NOW = "this peer may not sign now"
+NOT_HELD = "this node does not have the weights of that version"
 #: For each kind that may be ordered: why the fold would not count a payload, or None.
 _REFUSE: Mapping[Kind, Callable[[Network, State, bytes, bytes], str | None]] = {
     Kind.DATASET: lambda _network, state, author, payload: refuse_dataset(
@@ -101,4 +102,6 @@ class Publisher:
             rule.check(rule.decode(header, order.payload), record, Rules(context.network, context.network_id, epoch))
         except (DecodeError, GossipReject) as error:
             return error.reason
+        if order.kind == Kind.SERVE and decode_serve(order.payload).manifest not in context.held:
+            return NOT_HELD
         return refuse(context.network, context.fold.provisional(epoch), context.key, order.payload)

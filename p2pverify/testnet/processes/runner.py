@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 _BOOTSTRAP_PEERS = 3
+#: A peer gets a 32nd of it, and the file should be everywhere before the notice is over.
+_UPLOAD_MB_PER_S = 1000
 #: The plan adapted to this machine, and the measurements of the machine.
 Fitted = tuple[Plan, MeasuredMachine]
 
@@ -273,7 +275,7 @@ def _config(plan: Plan, peer: PeerPlan) -> str:
         lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
     if plan.upgrade is not None:
         policy = "manual" if peer in plan.late else "notice"
-        lines += ["[blobs]", "serve = true", "[upgrade]", f'policy = "{policy}"', "fetch = true"]
+        lines += ["[blobs]", "serve = true", f"upload_mb_per_s = {_UPLOAD_MB_PER_S}", "[upgrade]", f'policy = "{policy}"', "fetch = true"]
     return "".join(f"{line}\n" for line in lines)
 
 

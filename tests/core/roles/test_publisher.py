@@ -13,8 +13,12 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.data import Erasure
-from p2pverify.core.roles.publisher import NOT_NOW, outcome_of
+from p2pverify.core.records.payloads.lines.serve import Serve
+from p2pverify.core.roles.publisher import NOT_HELD, NOT_NOW, outcome_of
+from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.versions import MANIFEST, manifest_of
+from p2pverify.testnet.world.plan import UpgradePlan
 from tests.support.datasets import dataset_of, statement_of
 from tests.support.worlds import make_world
 
@@ -125,3 +129,19 @@ def test_a_network_without_a_history_has_no_such_records(monkeypatch: pytest.Mon
     assert told(world, Kind.STATEMENT, statement_of().encode()) == (None, "this network has no such records")
     with pytest.raises(GossipIgnore, match="unknown kind"):
         judge(known.data, rules)
+
+
+def test_a_version_is_not_claimed_before_its_weights_are_here() -> None:
+    """The operator who orders it too early would have the peer asked for answers that it cannot give."""
+    world = make_world(3, seed=51, upgrades=(UpgradePlan(0, "release"),), line_epochs=(1, 40, 1))
+    world.run_epochs(6)
+    machine, later = world.peers[0].machine, manifest_of(1).digest
+    assert notes_of(world.network, machine.fold.latest, 0).newest == 1
+    served = machine.provisional(world.now_ms).version_of(machine.key)
+    other = MANIFEST.digest if served else later
+    held = machine.context.held.pop(other, None)
+    assert told(world, Kind.SERVE, Serve(other).encode()) == (None, NOT_HELD)
+    if held is not None:
+        machine.context.held[other] = held
+        assert told(world, Kind.SERVE, Serve(other).encode())[1] is None
+        assert machine.provisional(world.now_ms).version_of(machine.key) == 1 - served
