@@ -43,7 +43,7 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import STAY, Fetch, UpgradeSettings, Versions, named_files, sources
+from p2pverify.node.versions import STAY, Fetch, NamedFiles, UpgradeSettings, Versions, sources
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -235,7 +235,7 @@ async def _run_services(
 
     home, network = settings.home, settings.network
     files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
-    blobs = BlobFiles(files, partial(named_files, driver.machine), settings.blobs)
+    blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs)
     mesh = Libp2pNetwork(
         seed,
         network.id,

@@ -18,6 +18,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.events import HeldModel, VersionHeld
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
+from p2pverify.core.state.lines.notes import LineNotes
 from p2pverify.core.state.lines.rows import numbers_of
 from p2pverify.core.state.lines.versions import Status, contract_at, find_version, line_of, notes_of, status_of
 from p2pverify.node.driver import Driver
@@ -210,19 +211,33 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
 
 
-def named_files(machine: Machine) -> dict[bytes, FileEntry]:
-    """The files that may be fetched and served, by SHA-256: those of the releases in the newest final view.
+class NamedFiles:
+    """The files that may be fetched and served: those that the releases in the newest final view name.
 
     Recalled versions have none. If two releases name one file, the first of them counts.
     """
-    state, found = machine.fold.latest, dict[bytes, FileEntry]()
-    for _, notes in sorted(state.lines.items()):
-        for version in notes.versions:
-            record = machine.context.ledger.get(version.record)
-            if record is not None and not version.is_recalled:
-                for file in decode_signed_release(record.payload).release.files:
-                    found.setdefault(file.sha256, file)
-    return found
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._of: Mapping[int, LineNotes] | None = None
+        self._found: Mapping[bytes, FileEntry] = {}
+
+    def __call__(self) -> Mapping[bytes, FileEntry]:
+        """The files by SHA-256 (32 B). While no line changes it is the same mapping."""
+        lines = self._machine.fold.latest.lines
+        if lines != self._of:
+            self._of, self._found = lines, self._read(lines)
+        return self._found
+
+    def _read(self, lines: Mapping[int, LineNotes]) -> dict[bytes, FileEntry]:
+        found: dict[bytes, FileEntry] = {}
+        for _, notes in sorted(lines.items()):
+            for version in notes.versions:
+                record = self._machine.context.ledger.get(version.record)
+                if record is not None and not version.is_recalled:
+                    for file in decode_signed_release(record.payload).release.files:
+                        found.setdefault(file.sha256, file)
+        return found
 
 
 def sources(machine: Machine, sha256: bytes) -> list[bytes]:
