@@ -20,12 +20,22 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.state.lines.notes import LineNotes
 from p2pverify.core.state.lines.rows import numbers_of
-from p2pverify.core.state.lines.versions import Status, contract_at, find_version, line_of, notes_of, status_of
+from p2pverify.core.state.lines.versions import (
+    Status,
+    contract_at,
+    find_version,
+    line_of,
+    model_of,
+    notes_of,
+    status_of,
+)
+from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import ClassError, match_class
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.ports import Engine, ModelInfo
+from p2pverify.node.servedfile import ServedFile
 from p2pverify.node.user_error import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +50,8 @@ FETCH_IT = (
 Fetch = Callable[[FileEntry], Awaitable[Path]]
 """Fetches a file from peers. Raises UserError."""
 Ready = Callable[[Path], Awaitable[None]]
+Keep = Callable[[ServedFile | None], None]
+"""Keeps on disk which version this node serves; None is version 0. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ class Versions:
         self._tested = tested
         self._found: dict[bytes, tuple[Manifest, Path]] = {}
         self._unfit: set[bytes] = set()  # versions that failed the self-test, which no later try changes
+        self._kept: int | None = None  # the number of the version that the home remembers
         self._changed = trio.Event()
         #: Why this node does not have a version, by the digest of its manifest.
         self.missing: dict[bytes, str] = {}
@@ -120,12 +133,14 @@ class Versions:
         driver: Driver,
         fetch: Fetch | None,
         ready: Ready,
+        keep: Keep,
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Make versions ready until cancelled, whenever a final view names new ones.
 
         `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
+        `keep` is told which version this node serves.
         """
         driver.on_final(self._note_final)
         task_status.started()
@@ -134,7 +149,23 @@ class Versions:
             for release in releases(driver.machine, self._manifests):
                 if release.manifest.digest not in driver.machine.context.held:
                     await self._prepare(driver, release, fetch, ready)
+            await self._remember(driver, keep)
             await self._changed.wait()
+
+    async def _remember(self, driver: Driver, keep: Keep) -> None:
+        """Keep the version that this node serves, so that it starts with it again."""
+        machine = driver.machine
+        state, index = machine.fold.latest, machine.context.class_index
+        line = self._network.line_of(index)
+        if line is None or machine.key not in state.members:
+            return
+        held = machine.context.held.get(model_of(self._network, state, machine.key))
+        number = state.version_of(machine.key)
+        if held is None or number == self._kept:
+            return
+        served = ServedFile(self._network.lines[line].genesis, held.manifest) if number else None
+        await trio.to_thread.run_sync(keep, served)
+        self._kept = number
 
     def _note_final(self) -> None:
         self._changed.set()
@@ -259,3 +290,15 @@ def sources(machine: Machine, sha256: bytes) -> list[bytes]:
                 }
     peers = [peer for peer, m in state.members.items() if m.active and not m.is_convicted and peer != key]
     return sorted(peers, key=lambda peer: (peer not in serving, machine.context.secret("source", sha256, peer)))
+
+
+def fetching(machine: Machine, fetcher: BlobFetcher, progress: Callable[[str, int, int], None]) -> Fetch:
+    """Fetches files of releases from the members of the network. `progress` gets what is done, and bytes of bytes."""
+
+    async def fetch(entry: FileEntry) -> Path:
+        def tell(at: BlobProgress) -> None:
+            progress(f"fetching {entry.path} from {at.sources} peers", at.done, at.total)
+
+        return await fetcher.fetch(entry, sources(machine, entry.sha256), progress=tell)
+
+    return fetch
