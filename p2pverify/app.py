@@ -43,7 +43,7 @@ from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.servedfile import contract_of_served, keep_version, read_version
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import STAY, NamedFiles, UpgradeSettings, Versions
+from p2pverify.node.versions import STAY, NamedFiles, UpgradeSettings, Versions, fetching
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -277,11 +277,9 @@ async def _run_services(
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     keep = partial(keep_version, home.version_path)
-                    fetch = (
-                        fetching(driver.machine, blobs.fetcher(mesh), partial(_progress, settings))
-                        if settings.upgrade.fetch
-                        else None
-                    )
+                    fetch = None
+                    if settings.upgrade.fetch:
+                        fetch = fetching(driver.machine, blobs.fetcher(mesh), partial(_progress, settings))
                     await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
                 await running.start(door.run)
                 url = await running.start(
