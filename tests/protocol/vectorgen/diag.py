@@ -26,6 +26,10 @@ PAYLOADS = {
     12: "sponsor-payload",
     13: "objection-payload",
     14: "report-payload",
+    15: "release-payload",
+    16: "recall-payload",
+    17: "serve-payload",
+    21: "rotation-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 
@@ -40,8 +44,9 @@ def rules() -> dict[str, str]:
 def members(kind: str, count: int) -> list[tuple[str, str]]:
     """Name and type of each of `count` items of an array type."""
     body = rules().get(kind, kind)
-    if " / " in body and body.startswith("null"):  # maybe-receipt
-        return members(body.removeprefix("null / "), count)
+    if " / " in body and not body.startswith("["):  # the first alternative with as many items
+        found = (members(each, count) for each in body.split(" / ") if rules().get(each, "").startswith("["))
+        return next((each for each in found if len(each) == count), [("", "")] * count)
     if not body.startswith("["):
         return [("", "")] * count
     inner = body[1:-1].strip()
