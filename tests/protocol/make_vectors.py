@@ -24,6 +24,8 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    line_folds,
+    lines,
     manifests,
     membership,
     passports,
@@ -61,6 +63,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "sponsor.md": membership.sponsor_record(),
         "objection.md": votes.objection_record(),
         "report.md": reported.REPORT_RECORD,
+        "release.md": lines.RELEASE_RECORD,
+        "recall.md": lines.RECALL_RECORD,
+        "rotation.md": lines.ROTATION_RECORD,
+        "serve.md": lines.SERVE_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -115,6 +121,8 @@ def write_vectors() -> None:
         plans,
         reported,
         report_folds,
+        lines,
+        line_folds,
         endpoints,
     ):
         cases.update(module.cases())
