@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
@@ -24,6 +25,8 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
+from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
@@ -38,6 +41,8 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
+from p2pverify.node.versions import STAY, Fetch, UpgradeSettings, Versions, named_files, sources
+from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.clients.receipts import StoredReceipts
@@ -63,7 +68,7 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins.
+    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model.
     """
 
     home: Home
@@ -82,6 +87,8 @@ class NodeSettings:
     report: ReportWish = "never"
     hardware: str = ""
     cover: CoverPlan = NO_COVER
+    blobs: BlobSettings = NO_SERVING
+    upgrade: UpgradeSettings = STAY
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -143,15 +150,18 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 hardware=settings.hardware,
                 rejoin=settings.rejoin,
                 objects=settings.engine.cheat is None,
+                follows=settings.upgrade.follow,
                 start=settings.start,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
+            versions = Versions(network, settings.manifests, engines, tested=settings.engine.cheat is None)
             driver = Driver(
                 machine,
                 journal,
                 engine,
                 open_referee=open_referee,
+                open_version=versions.open,
                 silent=settings.engine.cheat is not None and settings.engine.cheat.is_silent,
                 alone=settings.alone or _is_first_alone(home, machine),
             )
@@ -163,10 +173,12 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             elif home.wants_leave():
                 driver.leave()
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, journal, driver, engines, manifest, task_status)
+            await _run_services(settings, seed, store, journal, driver, engines, versions, manifest, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
+                if driver is not None:
+                    driver.close_versions()
                 engines.close()
 
 
@@ -209,15 +221,19 @@ async def _run_services(
     journal: StoreJournal,
     driver: Driver,
     engines: Engines,
+    versions: Versions,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
     from p2pverify.api.metrics import Counts
     from p2pverify.api.server import serve, serve_gateway  # heavy imports, after the cheap checks
     from p2pverify.net.adapter import Libp2pNetwork
+    from p2pverify.net.protocols.blob import limits_at
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
+    files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
+    blobs = BlobFiles(files, partial(named_files, driver.machine), settings.blobs)
     mesh = Libp2pNetwork(
         seed,
         network.id,
@@ -227,6 +243,8 @@ async def _run_services(
         announce=settings.announce,
         mdns=settings.mdns,
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
+        blobs=blobs.server,
+        blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()
@@ -242,7 +260,7 @@ async def _run_services(
     )
     keys = StoredKeys(home.clients_path)
     counts = Counts()
-    reports = NodeReports(driver, mesh, journal, info, cover, door)
+    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -252,6 +270,10 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                running.start_soon(blobs.serve_own, engines.files())
+                if network.lines:
+                    fetch = _fetcher(settings, driver, blobs.fetcher(mesh)) if settings.upgrade.fetch else None
+                    await running.start(versions.run, driver, fetch, blobs.serve_file)
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -281,6 +303,18 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+
+
+def _fetcher(settings: NodeSettings, driver: Driver, fetcher: BlobFetcher) -> Fetch:
+    """Fetches a file of a release from the members of the network, and shows how far it is."""
+
+    async def fetch(entry: FileEntry) -> Path:
+        def progress(at: BlobProgress) -> None:
+            _progress(settings, f"fetching {entry.path} from {at.sources} peers", at.done, at.total)
+
+        return await fetcher.fetch(entry, sources(driver.machine, entry.sha256), progress=progress)
+
+    return fetch
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:

@@ -30,6 +30,7 @@ from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.door import Door
 from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready, SponsorDocument
 from p2pverify.node.reports.documents.jsonform import written
@@ -39,6 +40,7 @@ from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.shape import ApiDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.user_error import UserError
 
 AUDITS_DEFAULT = 100
 AUDITS_MAX = 1000
@@ -52,6 +54,7 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/audits": RouteRule(frozenset({"limit"})),
     "/v1/audit": RouteRule(frozenset({"id"})),
     "/v1/me": RouteRule(),
+    "/v1/blobs": RouteRule(),
     "/v1/passport": RouteRule(frozenset({"peer"})),
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
@@ -123,6 +126,7 @@ def new_app(
     """
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
+    _add_disk_reports(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
     if door is not None and guard is not None:
@@ -162,14 +166,6 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
         except UnknownAudit as unknown:
             return _error(404, "no_such_audit", unknown.reason)
 
-    @app.get("/v1/me", responses=_answers(MeDocument, errors={503: "The audits on disk cannot be read."}))
-    async def me() -> Response:
-        """How peers treat the clients of this node, by its own audits, beside what the network's audits find."""
-        try:
-            return _json(await reports.me())
-        except BookError as error:
-            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
-
     @app.get("/v1/passport", responses=_answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:
         """One peer's row of a recent certified view as a file that anybody can check with the network's definition."""
@@ -180,6 +176,26 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
         if found is None:
             return _error(404, "no_passport", "no recent certified cut has a row of this peer with enough signatures")
         return _json(found)
+
+
+def _add_disk_reports(app: FastAPI, reports: Reports) -> None:
+    """The routes that read the disk."""
+
+    @app.get("/v1/me", responses=_answers(MeDocument, errors={503: "The audits on disk cannot be read."}))
+    async def me() -> Response:
+        """How peers treat the clients of this node, by its own audits, beside what the network's audits find."""
+        try:
+            return _json(await reports.me())
+        except BookError as error:
+            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
+
+    @app.get("/v1/blobs", responses=_answers(BlobsDocument, errors={503: "The files on disk cannot be read."}))
+    async def blobs() -> Response:
+        """The files of models on this machine, and which of them other peers can fetch."""
+        try:
+            return _json(await reports.blobs())
+        except UserError as error:
+            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
 
 
 def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:

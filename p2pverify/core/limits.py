@@ -103,3 +103,14 @@ class Shares:
         if there < tokens and not self._pool.take(tokens - there, now_ms):
             return False
         return own.take(there, now_ms)
+
+    def wait_ms(self, key: bytes, tokens: int, now_ms: int) -> int:
+        """The ms after which `take` can succeed, if nobody else takes from the pool meanwhile; at least 1.
+
+        The key's own bucket and the pool are taken to fill one after the other, so it can be sooner.
+        """
+        own, pool = self._buckets.get(key), self._pool
+        if own is None or pool is None:  # `take` makes them
+            return 1
+        missing = max(0, tokens - own.level(now_ms))
+        return max(1, min(own.wait_ms(tokens, now_ms), pool.wait_ms(missing, now_ms)))

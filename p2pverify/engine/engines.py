@@ -6,14 +6,17 @@ from pathlib import Path
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
+from p2pverify.core.events import REFEREE
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf.weights import Progress
 from p2pverify.engine.language import find_language
-from p2pverify.engine.onhand import find_weights
+from p2pverify.engine.onhand import find_file, find_weights, weights_files
 from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
 from p2pverify.node.clients.language import Language
 from p2pverify.node.engines.classes import expected_weights
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind, is_referee
+from p2pverify.node.engines.refusals import ModelUnavailable
 from p2pverify.node.ports import Engine
 
 
@@ -43,6 +46,8 @@ class Engines:
         progress: Progress | None = None,
     ) -> None:
         self._network = network
+        self._settings = settings
+        self._workdir = workdir
         opening, expected = settings.opening, expected_weights(network, manifests, settings.kind)
         found = find_weights(network, manifests, settings.kind) if opening.weights is None else None
         if found is not None:
@@ -51,6 +56,10 @@ class Engines:
         self.honest = open_engine(settings.kind, replace(opening, expect_sha256=expected, progress=progress))
         self.own = _lying(self.honest, settings.cheat, workdir, network)
         self._referee: Engine | None = None
+
+    def files(self) -> list[Path]:
+        """The file of the weights that the honest engine runs, if it runs a file."""
+        return weights_files(self.honest.info.weights_sha256, self._weights)
 
     def open_language(self, manifest: Manifest) -> Language:
         """The tokens and the chat template of a model of the network. Blocks. Raises EngineUnavailable."""
@@ -64,6 +73,25 @@ class Engines:
         given = EngineOpening(weights=self._weights, expect_sha256=info.weights_sha256)
         self._referee = open_referee(self._network.referee, given)
         return self._referee
+
+    def find_version(self, manifest: Manifest) -> Path | None:
+        """The file with the weights of a version on this machine; None if there is none, or the engine needs none."""
+        return find_file(manifest.weights, self._settings.kind)
+
+    def open_version(self, role: str, manifest: Manifest, path: Path) -> Engine:
+        """An engine of this node's kind, or the referee, with the weights of another version. The caller closes it.
+
+        Blocks. Raises ModelUnavailable.
+        """
+        opening = replace(self._settings.opening, weights=path, expect_sha256=manifest.weights)
+        try:
+            if role == REFEREE:
+                given = EngineOpening(weights=path, expect_sha256=manifest.weights)
+                return open_referee(self._network.referee, given)
+            honest = open_engine(self._settings.kind, opening)
+        except EngineUnavailable as error:
+            raise ModelUnavailable(str(error)) from error
+        return _lying(honest, self._settings.cheat, self._workdir, self._network)
 
     def close(self) -> None:
         self.own.close()

@@ -43,9 +43,24 @@ def find_weights(network: Network, manifests: Sequence[Manifest], kind: EngineKi
     return next((FoundWeights(files[0], digest) for digest, files in found.items()), None)
 
 
+def find_file(digest: bytes, kind: EngineKind) -> Path | None:
+    """A file on this machine with weights of a digest (32 B), for an engine of a kind that computes with weights."""
+    if kind == "openai":
+        return None  # the server has the weights
+    bundled = [path for path in _bundled() if digest == model_weights.SHA256]
+    return next((path for path in (*bundled, *kept_weights(digest)) if path.is_file()), None)
+
+
 def language_files(manifest: Manifest) -> list[Path]:
     """Files that may have the tokens and the template of a model: those of its weights first, then all others."""
     return list(dict.fromkeys((*kept_weights(manifest.weights), *_bundled(), *kept_weights())))
+
+
+def weights_files(digest: bytes, given: Path | None) -> list[Path]:
+    """The file of weights that an engine runs: the one that was given, else the bundled one if it has this digest."""
+    if given is not None:
+        return [given]
+    return _bundled() if digest == model_weights.SHA256 else []
 
 
 def _files(digest: bytes, kind: EngineKind) -> list[Path | None]:

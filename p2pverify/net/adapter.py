@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.blobs.messages import BlobRequest
 from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
@@ -23,13 +24,14 @@ from p2pverify.net.border.link import Link
 from p2pverify.net.peers import exchange, peer_list
 from p2pverify.net.peers.address_book import AddressBook
 from p2pverify.net.peers.signed_addresses import OwnAddresses
-from p2pverify.net.protocols import requests, sync
+from p2pverify.net.protocols import blob, requests, sync
+from p2pverify.net.protocols.blob import BlobLimits
 from p2pverify.net.protocols.gossip import Gossip
 from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
-from p2pverify.node.ports import AskError, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
+from p2pverify.node.ports import AskError, BlobSource, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -50,6 +52,7 @@ class Libp2pNetwork(NetworkPort):
     - `mdns`: whether this peer looks for peers of the local network, and can be found by them.
     - `clock`: gives Unix milliseconds.
     - `loopback_counts`: whether the limits per address apply to loopback too.
+    - `blobs`: what serves files to other peers; None if this peer serves none.
 
     Raises DecodeError for an invalid address.
     """
@@ -70,6 +73,8 @@ class Libp2pNetwork(NetworkPort):
         gossip: GossipParams | None = None,
         request_limits: RequestLimits | None = None,
         sync_limits: SyncLimits | None = None,
+        blobs: BlobSource | None = None,
+        blob_limits: BlobLimits | None = None,
     ) -> None:
         dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
         self._counters = Counters()
@@ -123,6 +128,7 @@ class Libp2pNetwork(NetworkPort):
             speech=requests.PASSPORTS,
         )
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
+        self._blobs = blob.BlobProtocol(blobs, inbox.is_member, blob_limits or BlobLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
         self._host.handle(peer_list.PROTOCOL, self._peers.answer)
@@ -130,6 +136,8 @@ class Libp2pNetwork(NetworkPort):
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
         self._host.handle(requests.PASSPORT_PROTOCOL, self._passports.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)
+        if blobs is not None:
+            self._host.handle(blob.PROTOCOL, self._blobs.answer)
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled. Once it listens, it reports its addresses to `task_status`. Raises ListenError."""
@@ -163,6 +171,10 @@ class Libp2pNetwork(NetworkPort):
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
         return (await self._ask(self._evidence, peer, request, AnswerReader(0), unheard)).data
+
+    async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
+        """See the port; dials the peer if necessary."""
+        return await self._blobs.fetch(await self._reach(peer), BlobRequest(sha256, offset, length))
 
     def neighbours(self) -> Sequence[Neighbour]:
         """The connected peers that have shown that they are of our network, by key."""

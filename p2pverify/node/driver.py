@@ -24,6 +24,7 @@ from p2pverify.core.events import (
     Finalised,
     Follow,
     GossipArrived,
+    HeldModel,
     Judged,
     Leave,
     Note,
@@ -36,6 +37,7 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
+    VersionHeld,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
@@ -185,6 +187,10 @@ class Driver:
         EngineBusy, RefereeUnavailable, ModelUnavailable, and what `do` raises.
         """
         return await self._worker.call(do, role=role, model=model)
+
+    def hold(self, model: HeldModel) -> None:
+        """The engine of another version of this peer's model is ready."""
+        self._handle(VersionHeld(model))
 
     def leave(self) -> None:
         """Leave the network for good. The leave is signed as soon as this peer may sign."""

@@ -9,6 +9,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
@@ -230,7 +231,27 @@ class AskingPort(Protocol):
         ...
 
 
-class NetworkPort(AskingPort, Protocol):
+class BlobPort(Protocol):
+    """Asks other peers for pieces of blobs: of files, and of chunk lists."""
+
+    async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
+        """`length` bytes (1 B to 1 MiB) from `offset` of the blob with this SHA-256 (32 B), as the peer sends them.
+
+        Nothing is checked but their number. Raises AskError: unknown, not-served, beyond, busy, unconfirmed, or as
+        `AskingPort.ask` does. The caller sets the deadline; cancelling is safe.
+        """
+        ...
+
+
+class BlobSource(Protocol):
+    """The node's side of serving: the adapter calls it with what other peers ask for."""
+
+    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
+        """Exactly so many bytes of a blob that may be served. Raises BlobRefused."""
+        ...
+
+
+class NetworkPort(AskingPort, BlobPort, Protocol):
     """The network adapter as the node uses it."""
 
     def publish_nowait(self, message: bytes) -> None:
@@ -285,6 +306,10 @@ class Reports(Protocol):
 
     async def me(self) -> MeDocument:
         """How peers treat the clients of this node. Raises BookError."""
+        ...
+
+    async def blobs(self) -> BlobsDocument:
+        """The files of models on this machine. Raises UserError if the disk cannot be read."""
         ...
 
     def passport(self, peer: bytes) -> PassportDocument | None:

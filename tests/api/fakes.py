@@ -11,13 +11,14 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from tests.support.documents import ALICE, AUDITS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, BLOBS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
 
 TOKEN = "5e" * 32
 
@@ -65,6 +66,11 @@ class FakeReports:
         if self.unreadable:
             raise BookError("the file is damaged", "move it away")
         return ME
+
+    async def blobs(self) -> BlobsDocument:
+        if self.unreadable:
+            raise BookError("the folder is damaged", "move it away")
+        return BLOBS
 
     def passport(self, peer: bytes) -> PassportDocument | None:
         return PASSPORT if peer_id(peer) == ALICE else None

@@ -55,8 +55,8 @@ async def test_real_answers_fit_their_schemas(classes):
     disputes."""
     world = world_of(classes, hardware="testbox", across_percent=75)
     liar = world.peers[2].machine.key
-    plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez")]
-    plain += [("GET", "/v1/scores?view=provisional", {}), ("GET", "/metrics", {})]
+    plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/blobs", "/readyz", "/livez")]
+    plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/v1/audits", "/metrics")]
     changed = [("GET", "/v1/status", {}), ("GET", "/v1/scores?view=provisional", {})]
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
@@ -85,7 +85,7 @@ async def test_real_answers_fit_their_schemas(classes):
 async def test_every_error_is_declared_and_no_other():
     """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
-    paths += ["/v1/passport?peer=x", "/v1/me"]
+    paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
@@ -93,6 +93,7 @@ async def test_every_error_is_declared_and_no_other():
         ("GET", f"/v1/passport?peer={NEWCOMER}", {}),
         ("GET", "/v1/audit?id=e9-9-bob", {}),
         ("GET", "/v1/me", {}),
+        ("GET", "/v1/blobs", {}),
         ("GET", "/readyz", {}),
         ("GET", "/metrics", {}),
     ]

@@ -23,7 +23,7 @@ from p2pverify.node.reports.documents.health import Live, Ready
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.shape import ApiDocument
 from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
-from tests.support.documents import ALICE, AUDITS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, BLOBS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
 
 HOME_KEY = bytes(range(32))
 BEARER = (("Authorization", f"Bearer {TOKEN}"),)
@@ -108,6 +108,7 @@ async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
         ("/v1/audits", AUDITS),
         ("/v1/audit?id=e3-1-alice", EXPLAINED),
         ("/v1/me", ME),
+        ("/v1/blobs", BLOBS),
         (f"/v1/passport?peer={ALICE}", PASSPORT),
         ("/v1/audits?limit=1000", replace(AUDITS, audits=AUDITS.audits * 10)),
         ("/livez", Live(schema="p2pverify/live/1", live=True)),

@@ -91,6 +91,14 @@ Reports (`test_reports`): of wrong answers that clients are said to have got.
   reports of keys without weight          test_reports_of_keys_without_weight
   questions that others may not see       test_questions_of_reports_are_shown_to_nobody_else
 
+Blobs (`test_blobs`): files of models, fetched from the node and by it.
+  malformed requests                      test_malformed_requests_for_blobs
+  files of the home, files by any name    test_files_that_no_record_names
+  flood                                   test_a_flood_of_requests_for_blobs
+  askers that do not read                 test_askers_that_do_not_read_their_blobs
+  requests of strangers                   test_strangers_get_no_blobs
+  false files and lists, endless ones     test_false_files
+
 Local API (`test_api`): while the node takes part in its network.
   requests that are none                  test_requests_that_are_none
   all places taken                        test_connections_that_say_nothing

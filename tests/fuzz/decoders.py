@@ -16,8 +16,11 @@ from p2pverify.api.openai import parsing
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.rules import RouteRule
+from p2pverify.core.blobs import chunks
+from p2pverify.core.blobs import messages as blob
 from p2pverify.core.contract import manifest, network
 from p2pverify.core.contract.history import recipe, release
+from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import canon, peerid
@@ -257,6 +260,8 @@ def _reply(data: bytes) -> client.ServerReply:
     return client.read_reply(document if isinstance(document, dict) else {}, endpoint.Api.CHAT)
 
 
+_CHUNKS = chunks.ChunkList(3 * 1024 * 1024 - 1, (bytes(32), b"\1" * 32, b"\2" * 32))
+_FILE = FileEntry("model.gguf", _CHUNKS.size, bytes(32), _CHUNKS.digest)
 _FIRST_STATE = fork.fork(genesis(networks.make_network(networks.seeds(3))))
 _FORKED = fork.forked_network(networks.make_network(networks.seeds(3)), bytes(32), _FIRST_STATE)
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
@@ -327,6 +332,27 @@ DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
         lambda data: canon.decode(data, size_max=1 << 20), write=canon.encode, seeds=seeds.of("canon")
+    ),
+    "core.contract.history.files.read_file_entry": Decoder(
+        lambda data: read_file_entry(canon.decode(data, size_max=1 << 12)),
+        write=lambda value: canon.encode(value.to_value()),
+        seeds=lambda: [canon.encode(_FILE.to_value()), canon.encode(["../a", 1, bytes(32), bytes(32)])],
+    ),
+    "core.blobs.chunks.decode_chunk_list": Decoder(
+        chunks.decode_chunk_list, write=lambda value: value.encode(), seeds=lambda: [_CHUNKS.encode()]
+    ),
+    "core.blobs.chunks.read_chunk_list": Decoder(
+        lambda data: chunks.read_chunk_list(_FILE, data),
+        write=lambda value: value.encode(),
+        seeds=lambda: [_CHUNKS.encode()],
+    ),
+    "core.blobs.messages.decode_blob_request": Decoder(
+        blob.decode_blob_request,
+        write=lambda value: value.encode(),
+        seeds=lambda: [blob.BlobRequest(bytes(32), 1 << 30, 1 << 20).encode()],
+    ),
+    "core.blobs.messages.decode_blob_answer": Decoder(
+        lambda data: blob.decode_blob_answer(data, 3), (DecodeError, blob.BlobRefused), seeds=lambda: [b"\0abc", b"\1"]
     ),
     "core.records.envelope.decode_record": Decoder(
         envelope.decode_record,

@@ -80,6 +80,9 @@ class FakeNetwork:
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         return (await self.ask(peer, request)).data
 
+    async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
+        raise AssertionError("no test of a whole node fetches files")
+
     def exclude(self, peers: frozenset[bytes]) -> None:
         self.excluded.append(peers)
 

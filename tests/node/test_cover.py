@@ -60,8 +60,9 @@ class Asked(FakeNetwork):
 class InlineDriver(Driver):
     """Its engine takes no time, because a virtual clock does not wait for threads."""
 
-    async def use_engine(self, do):
+    async def use_engine(self, do, *, model=None):
         await trio.lowlevel.checkpoint()
+        assert model is None or model in self.machine.context.held
         self.jobs += 1
         return do(self.worker_engine)
 

@@ -37,6 +37,7 @@ from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.reports.signing import TWIN, standstill
 from p2pverify.node.requests.tickets import TICKETS_MAX
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
+from tests.support.networks import MANIFEST
 
 
 async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nursery):
@@ -120,7 +121,7 @@ async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery
 
 async def test_jobs_reach_the_engine_and_come_back(nursery):
     """A job runs in the engine's thread, and its outcome becomes an event."""
-    job = Compute(3, Purpose.AUDIT, 2**53, Ask((), 4, 0, bytes(32)), b"seed" * 4, 5)
+    job = Compute(3, Purpose.AUDIT, 2**53, Ask((), 4, 0, bytes(32)), b"seed" * 4, 5, model=MANIFEST.digest)
     bench = Bench(on_request(job, Respond(1, b"")))
     await nursery.start(bench.driver.run, bench.network)
     await bench.driver.serve(b"request", SOURCE)

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from vectorgen import (
     audits,
+    blobs,
     canaries,
     client_receipts,
     committees,
@@ -40,6 +41,8 @@ from vectorgen import (
     votes,
 )
 from vectorgen.case import Case
+
+from p2pverify.core.encoding.canon import encode
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 HEX_WIDTH = 112
@@ -78,6 +81,13 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),
         (evidence.SHOWN, diag.annotate(evidence.SHOWN, "claimed-answer")),
     ]
+    listed, asked = blobs.LIST.encode(), blobs.ASKED.encode()
+    found["blob.md"] = [
+        (encode(blobs.ENTRY.to_value()), diag.annotate(encode(blobs.ENTRY.to_value()), "file")),
+        (listed, diag.annotate(listed, "chunk-list")),
+        (asked, diag.annotate(asked, "blob-request")),
+        (b"\0hello", ""),
+    ]
     found["canary.md"] = [
         (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
         (canaries.EVIDENCE, diag.annotate(canaries.EVIDENCE, "canary-evidence")),
@@ -107,6 +117,7 @@ def write_vectors() -> None:
         peer_lists,
         streams,
         evidence,
+        blobs,
         canaries,
         sync,
         speed,

@@ -16,6 +16,7 @@ ATTACKS = (
     "Cheating with audits and votes",
     "Honest peers that look like cheaters",
     "Attacks on the network",
+    "Attacks on files from peers",
     "Attacks on the door for clients",
 )
 WEIGHT = "What hostile weight can do"

@@ -8,6 +8,7 @@ from p2pverify.node.reports.documents.audits import (
     AuditsDocument,
     DisputeDocument,
 )
+from p2pverify.node.reports.documents.blobs import BlobDocument, BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.me import MeDocument, OwnFigures, PeerFigures
 from p2pverify.node.reports.documents.passport import PassportDocument
@@ -123,6 +124,18 @@ STATUS = StatusDocument(
 )
 NEIGHBOUR = NeighbourDocument(
     peer_id="bob", address="/ip4/192.0.2.2/tcp/4747/p2p/bob", outbound=True, in_mesh=True, standing=None
+)
+BLOBS = BlobsDocument(
+    schema="p2pverify/blobs/1",
+    serves=True,
+    bytes=300,
+    quota_bytes=20_000_000_000,
+    blobs=(
+        BlobDocument(
+            sha256="a1" * 32, path="model.gguf", bytes=98_000_000, whole=True, pinned=True, own=True, served=True
+        ),
+        BlobDocument(sha256="b2" * 32, path=None, bytes=300, whole=False, pinned=False, own=False, served=False),
+    ),
 )
 PEERS = PeersDocument(schema="p2pverify/peers/1", peers=())
 AUDIT = AuditDocument(

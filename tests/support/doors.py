@@ -3,10 +3,11 @@
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from p2pverify.core.contract.manifest import Manifest
@@ -161,3 +162,10 @@ def grown_world(count: int = 5, classes: int = 1, epochs: int = EPOCHS, **option
     world = make_world(count, slots_milli=3000, classes=classes, **options)
     world.run_epochs(epochs)
     return world
+
+
+def shrink_context(monkeypatch: pytest.MonkeyPatch, machine: Machine, tokens: int) -> None:
+    """Let a peer's engine hold so many tokens, until the end of the test."""
+    held = machine.context.held
+    for digest, model in list(held.items()):
+        monkeypatch.setitem(held, digest, replace(model, context_tokens=tokens))

@@ -32,7 +32,6 @@ from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.state.state import State
-from p2pverify.testnet.world.world import CONTEXT_TOKENS
 from tests.support.networks import MANIFEST
 
 MEMBERS = 4
@@ -116,8 +115,8 @@ class Replica:
     def __init__(self, seed: bytes, memo: Memo, cutter: type[Cutter] = PromptCutter) -> None:
         self.context = Context(NETWORK, seed, 0, memo)
         self.fold, self.ledger = self.context.fold, self.context.ledger
-        work = DisputeWork(self.context, Responder(self.context, CONTEXT_TOKENS), EvidenceBox())
-        self.cutter = cutter(self.context, Objector(self.context, work, MANIFEST, is_on=False))
+        work = DisputeWork(self.context, Responder(self.context), EvidenceBox())
+        self.cutter = cutter(self.context, Objector(self.context, work, is_on=False))
 
     def take(self, records: Iterable[Record], now_ms: int) -> None:
         for record in records:

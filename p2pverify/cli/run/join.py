@@ -98,6 +98,8 @@ def join(
     from p2pverify.engine.engines import EngineSettings
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.registry import EngineOpening
+    from p2pverify.node.blobs.files import GIGABYTE, MEGABYTE, BlobSettings
+    from p2pverify.node.versions import UpgradeSettings
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)
@@ -132,6 +134,12 @@ def join(
             report=config.report,
             hardware=config.hardware,
             cover=_cover(config),
+            blobs=BlobSettings(
+                config.blobs.serve,
+                round(config.blobs.upload_mb_per_s * MEGABYTE),
+                round(config.blobs.quota_gb * GIGABYTE),
+            ),
+            upgrade=UpgradeSettings(config.upgrade.policy == "notice", config.upgrade.fetch),
             alone=alone,
             rejoin=rejoin,
             start=start,

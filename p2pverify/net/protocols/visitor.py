@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.blobs.messages import BlobRequest
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.inference.stream import AnswerReader
@@ -29,10 +30,11 @@ from p2pverify.net.peers.peer_list import (
     encode_peer_list,
 )
 from p2pverify.net.peers.signed_addresses import SignedAddresses, seen_address, usable
+from p2pverify.net.protocols.blob import BlobLimits, BlobProtocol
 from p2pverify.net.protocols.requests import PASSPORTS, RequestLimits, Requests, passport_limits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address
-from p2pverify.node.ports import AskError, AskingPort, Hear, Reply, unheard
+from p2pverify.node.ports import AskError, AskingPort, BlobPort, Hear, Reply, unheard
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -45,7 +47,7 @@ _LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host must listen; no peer is told this add
 log = logging.getLogger(__name__)
 
 
-class Visitor(AskingPort):
+class Visitor(AskingPort, BlobPort):
     """One visit to a network. `seed` is the visitor's identity (32 B)."""
 
     def __init__(self, seed: bytes, network_id: bytes) -> None:
@@ -57,6 +59,7 @@ class Visitor(AskingPort):
         self._passports = Requests(
             _serve_nobody, _is_member, passport_limits(RequestLimits()), counters, speech=PASSPORTS
         )
+        self._blobs = BlobProtocol(None, _is_member, BlobLimits(), counters)
         self._known: BoundedDict[bytes, tuple[Address, ...]] = BoundedDict(PEERS_KNOWN_MAX)
         self._met: dict[bytes, Link] = {}
 
@@ -90,6 +93,10 @@ class Visitor(AskingPort):
         """One request for passports, and its answer. Raises AskError. The caller sets the deadline."""
         reply = await self._passports.ask(await self._reach(peer), request, AnswerReader(0))
         return reply.data
+
+    async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
+        """See the port."""
+        return await self._blobs.fetch(await self._reach(peer), BlobRequest(sha256, offset, length))
 
     async def _reach(self, peer: bytes) -> Link:
         """The link to a peer that was met, or that is met now. Raises AskError."""

@@ -33,6 +33,8 @@ BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
 LANES_MAX = 64
+QUOTA_GB_MAX = 1_000_000
+UPLOAD_MB_PER_S_MAX = 10_000
 
 #: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -126,7 +128,42 @@ TEMPLATE = """\
 
 # "debug", "info", "warning" or "error".
 # log_level = "info"
+
+# Files of models that peers fetch from each other. Only files are fetched and served that a release in a certified cut
+# names. 'serve' lets other peers fetch what is here, also the weights that this node runs: all of them together
+# 'upload_mb_per_s' (1 MB is 10**6 bytes), and each neighbour a 32nd of it besides. Fetched files take at most
+# 'quota_gb'. Beyond it the least recently used ones are deleted.
+# [blobs]
+# serve = false
+# upload_mb_per_s = 32.0
+# quota_gb = 20.0
+
+# Later versions of this node's model, which its publishers release. With 'policy' "notice" the node serves the current
+# version as soon as its weights are here and give the right golden answers, and goes back after a recall. With "manual"
+# it stays where it is until 'p2pverify model serve'. 'fetch' lets it fetch the weights from peers.
+# [upgrade]
+# policy = "manual"
+# fetch = false
 """
+
+
+class UpgradeConfig(BaseModel):
+    """The table [upgrade] of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Literal["manual", "notice"] = "manual"
+    fetch: bool = False
+
+
+class BlobsConfig(BaseModel):
+    """The table [blobs] of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    serve: bool = False
+    upload_mb_per_s: float = Field(default=32.0, ge=1, le=UPLOAD_MB_PER_S_MAX)
+    quota_gb: float = Field(default=20.0, ge=0, le=QUOTA_GB_MAX)
 
 
 class Config(BaseModel):
@@ -158,6 +195,8 @@ class Config(BaseModel):
     corpus: Path | None = None
     replay: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    blobs: BlobsConfig = BlobsConfig()
+    upgrade: UpgradeConfig = UpgradeConfig()
 
     @field_validator("listen")
     @classmethod

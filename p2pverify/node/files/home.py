@@ -90,6 +90,11 @@ class Home:
         return self.path / "token"
 
     @property
+    def blobs_path(self) -> Path:
+        """Files of models that were fetched from other peers."""
+        return self.path / "blobs"
+
+    @property
     def cheat_path(self) -> Path:
         """The directory of an engine that lies. Only in testnets."""
         return self.path / "cheat"

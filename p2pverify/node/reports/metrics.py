@@ -48,6 +48,9 @@ LEVELS: Mapping[str, str | None] = {
     "store answers_damaged": "damaged_answers",
     "store bytes": "database_bytes",
     "store free_bytes": "home_free_bytes",
+    "blobs held": "blobs_held",
+    "blobs bytes": "blobs_bytes",
+    "blobs quota": "blobs_quota_bytes",
     "epoch": None,
     "neighbours": None,
     "final_index": None,
@@ -79,6 +82,9 @@ _TEXTS = {
     "damaged_records": "Stored records that were found damaged and are not replaced yet.",
     "damaged_answers": "Stored answers that were found damaged.",
     "database_bytes": "Size of the database, its write-ahead log included.",
+    "blobs_held": "Files of models that are whole on this machine, in the store or served from their place.",
+    "blobs_bytes": "Size of the store of such files.",
+    "blobs_quota_bytes": "The most bytes of that store.",
     "home_free_bytes": "Free space on the file system of the home.",
 }
 

@@ -11,6 +11,7 @@ from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.state import State
 from p2pverify.node import ports
+from p2pverify.node.blobs.files import BlobFiles
 from p2pverify.node.clients.audits.figures import me_document
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import Cover
@@ -20,6 +21,7 @@ from p2pverify.node.ports import ModelInfo, Reports
 from p2pverify.node.reports import metrics, outlook, readiness
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
@@ -47,6 +49,7 @@ class NodeReports(Reports):
         info: ModelInfo,
         cover: Cover | None = None,
         door: Door | None = None,
+        blobs: BlobFiles | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
@@ -55,6 +58,7 @@ class NodeReports(Reports):
         self._info = info
         self._cover = cover
         self._door = door
+        self._blobs = blobs
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context, self._machine.objector.finding)
@@ -149,6 +153,11 @@ class NodeReports(Reports):
         rate = 0.0 if auditor is None else auditor.rate
         return me_document(machine.network, machine.key, machine.context.class_index, scores, audits, rate)
 
+    async def blobs(self) -> BlobsDocument:
+        if self._blobs is None:
+            return BlobsDocument(schema="p2pverify/blobs/1", serves=False, bytes=0, quota_bytes=0, blobs=())
+        return await self._blobs.document()
+
     def passport(self, peer: bytes) -> PassportDocument | None:
         found = self._machine.issuer.passport(peer)
         if found is None:
@@ -188,6 +197,7 @@ class NodeReports(Reports):
             "asked": machine.challenger.answers,
             "cover": {} if self._cover is None else self._cover.statistics(),
             "clients": {} if self._door is None else self._door.statistics(),
+            "blobs": {} if self._blobs is None else self._blobs.statistics(),
             "driver": self._driver.statistics(),
             "store": self._journal.statistics(),
             "net": self._network.statistics(),

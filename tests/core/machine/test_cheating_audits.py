@@ -23,7 +23,7 @@ from tests.support.worlds import casting, convicted
 def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot beyond the drawn ones is void, although its receipts are real and its opening is valid."""
     world = quiet_world()
-    asked = Panel((world.peers[4].machine.key,), (0,), is_across=False)
+    asked = Panel((world.peers[4].machine.key,), (0,), False, 0, world.network)
 
     def invent(plan: EpochPlan) -> None:
         plan.slots = [
@@ -45,7 +45,7 @@ def test_asking_a_friend_instead_of_the_drawn_target_counts_for_nothing(monkeypa
     def choose(plan: EpochPlan) -> None:
         for slot in plan.slots:
             if slot.targets != (friend,):
-                slot.panel = Panel((friend,), (0,), is_across=False)
+                slot.panel = Panel((friend,), (0,), False, 0, world.network)
 
     cheat_plans(monkeypatch, world, choose)
     world.run_epochs(8)

@@ -33,10 +33,10 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
     cheat = world.peers[CHEAT].machine
     honest = slot_plan.slot_question
 
-    def chosen(context: object, slot: object, prompt: tuple[int, ...], requester: bytes) -> Question:
+    def chosen(context: object, contract: object, slot: object, prompt: tuple[int, ...], requester: bytes) -> Question:
         if context is cheat.context and requester == cheat.key:
             prompt = (*prompt, 7)
-        return honest(context, slot, prompt, requester)  # type: ignore[arg-type]
+        return honest(context, contract, slot, prompt, requester)  # type: ignore[arg-type]
 
     monkeypatch.setattr("p2pverify.core.roles.challenger.slot_question", chosen)
     world.run_epochs(12)

@@ -11,7 +11,6 @@ from p2pverify.core.state.state import LOST_DISPUTES, Loss, State
 from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer
 from tests.support.hearing import Hearing
-from tests.support.networks import MANIFEST
 
 
 class KnownWork:
@@ -51,7 +50,7 @@ def case(*, is_own: bool, opened: bytes | None = None) -> tuple[Objector, State]
     state.convict(accused, LOST_DISPUTES)
     context: Any = Looking(network, hearing.state, key)
     work: Any = KnownWork(None if opened is not None else bytes(32) if is_own else b"\x02" * 32)
-    return Objector(context, work, MANIFEST, is_on=True), state
+    return Objector(context, work, is_on=True), state
 
 
 @pytest.mark.parametrize("is_own", [True, False])

@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
-from p2pverify.core.events import Compute, Computed, Effect, Follow, Persist, Respond, StoredAnswer
+from p2pverify.core.events import Compute, Computed, Effect, Follow, HeldModel, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.question import (
     CONTEXT_TOKENS_MAX,
     Question,
@@ -28,8 +28,9 @@ def _question(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def _keeper() -> Responder:
-    return Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0), 64)
+def _keeper(context_tokens: int = 64) -> Responder:
+    held = HeldModel(MANIFEST, context_tokens)
+    return Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0, held=held))
 
 
 def _ask(keeper: Responder, requester: bytes, numbers: range) -> None:
@@ -101,12 +102,12 @@ def _serve(keeper: Responder, ticket: int, prompt: int, tokens_max: int) -> list
 
 def test_questions_are_as_long_as_the_engines_context() -> None:
     """A question that fills the context is computed, one token more is refused, however it is divided."""
-    keeper = Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0), CONTEXT_TOKENS_MAX)
+    keeper = _keeper(CONTEXT_TOKENS_MAX)
     for prompt in (1, 4097, 100_000, CONTEXT_TOKENS_MAX):
         compute, follow = _serve(keeper, prompt, prompt, CONTEXT_TOKENS_MAX - prompt)
         assert isinstance(compute, Compute)
         assert follow == Follow(prompt, compute.job)
-    small = Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0), 6000)
+    small = _keeper(6000)
     assert len(_serve(small, 1, 5000, 1000)) == 2
     request, data = _request(small, 5001, 1000)
     (refused,) = small.serve(2, data, request.requester, NOW_MS)
@@ -118,7 +119,7 @@ def test_questions_are_as_long_as_the_engines_context() -> None:
 def test_waiting_questions_are_bounded_in_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound further questions are refused as busy. A question for which others wait takes no more room."""
     monkeypatch.setattr(responder, "WAITING_TOKENS_MAX", 10_000)
-    keeper = Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0), 6000)
+    keeper = _keeper(6000)
     first, follow = _serve(keeper, 1, 4000, 2000)
     assert isinstance(first, Compute)
     assert follow == Follow(1, first.job)
@@ -137,7 +138,7 @@ def test_waiting_questions_are_bounded_in_tokens(monkeypatch: pytest.MonkeyPatch
 
 def test_long_questions_have_more_time() -> None:
     """A question of the owed lengths has the contract's deadline, also with the template around its prompt."""
-    keeper = Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0), 100_000)
+    keeper = _keeper(100_000)
     params = keeper._context.params
     owed = params.prompt_tokens + params.answer_tokens
     assert patience_ms(params, 1) == patience_ms(params, 2 * owed - 1) == params.deadline_ms

@@ -26,7 +26,7 @@ from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.ports import AskError
 from p2pverify.store.clients.receipts import StoredReceipts
-from tests.support.doors import DoorBench, grown_world, open_door, own_view
+from tests.support.doors import DoorBench, grown_world, open_door, own_view, shrink_context
 from tests.support.networks import make_network, seeds
 
 PROMPT = (1, *b"why is the sky blue?", 2)
@@ -361,7 +361,7 @@ async def test_the_answers_of_a_panel_count_against_a_key(bench):
 async def test_a_small_context_is_no_fault(bench, monkeypatch):
     """Peers that cannot hold a question are passed over for it, and are asked smaller ones in the same epoch."""
     for peer in bench.world.peers[1:]:
-        monkeypatch.setattr(peer.machine.responder, "_context_tokens", 60)
+        shrink_context(monkeypatch, peer.machine, 60)
     long = bench.door.begin(order(tokens_max=64, seed=2001))
     await read(long)
     assert long.document.answers[0].own

@@ -18,7 +18,7 @@ def test_the_template_holds_every_default(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(TEMPLATE)
     assert load_config(path) == Config()
-    lines = [line[2:] for line in TEMPLATE.splitlines() if line.startswith("# ") and " = " in line]
+    lines = [line[2:] for line in TEMPLATE.splitlines() if line.startswith("# ") and (" = " in line or line[2] == "[")]
     shown = tomllib.loads("\n".join(lines))
     assert set(shown) == set(Config.model_fields)
     examples = {name for name, value in shown.items() if str(value).startswith("/path/")}  # keys without a default
@@ -60,6 +60,10 @@ def test_keys_are_read(tmp_path):
         ('http = "127.0.0.1:99999"', "HOST:PORT"),
         ('engine = "gpt"', "key 'engine'"),
         ('log_level = "loud"', "key 'log_level'"),
+        ("[blobs]\nserve = 3", "key 'blobs.serve'"),
+        ("[blobs]\nserves = true", "unknown key 'blobs.serves'"),
+        ("[blobs]\nquota_gb = -1", "key 'blobs.quota_gb'"),
+        ("[blobs]\nupload_mb_per_s = 0.5", "key 'blobs.upload_mb_per_s'"),
         ("listen =", "is not TOML"),
     ],
 )

@@ -21,7 +21,7 @@ from p2pverify.node.light.view import STALE_EPOCHS, STALE_MS, LightView, Trust
 from p2pverify.node.ports import AskError, Hear, Reply, unheard
 from p2pverify.testnet.world import World
 from tests.node.fakes import FakeJournal, FakeNetwork
-from tests.support.doors import EPOCHS, GatedToy, grown_world
+from tests.support.doors import EPOCHS, GatedToy, grown_world, shrink_context
 from tests.support.networks import make_network, seeds
 from tests.support.toyworld import ToyWorld
 
@@ -179,7 +179,7 @@ async def test_a_named_peer(bench):
 async def test_a_peer_with_a_smaller_context_is_asked_for_less(bench, monkeypatch):
     """All peers say how much they can hold, and then get a question of that size."""
     for peer in bench.world.peers:
-        monkeypatch.setattr(peer.machine.responder, "_context_tokens", 60)
+        shrink_context(monkeypatch, peer.machine, 60)
     client = bench.client()
     await client.look()
     receipt = await client.answer(LightWish("why?", NO_CHECKS), lambda _: None)

@@ -22,6 +22,7 @@ from p2pverify.core.inference.question import RequestRefused, encode_refusal
 from p2pverify.node.ports import Generated, unheard
 from p2pverify.node.requests.tickets import Tickets
 from tests.node.bench import SOURCE, Bench
+from tests.support.networks import MANIFEST
 
 BUSY = encode_refusal(RequestRefused("busy", "later"))
 
@@ -87,7 +88,7 @@ def test_who_has_left_hears_nothing() -> None:
 def _script(event: Event) -> list[Effect]:
     """A machine that computes an answer of four tokens, and stores it before it responds."""
     if isinstance(event, RequestArrived):
-        job = Compute(3, Purpose.REQUEST, 2**53, Ask((5,), 4, 0, bytes(32)))
+        job = Compute(3, Purpose.REQUEST, 2**53, Ask((5,), 4, 0, bytes(32)), model=MANIFEST.digest)
         return [job, Follow(event.ticket, 3)]
     if isinstance(event, Computed):
         stored = StoredAnswer(SOURCE, bytes(32), event.output)

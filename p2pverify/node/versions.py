@@ -1,0 +1,246 @@
+"""Makes ready what this node needs for other versions of its model: the weights, and the proof that they run here.
+
+A version of the final view is looked for on this machine, and fetched from peers if the operator allows it. Its engine
+must give the golden answers of the node's class. After that the machine may serve it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from p2pverify.core.contract.history.files import FileEntry
+from p2pverify.core.contract.manifest import Manifest, decode_manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.events import HeldModel
+from p2pverify.core.machine import Machine
+from p2pverify.core.records.payloads.lines.release import decode_signed_release
+from p2pverify.core.state.lines.rows import numbers_of
+from p2pverify.core.state.lines.versions import Status, contract_at, find_version, line_of, notes_of, status_of
+from p2pverify.node.driver import Driver
+from p2pverify.node.engines.classes import ClassError, match_class
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
+from p2pverify.node.engines.selftest import run_selftest
+from p2pverify.node.ports import Engine, ModelInfo
+from p2pverify.node.user_error import UserError
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+log = logging.getLogger(__name__)
+
+FETCH_IT = (
+    "set fetch = true in [upgrade] of config.toml, or copy the file to this machine and name it with "
+    "'p2pverify model add FILE --unmeasured'"
+)
+Fetch = Callable[[FileEntry], Awaitable[Path]]
+"""Fetches a file from peers. Raises UserError."""
+Ready = Callable[[Path], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeSettings:
+    """Whether a node serves the current version of its model by itself, and whether it fetches the weights for it."""
+
+    follow: bool = False
+    fetch: bool = False
+
+
+STAY = UpgradeSettings()
+
+
+class VersionEngines(Protocol):
+    """Finds and opens the engines of later versions."""
+
+    def find_version(self, manifest: Manifest) -> Path | None:
+        """The file with the weights of a version on this machine. Blocks."""
+        ...
+
+    def open_version(self, role: str, manifest: Manifest, path: Path) -> Engine:
+        """An engine of this node's kind, or the referee, with other weights. Blocks. Raises ModelUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVersion:
+    """A version of this node's line in the final view."""
+
+    number: int
+    status: Status
+    manifest: Manifest
+    files: tuple[FileEntry, ...] = ()
+
+    @property
+    def weights(self) -> FileEntry | None:
+        """The file of the weights, if the release names it."""
+        return next((file for file in self.files if file.sha256 == self.manifest.weights), None)
+
+
+class VersionFault(UserError):
+    """This node cannot compute with a version."""
+
+
+class Versions:
+    """Keeps the machine supplied with the versions that it may have to compute.
+
+    `manifests` are those of the network file. A cheater of a testnet is not `tested`, because it knows what it runs.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        manifests: Sequence[Manifest],
+        engines: VersionEngines,
+        *,
+        tested: bool = True,
+    ) -> None:
+        self._network = network
+        self._manifests = {manifest.digest: manifest for manifest in manifests}
+        self._engines = engines
+        self._tested = tested
+        self._found: dict[bytes, tuple[Manifest, Path]] = {}
+        self._unfit: set[bytes] = set()  # versions that failed the self-test, which no later try changes
+        self._changed = trio.Event()
+        #: Why this node does not have a version, by the digest of its manifest.
+        self.missing: dict[bytes, str] = {}
+
+    def open(self, role: str, model: bytes) -> Engine:
+        """The engine of a role for a version that was found. Blocks. Raises ModelUnavailable."""
+        found = self._found.get(model)
+        if found is None:
+            raise ModelUnavailable("this node does not have the weights of that version")
+        return self._engines.open_version(role, *found)
+
+    async def run(
+        self,
+        driver: Driver,
+        fetch: Fetch | None,
+        ready: Ready,
+        *,
+        task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Make versions ready until cancelled, whenever a final view names new ones.
+
+        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
+        """
+        driver.on_final(self._note_final)
+        task_status.started()
+        while True:
+            self._changed = trio.Event()
+            for release in releases(driver.machine, self._manifests):
+                if release.manifest.digest not in driver.machine.context.held:
+                    await self._prepare(driver, release, fetch, ready)
+            await self._changed.wait()
+
+    def _note_final(self) -> None:
+        self._changed.set()
+
+    async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready) -> None:
+        digest = release.manifest.digest
+        if digest in self._unfit or release.status in (Status.RETIRED, Status.RECALLED):
+            return
+        try:
+            held = await self._hold(driver, release, fetch)
+        except (UserError, ModelUnavailable, EngineBusy) as error:
+            said = str(error)
+            if self.missing.get(digest) != said:
+                log.warning("version %d (%s) is not ready: %s", release.number, release.status, said)
+            self.missing[digest] = said
+            return
+        self.missing.pop(digest, None)
+        log.info("version %d is ready: %s", release.number, release.manifest.model)
+        driver.hold(held)
+        await ready(self._found[digest][1])
+
+    async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> HeldModel:
+        """Find or fetch the weights of a version, and test them. Raises UserError."""
+        manifest = release.manifest
+        path = await trio.to_thread.run_sync(self._engines.find_version, manifest)
+        if path is None:
+            weights = release.weights
+            if fetch is None or weights is None or release.status is Status.OVERLAP:
+                raise VersionFault("this machine does not have its weights", FETCH_IT)
+            path = await fetch(weights)
+        self._found[manifest.digest] = (manifest, path)
+        index = driver.machine.context.class_index
+        line = self._network.line_of(index)
+        assert line is not None  # it has releases
+        contract = contract_at(self._network, driver.machine.fold.latest, index, release.number)
+
+        def examine(engine: Engine) -> ModelInfo:
+            if self._tested:
+                goldens = [manifest.golden] if manifest.golden.questions else []
+                found, _ = match_class(contract, [manifest], engine.info, run_selftest(engine, goldens))
+                if found != index:
+                    raise ClassError(f"this machine computes it in another class, {contract.classes[found].name!r}")
+            return engine.info
+
+        try:
+            info = await driver.use_engine(examine, model=manifest.digest)
+        except ClassError:
+            self._unfit.add(manifest.digest)
+            raise
+        return HeldModel(manifest, info.context_tokens, info.vocab_tokens)
+
+
+def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVersion]:
+    """The versions of this node's line in the newest final view, the current one first.
+
+    `listed` are the manifests of the network file, by digest. The manifest of another version stands in its release.
+    """
+    network, state = machine.network, machine.fold.latest
+    index = network.line_of(machine.context.class_index)
+    if index is None:
+        return []
+    line, notes = network.lines[index], notes_of(network, state, index)
+    found = []
+    for number in numbers_of(notes):
+        version, status = find_version(notes, number), status_of(line, notes, number, state.epoch)
+        if version is None:
+            if line.genesis in listed:
+                found.append(KnownVersion(number, status, listed[line.genesis]))
+            continue
+        record = machine.context.ledger.get(version.record)
+        assert record is not None  # the fold counted it
+        release = decode_signed_release(record.payload).release
+        found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
+    return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
+
+
+def named_files(machine: Machine) -> dict[bytes, FileEntry]:
+    """The files that may be fetched and served, by SHA-256: those of the releases in the newest final view.
+
+    Recalled versions have none. If two releases name one file, the first of them counts.
+    """
+    state, found = machine.fold.latest, dict[bytes, FileEntry]()
+    for _, notes in sorted(state.lines.items()):
+        for version in notes.versions:
+            record = machine.context.ledger.get(version.record)
+            if record is not None and not version.is_recalled:
+                for file in decode_signed_release(record.payload).release.files:
+                    found.setdefault(file.sha256, file)
+    return found
+
+
+def sources(machine: Machine, sha256: bytes) -> list[bytes]:
+    """The peers that may have a file of a release, the likeliest first: those that serve its version, then all others.
+
+    Peers of one kind come in an order that is random to each file and each node, so that all are asked alike.
+    """
+    state, key = machine.fold.latest, machine.key
+    serving = set()
+    for index, notes in state.lines.items():
+        for version in notes.versions:
+            record = machine.context.ledger.get(version.record)
+            files = () if record is None else decode_signed_release(record.payload).release.files
+            if any(file.sha256 == sha256 for file in files):
+                serving |= {
+                    peer
+                    for peer in state.members
+                    if line_of(machine.network, state, peer) == index and state.version_of(peer) == version.number
+                }
+    peers = [peer for peer, m in state.members.items() if m.active and not m.is_convicted and peer != key]
+    return sorted(peers, key=lambda peer: (peer not in serving, machine.context.secret("source", sha256, peer)))

@@ -1,0 +1,1 @@
+"""Large files on disk, by SHA-256."""
