@@ -44,6 +44,8 @@ def rules() -> dict[str, str]:
 def members(kind: str, count: int) -> list[tuple[str, str]]:
     """Name and type of each of `count` items of an array type."""
     body = rules().get(kind, kind)
+    if " / " in body and body.startswith("null"):  # maybe-receipt
+        return members(body.removeprefix("null / "), count)
     if " / " in body and not body.startswith("["):  # the first alternative with as many items
         found = (members(each, count) for each in body.split(" / ") if rules().get(each, "").startswith("["))
         return next((each for each in found if len(each) == count), [("", "")] * count)
