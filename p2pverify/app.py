@@ -20,7 +20,9 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -171,7 +173,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             if settings.rejoin:
                 home.forget_leave()
             elif home.wants_leave():
-                driver.leave()
+                driver.order(Leave())
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
             await _run_services(settings, seed, store, journal, driver, engines, versions, manifest, task_status)
         finally:
@@ -331,12 +333,15 @@ class _Orders:
 
     def leave(self) -> list[str]:
         self._home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
-        self._driver.leave()
+        self._driver.order(Leave())
         standing = standstill(self._driver.machine, self._driver.now_ms())
         return [text for kind, text in standing.items() if kind in STOPPED]
 
     def sponsor(self, peer: bytes) -> str | None:
         return self._driver.sponsor(peer)
+
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        return await self._driver.sign(kind, payload)
 
 
 @contextmanager

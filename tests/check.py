@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FAST = [
     "tests/test_quality.py",
     "tests/test_architecture.py",
-    *(f"tests/core/{room}" for room in ("contract", "encoding", "inference", "records", "state")),
+    *(f"tests/core/{room}" for room in ("contract", "data", "encoding", "inference", "records", "state")),
     "tests/protocol",
 ]
 

@@ -26,8 +26,10 @@ from p2pverify.api.openai.routes import Guard
 from p2pverify.api.rules import RouteRule, route_of
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import Kind
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.door import Door
+from p2pverify.node.data.documents import DatasetsDocument, SignedDocument, SignedKind
 from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
@@ -58,6 +60,8 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/passport": RouteRule(frozenset({"peer"})),
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
+    "/v1/datasets": RouteRule(frozenset({"view"})),
+    "/v1/sign": RouteRule(frozenset({"kind"})),
     "/livez": RouteRule(),
     "/readyz": RouteRule(),
     "/metrics": RouteRule(),
@@ -127,6 +131,7 @@ def new_app(
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_disk_reports(app, reports)
+    _add_records(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
     if door is not None and guard is not None:
@@ -165,6 +170,15 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
             return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
         except UnknownAudit as unknown:
             return _error(404, "no_such_audit", unknown.reason)
+
+
+def _add_records(app: FastAPI, reports: Reports) -> None:
+    """The routes of what one view says of data, and of one peer."""
+
+    @app.get("/v1/datasets", responses=_answers(DatasetsDocument))
+    async def datasets(view: View = "final") -> Response:
+        """The data sets that members offer, in the newest certified view or provisionally."""
+        return _json(reports.datasets(final=view == "final"))
 
     @app.get("/v1/passport", responses=_answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:
@@ -219,6 +233,8 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
 
 _NO_TOKEN = {401: "There is no token.", 403: "The token, or the host, is another's."}
 _SECURED: dict[str, Any] = {"security": [{"token": []}]}
+_BYTES = {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}
+_PAYLOAD: dict[str, Any] = {"requestBody": {"required": True, "content": _BYTES}}
 
 
 def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
@@ -263,6 +279,21 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         why = orders.sponsor(key)
         said = SponsorDocument(schema="p2pverify/sponsor/1", peer_id=peer, sponsored=why is None, reason=why)
         return _json(said, status=202)
+
+    @app.post(
+        "/v1/sign",
+        status_code=202,
+        responses=_answers(SignedDocument, status=202, errors=_NO_TOKEN),
+        openapi_extra={**_SECURED, **_PAYLOAD},
+    )
+    async def sign(request: Request, kind: SignedKind) -> Response:
+        """Sign a record with the payload in the body, once it counts; needs the bearer token from the home."""
+        answer = refused(request)
+        if answer is not None:
+            return answer
+        record, why = await orders.sign(Kind[kind.upper()], await request.body())
+        signed = None if record is None else record.hex()
+        return _json(SignedDocument(schema="p2pverify/signed/1", kind=kind, record=signed, reason=why), status=202)
 
 
 async def _bad_query(_request: Request, error: Exception) -> Response:

@@ -56,9 +56,9 @@ def get(
     return _read(*_fetch(home, "GET", path, token=token, timeout_s=timeout_s), kind, refused)
 
 
-def post(home: Home, path: str, kind: type[_D]) -> ApiAnswer[_D]:
+def post(home: Home, path: str, kind: type[_D], *, body: bytes = b"") -> ApiAnswer[_D]:
     """Send a POST request with the home's token, which only the proven node of this home gets. Raises as `get`."""
-    return _read(*_fetch(home, "POST", path, token=prove(home)), kind, _REFUSED)
+    return _read(*_fetch(home, "POST", path, token=prove(home), body=body), kind, _REFUSED)
 
 
 def prove(home: Home) -> str:
@@ -127,14 +127,14 @@ def print_json(text: str) -> None:
 
 
 def _fetch(
-    home: Home, method: str, path: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S
+    home: Home, method: str, path: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S, body: bytes = b""
 ) -> tuple[str, bytes]:
     """The node's URL, and the body of its answer."""
     url, nonce = _url(home), os.urandom(proof.NONCE_BYTES)
     with _explained(url, timeout_s):
-        shown, body = _exchange(url, method, path, _headers(nonce, token), timeout_s)
+        shown, answer = _exchange(url, method, path, _headers(nonce, token), timeout_s, body)
     _check_proof(home, url, nonce, shown)
-    return url, body
+    return url, answer
 
 
 def _url(home: Home) -> str:
@@ -185,12 +185,14 @@ def _refusal(body: bytes) -> ErrorDocument | None:
         return None
 
 
-def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[str, bytes]:
+def _exchange(
+    url: str, method: str, path: str, headers: dict[str, str], timeout_s: float, sent: bytes
+) -> tuple[str, bytes]:
     """Proof and body of one request, within `timeout_s`. Raises OSError, HTTPException or ValueError."""
     deadline = time.monotonic() + timeout_s
     connection = _connect(url, timeout_s)
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, sent or None, headers)
         response = connection.getresponse()
         body = bytearray()
         while chunk := response.read1(_CHUNK_BYTES):

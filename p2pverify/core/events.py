@@ -13,7 +13,7 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.report import AnswerReport
 
 OWN, REFEREE = "own", "referee"
@@ -154,6 +154,18 @@ class VersionHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """The operator wants this peer to sign a record of a data set, an erasure or a statement.
+
+    The `ticket` gets the outcome once the record is on disk: see `publisher.outcome_of`.
+    """
+
+    ticket: int
+    kind: Kind
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WrongAnswer:
     """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
 
@@ -175,6 +187,9 @@ class TwinMet:
     where: str
 
 
+#: What the operator wants, or what the node has found for its clients or made ready.
+Order = Leave | SponsorPeer | WriteRecord | WrongAnswer | VersionHeld
+
 Event = (
     Tick
     | RecordsArrived
@@ -188,6 +203,7 @@ Event = (
     | Leave
     | SponsorPeer
     | VersionHeld
+    | WriteRecord
     | WrongAnswer
     | Synced
     | TwinMet

@@ -34,6 +34,7 @@ from p2pverify.core.events import (
     Tick,
     TwinMet,
     VersionHeld,
+    WriteRecord,
     WrongAnswer,
 )
 from p2pverify.core.inference.question import RequestRefused
@@ -59,6 +60,7 @@ from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
+from p2pverify.core.roles.operator import OrderTaker
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.state.state import State
@@ -110,6 +112,7 @@ class Machine:
         self._accuser = Accuser(context)
         self.issuer = Issuer(context.fold)
         self.reporter = Reporter(context)
+        self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
@@ -213,8 +216,9 @@ class Machine:
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
-            case Leave() | SponsorPeer() | WrongAnswer() | VersionHeld():
-                self._take_order(event)
+            case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld():
+                effects += self._orders.take(event, now_ms, is_awake=self._is_resumed)
+                self._is_due = True
             case Synced():
                 context.silence.synced(event.peer)
                 self._is_due = True
@@ -227,19 +231,6 @@ class Machine:
         while self._is_due or now_ms >= self._act_at_ms:
             effects += self._act(now_ms)
         return effects
-
-    def _take_order(self, event: Leave | SponsorPeer | WrongAnswer | VersionHeld) -> None:
-        """What the operator wants, or what the node has found for its clients or made ready."""
-        match event:
-            case Leave():
-                self._context.is_leaving = True
-            case SponsorPeer():
-                self._membership.sponsor(event.peer)
-            case WrongAnswer():
-                self.reporter.take(event)
-            case VersionHeld():
-                self._mover.take(event)
-        self._is_due = True
 
     def next_wake_ms(self, now_ms: int) -> int:
         """The latest time of the next Tick."""

@@ -24,10 +24,9 @@ from p2pverify.core.events import (
     Finalised,
     Follow,
     GossipArrived,
-    HeldModel,
     Judged,
-    Leave,
     Note,
+    Order,
     RecordBatch,
     RecordsArrived,
     RequestArrived,
@@ -37,14 +36,15 @@ from p2pverify.core.events import (
     Synced,
     Tick,
     TwinMet,
-    VersionHeld,
-    WrongAnswer,
+    WriteRecord,
 )
 from p2pverify.core.inference.question import Question, RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.machine import Machine
 from p2pverify.core.proofs.exchange import NO_PASSPORTS
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
+from p2pverify.core.roles.publisher import outcome_of
 from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
@@ -188,13 +188,9 @@ class Driver:
         """
         return await self._worker.call(do, role=role, model=model)
 
-    def hold(self, model: HeldModel) -> None:
-        """The engine of another version of this peer's model is ready."""
-        self._handle(VersionHeld(model))
-
-    def leave(self) -> None:
-        """Leave the network for good. The leave is signed as soon as this peer may sign."""
-        self._handle(Leave())
+    def order(self, order: Order) -> None:
+        """Give the machine an order. What has to be signed for it is signed as soon as this peer may sign."""
+        self._handle(order)
 
     def sponsor(self, peer: bytes) -> str | None:
         """Stand for a newcomer (its key), as soon as this peer may sign. Returns why that has no effect, or None."""
@@ -204,9 +200,15 @@ class Driver:
             self._handle(SponsorPeer(peer))
         return refused
 
-    def report(self, found: WrongAnswer) -> None:
-        """Report a wrong answer that a client got, as soon as this peer may."""
-        self._handle(found)
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        """Sign a record of data. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
+        if self._outbox.is_full or self._tickets.is_full:
+            return None, "this node has too much to do"
+        with self._tickets.take(ports.unheard) as waiter:
+            if self._handle(WriteRecord(waiter.ticket, kind, payload)) is None:
+                return None, "this node could not take the order"
+            await waiter.done.wait()
+            return outcome_of(waiter.data)
 
     def on_final(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a cut becomes final."""

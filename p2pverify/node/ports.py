@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.compare import TokenScores
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.sync.session import SyncTurn
+from p2pverify.node.data.documents import DatasetsDocument
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -292,6 +294,10 @@ class Orders(Protocol):
         """Stand for a newcomer. Returns why that would have no effect now, or None."""
         ...
 
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        """Sign a record of data. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
+        ...
+
 
 class Reports(Protocol):
     """What the HTTP API and the testnet read from a node: documents made on demand."""
@@ -303,6 +309,8 @@ class Reports(Protocol):
     def scores(self, *, final: bool) -> ScoresDocument: ...
 
     def audits(self, *, limit: int) -> AuditsDocument: ...
+
+    def datasets(self, *, final: bool) -> DatasetsDocument: ...
 
     async def me(self) -> MeDocument:
         """How peers treat the clients of this node. Raises BookError."""

@@ -15,7 +15,7 @@ import trio
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import Network
-from p2pverify.core.events import HeldModel
+from p2pverify.core.events import HeldModel, VersionHeld
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.state.lines.rows import numbers_of
@@ -152,7 +152,7 @@ class Versions:
             return
         self.missing.pop(digest, None)
         log.info("version %d is ready: %s", release.number, release.manifest.model)
-        driver.hold(held)
+        driver.order(VersionHeld(held))
         await ready(self._found[digest][1])
 
     async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> HeldModel:

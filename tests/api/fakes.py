@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.records.envelope import Kind
 from p2pverify.node.clients.book import BookError
+from p2pverify.node.data.documents import DatasetsDocument
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
@@ -18,17 +20,23 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from tests.support.documents import ALICE, AUDITS, BLOBS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, BLOBS, DATASETS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
 
 TOKEN = "5e" * 32
 
 
 class NoOrders:
-    """Orders that are carried out by nobody. `left` counts the leaves, `sponsored` lists the newcomers."""
+    """Orders that are carried out by nobody. `left` counts the leaves, `sponsored` lists the newcomers, `signed` the
+    payloads."""
 
     def __init__(self) -> None:
         self.left = 0
         self.sponsored: list[bytes] = []
+        self.signed: list[tuple[Kind, bytes]] = []
+
+    @property
+    def count(self) -> int:
+        return self.left + len(self.sponsored) + len(self.signed)
 
     def leave(self) -> list[str]:
         self.left += 1
@@ -37,6 +45,10 @@ class NoOrders:
     def sponsor(self, peer: bytes) -> str | None:
         self.sponsored.append(peer)
         return "no newcomer" if len(self.sponsored) > 1 else None
+
+    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
+        self.signed.append((kind, payload))
+        return (bytes(32), None) if payload else (None, "malformed")
 
 
 @dataclass
@@ -61,6 +73,9 @@ class FakeReports:
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return replace(AUDITS, audits=AUDITS.audits * (limit // 100))
+
+    def datasets(self, *, final: bool) -> DatasetsDocument:
+        return replace(DATASETS, final=final)
 
     async def me(self) -> MeDocument:
         if self.unreadable:
@@ -103,7 +118,13 @@ class Reply:
 
 
 def request(
-    port: int, path: str, *, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), host: str | None = None
+    port: int,
+    path: str,
+    *,
+    method: str = "GET",
+    headers: tuple[tuple[str, str], ...] = (),
+    host: str | None = None,
+    body: bytes = b"",
 ) -> Reply:
     """One request on its own connection. `host` replaces the Host header; "" leaves it out."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -113,7 +134,9 @@ def request(
             connection.putheader("Host", host)
         for name, value in headers:
             connection.putheader(name, value)
-        connection.endheaders()
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body or None)
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, names, response.read())

@@ -57,6 +57,11 @@ async def test_real_answers_fit_their_schemas(classes):
     liar = world.peers[2].machine.key
     plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/blobs", "/readyz", "/livez")]
     plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/v1/audits", "/metrics")]
+    plain = [
+        ("GET", path, {})
+        for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez", "/v1/datasets")
+    ]
+    plain += [("GET", "/v1/scores?view=provisional", {}), ("GET", "/metrics", {})]
     changed = [("GET", "/v1/status", {}), ("GET", "/v1/scores?view=provisional", {})]
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
@@ -86,6 +91,7 @@ async def test_every_error_is_declared_and_no_other():
     """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
+    paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
@@ -97,7 +103,7 @@ async def test_every_error_is_declared_and_no_other():
         ("GET", "/readyz", {}),
         ("GET", "/metrics", {}),
     ]
-    orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}")
+    orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}", "/v1/sign?kind=dataset")
     for order in orders:
         asked += [
             ("POST", order, {"host": "example.org"}),

@@ -17,6 +17,7 @@ from p2pverify.api.bind import BindError
 from p2pverify.api.server import serve
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import key_of, peer_id
+from p2pverify.core.records.envelope import Kind
 from p2pverify.node.endpoints.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import Live, Ready
@@ -179,7 +180,7 @@ async def test_an_unknown_audit_is_not_found() -> None:
         assert "e9-9-bob" in str(reply.json()["message"])
 
 
-@pytest.mark.parametrize("path", ["/v1/leave", f"/v1/sponsor?peer={NEWCOMER}"])
+@pytest.mark.parametrize("path", ["/v1/leave", f"/v1/sponsor?peer={NEWCOMER}", "/v1/sign?kind=erasure"])
 async def test_orders_need_the_token(path: str) -> None:
     """Without the token nothing happens, and the answer says why. With it the node is told once."""
     async with running() as server:
@@ -192,9 +193,9 @@ async def test_orders_need_the_token(path: str) -> None:
             wrong = await server.ask(path, method="POST", headers=(("Authorization", value),))
             assert (wrong.status, wrong.json()["error"]) == (403, "wrong_token")
         assert (await server.ask(path, headers=BEARER)).status == 405
-        assert (server.orders.left, server.orders.sponsored) == (0, [])
+        assert server.orders.count == 0
         assert (await server.ask(path, method="POST", headers=BEARER)).status == 202
-        assert server.orders.left + len(server.orders.sponsored) == 1
+        assert server.orders.count == 1
 
 
 async def test_the_answers_to_orders() -> None:
@@ -208,6 +209,18 @@ async def test_the_answers_to_orders() -> None:
         assert server.orders.sponsored == [key_of(NEWCOMER)] * 2
         for query in ("", "?peer=", "?peer=nobody", f"?peer={NEWCOMER}&x=1"):
             bad = await server.ask(f"/v1/sponsor{query}", method="POST", headers=BEARER)
+            assert (bad.status, bad.json()["error"]) == (400, "bad_query")
+
+
+async def test_a_payload_is_signed_as_it_was_sent() -> None:
+    """The answer names the record, or says why there is none. Other kinds cannot be ordered."""
+    async with running() as server:
+        for body, record, reason in ((b"\x80", "00" * 32, None), (b"", None, "malformed")):
+            told = (await server.ask("/v1/sign?kind=statement", method="POST", headers=BEARER, body=body)).json()
+            assert (told["kind"], told["record"], told["reason"]) == ("statement", record, reason)
+        assert server.orders.signed == [(Kind.STATEMENT, b"\x80"), (Kind.STATEMENT, b"")]
+        for query in ("", "?kind=vote", "?kind=7"):
+            bad = await server.ask(f"/v1/sign{query}", method="POST", headers=BEARER)
             assert (bad.status, bad.json()["error"]) == (400, "bad_query")
 
 
@@ -228,7 +241,7 @@ async def test_bodies_are_limited() -> None:
         for header in (("Content-Length", "5000"), ("Transfer-Encoding", "chunked")):
             reply = await server.ask("/v1/leave", method="POST", headers=(*BEARER, header))
             assert (reply.status, reply.json()["error"]) == (413, "too_large")
-        assert (server.orders.left, server.orders.sponsored) == (0, [])
+        assert server.orders.count == 0
 
 
 async def test_unknown_paths_name_the_known_ones() -> None:
@@ -291,7 +304,7 @@ async def test_garbage_leaves_the_server_alive(data: bytes, monkeypatch: pytest.
             except trio.BrokenResourceError:
                 answer = b""
         assert b'"peer_id"' not in answer
-        assert (server.orders.left, server.orders.sponsored) == (0, [])
+        assert server.orders.count == 0
         assert (await server.ask("/livez")).status == 200
 
 

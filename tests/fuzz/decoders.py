@@ -23,6 +23,7 @@ from p2pverify.core.contract.history import recipe, release
 from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
+from p2pverify.core.data import schema
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
@@ -52,6 +53,7 @@ from p2pverify.net.protocols import rpc_codec
 from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
+from p2pverify.node.data import making, statements, store, table
 from p2pverify.node.endpoints import address, loopback
 from p2pverify.node.files import (
     canaries,
@@ -72,7 +74,7 @@ from p2pverify.node.rerun.judge import Rerun
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
-from tests.support import networks
+from tests.support import datasets, networks
 from tests.support.canaries import TRIGGER
 from tests.support.releases import RELEASE
 
@@ -108,6 +110,7 @@ EXEMPT = {
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
     "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
+    "node.data.statements.load_statement": "decode_open_statement with a file",
     "node.files.networkfile.load_start": "read_start with a file",
     "node.files.networkfile.read_start_file": "read_start with a file",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
@@ -329,6 +332,22 @@ def _receipt(data: bytes) -> ReceiptDocument:
 
 _RECEIPTS_NETWORK = network.decode_network(seeds.vectors("client-receipt", "network")[0])
 
+_SCHEMA_FILE = b"""label = "y"
+labels = ["no", "yes"]
+[[feature]]
+name = "x"
+unit = "mm"
+offset = "1.5"
+scale = "2"
+low = "0"
+high = "3"
+"""
+_TERMS = making.Terms("MIT", 1, (bytes(32),), None, 9)
+_OWN_DATASET = making.new_dataset("rows", datasets.SCHEMA, datasets.rows(3), _TERMS, None).without([1], 1)
+_OPEN_STATEMENT = statements.OpenStatement(
+    bytes(32), bytes(32), "dua/1", "lot 7", bytes(32), b"text", bytes(32), (bytes(32),), bytes(32), bytes(64)
+)
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -359,6 +378,22 @@ DECODERS: dict[str, Decoder] = {
         envelope.decode_record,
         write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
         seeds=seeds.of("record", "record"),
+    ),
+    "core.data.schema.decode_schema": Decoder(
+        schema.decode_schema, write=_written, seeds=seeds.of("data-schema", "schema")
+    ),
+    "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
+    "node.data.table.load_rows": Decoder(
+        _filed(lambda path: table.load_rows(path, datasets.SCHEMA)),
+        FileError,
+        seeds=lambda: [b"mean radius,mean texture,diagnosis\n1.5,2,benign\n"],
+    ),
+    "node.data.table.read_number": Decoder(_text(table.read_number), (), seeds=lambda: [b"-1.5e3"]),
+    "node.data.store.decode_own_dataset": Decoder(
+        store.decode_own_dataset, write=_written, seeds=lambda: [_OWN_DATASET.encode()]
+    ),
+    "node.data.statements.decode_open_statement": Decoder(
+        statements.decode_open_statement, write=_written, seeds=lambda: [_OPEN_STATEMENT.encode()]
     ),
     "core.contract.manifest.decode_manifest": Decoder(
         manifest.decode_manifest, write=_written, seeds=seeds.of_payloads("manifest")

@@ -28,8 +28,10 @@ from p2pverify.core.events import (
     StoredEvidence,
     Tick,
     TwinMet,
+    WriteRecord,
 )
 from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.envelope import Kind
 from p2pverify.node import ports
 from p2pverify.node.driver import TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX
@@ -116,6 +118,39 @@ async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery
     with trio.fail_after(7):
         await bench.driver.serve(b"request", SOURCE)
     assert [event.waits_ms for event in bench.events(RequestArrived)] == [None, 7000]
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_order_is_answered_when_its_record_is_on_disk(autojump_clock, nursery):
+    """The operator hears the record's id after the write, and the reason if there is none."""
+    one = record(SEEDS[0])
+    effects = [Persist((one,)), Publish((one.data,)), Respond(1, b"+" + one.id)]
+    bench = Bench(lambda event: effects if isinstance(event, WriteRecord) else [])
+    await nursery.start(bench.driver.run, bench.network)
+    assert await bench.driver.sign(Kind.DATASET, b"payload") == (one.id, None)
+    assert bench.trace[0].startswith("writing")
+    (order,) = bench.events(WriteRecord)
+    assert order == WriteRecord(1, Kind.DATASET, b"payload")
+    effects = [Respond(2, b"-it is over")]
+    assert await bench.driver.sign(Kind.DATASET, b"payload") == (None, "it is over")
+    bench.machine.script = lambda event: [Publish(())] * EFFECTS_MAX if isinstance(event, GossipArrived) else []
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    assert await bench.driver.sign(Kind.DATASET, b"payload") == (None, "this node has too much to do")
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_order_that_the_machine_fails_on_is_refused(autojump_clock, nursery):
+    """A bug ends no node, and nobody waits for ever."""
+
+    def script(event: Event) -> list[Effect]:
+        if isinstance(event, WriteRecord):
+            raise RuntimeError("a bug")
+        return []
+
+    bench = Bench(script)
+    await nursery.start(bench.driver.run, bench.network)
+    assert await bench.driver.sign(Kind.STATEMENT, b"") == (None, "this node could not take the order")
+    assert bench.driver.statistics()["requests waiting"] == 0
     nursery.cancel_scope.cancel()
 
 

@@ -18,6 +18,8 @@ from vectorgen import (
     client_receipts,
     committees,
     crossed,
+    data,
+    data_folds,
     diag,
     endpoints,
     evidence,
@@ -70,6 +72,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "recall.md": lines.RECALL_RECORD,
         "rotation.md": lines.ROTATION_RECORD,
         "serve.md": lines.SERVE_RECORD,
+        "dataset.md": data.dataset_record(),
+        "erasure.md": data.erasure_record(),
+        "statement.md": data.statement_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -135,6 +140,8 @@ def write_vectors() -> None:
         lines,
         line_folds,
         endpoints,
+        data,
+        data_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

@@ -24,7 +24,8 @@ LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
 RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
 GRAMMAR_PAGES = (
     *RECORD_PAGES,
-    *("request", "evidence", "rerun", "canary", "endpoint", "view", "state", "fork", "passport", "line", "README"),
+    *("data", "request", "evidence", "rerun", "canary", "endpoint", "view", "state", "fork", "passport", "line"),
+    "README",
 )
 
 
@@ -192,6 +193,7 @@ def _constants(node: ast.AST) -> set[str]:
     "module",
     [
         "state/cuts.py",
+        "state/history/datasets.py",
         "state/lines/take.py",
         "state/process.py",
         "state/sponsors.py",

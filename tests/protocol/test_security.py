@@ -18,6 +18,7 @@ ATTACKS = (
     "Attacks on the network",
     "Attacks on files from peers",
     "Attacks on the door for clients",
+    "Attacks on data",
 )
 WEIGHT = "What hostile weight can do"
 UNMET = "What is not met"

@@ -75,7 +75,7 @@ def test_every_kind_has_both(kind: str) -> None:
     assert all(case["expect"] == "accept" and case["reason"] is None for case in valid)
     assert all(case["expect"] in {"ignore", "reject"} and case["reason"] for case in invalid)
     found = {envelope.decode_record(_bytes(case, "record")).kind for case in valid}
-    assert found == {envelope.Kind.LEAVE if kind == "record" else envelope.Kind[kind.upper().replace("-", "_")]}
+    assert found == {envelope.Kind["LEAVE" if kind == "record" else kind.upper().replace("-", "_")]}
 
 
 def _reasons_in_code(module: str, *errors: str) -> set[str]:

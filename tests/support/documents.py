@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from p2pverify.node.data.documents import DatasetDocument, DatasetsDocument
 from p2pverify.node.reports.documents.audits import (
     AskedPeerDocument,
     AuditDocument,
@@ -72,6 +73,33 @@ CONVICTED_ROW = replace(
     challengers=3,
     no_shows=1,
     last_audit_epoch=None,
+)
+DATASETS = DatasetsDocument(
+    schema="p2pverify/datasets/1",
+    network="00" * 32,
+    final=True,
+    cut="11" * 32,
+    epoch=7,
+    datasets=(
+        DatasetDocument(
+            id="22" * 32,
+            owner=ALICE,
+            root="33" * 32,
+            rows=99,
+            row_schema="44" * 32,
+            licence="CC-BY-4.0",
+            basis="consent",
+            parents=("55" * 32,),
+            recipe=None,
+            card="66" * 32,
+            first_root="77" * 32,
+            first_rows=100,
+            from_epoch=3,
+            until_epoch=900,
+            erasures=1,
+            erased=1,
+        ),
+    ),
 )
 SCORES = ScoresDocument(
     schema="p2pverify/scores/1",

@@ -45,6 +45,9 @@ class Kind(IntEnum):
     RELEASE = 15
     RECALL = 16
     SERVE = 17
+    DATASET = 18
+    ERASURE = 19
+    STATEMENT = 20
     ROTATION = 21
 
 

@@ -13,7 +13,7 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, Kind, Record, decode_record
 from p2pverify.core.records.fast_path import AUTHOR, BYTES_32, NUMBERS, START, RecordParts, header_bytes, split_record
 from p2pverify.core.records.kind_rule import Rules
-from p2pverify.core.records.kinds import KINDS
+from p2pverify.core.records.kinds import KINDS, rule_of
 
 #: How far ahead of our clock a record may date itself, in epochs.
 EPOCHS_AHEAD_MAX = 1
@@ -58,7 +58,7 @@ def not_ahead(record: Record, rules: Rules) -> None:
 def judge_content(record: Record, rules: Rules) -> None:
     """The last checks of `judge`: the payload, and the author's signature."""
     # [IGNORE] The kind is known: a later version may have more.
-    rule = KINDS.get(record.kind)
+    rule = rule_of(record.kind, rules.network)
     if rule is None:
         raise GossipIgnore("unknown kind")
     # [REJECT] The payload is well-formed and holds by itself.

@@ -1,7 +1,20 @@
 """The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
+from p2pverify.core.contract.network import Network
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.kind_rule import KindRule
-from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, report, sponsor, vote
+from p2pverify.core.records.payloads import (
+    audit,
+    cut,
+    data,
+    definitions,
+    duty,
+    membership,
+    objection,
+    report,
+    sponsor,
+    vote,
+)
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
 
@@ -41,6 +54,17 @@ KINDS: dict[int, KindRule] = {
         release.RELEASE_RULE,
         recall.RECALL_RULE,
         serve.SERVE_RULE,
+        data.DATASET_RULE,
+        data.ERASURE_RULE,
+        data.STATEMENT_RULE,
         rotation.ROTATION_RULE,
     )
 }
+
+#: The kinds that a network has only if its definition has lines.
+_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE)
+
+
+def rule_of(kind: int, network: Network) -> KindRule | None:
+    """The rule of a kind in a network, None if the network has no such kind."""
+    return None if kind in _OF_HISTORY and not network.lines else KINDS.get(kind)

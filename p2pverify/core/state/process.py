@@ -13,6 +13,7 @@ from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
+from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
@@ -70,6 +71,7 @@ def advance(
     for record in by_kind.get(Kind.OBJECTION, ()):
         objections.take_objection(step, record)
     disputes.decide(step)
+    datasets.take(state, by_kind)
     _test(step)
     capital.take_bets(step)
     _carry_convictions(step)
@@ -78,6 +80,7 @@ def advance(
     rows.drop_silent(state)
     if network.lines:
         take.forget_rows(state)
+    datasets.forget(state)
     objections.forget_contested(state)
     memory.forget(state, network.params)
     return state

@@ -11,6 +11,7 @@ from typing import Any
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import first_beacon
+from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
@@ -115,14 +116,11 @@ _fields_of: Callable[[Member], tuple[Any, ...]] = attrgetter(*(each.name for eac
 
 @dataclass(frozen=True, slots=True)
 class EarlyConflict:
-    """The proven equivocations of a key that has not joined. `is_slot`: it made two claims on one slot.
+    """The proven equivocations of a key that has not joined."""
 
-    `forks` is as for a member. `since` is the path index of the cut that brought the newest proof.
-    """
-
-    forks: frozenset[int] = frozenset()
-    is_slot: bool = False
-    since: int = 0  # index
+    forks: frozenset[int] = frozenset()  # as for a member
+    is_slot: bool = False  # it made two claims on one slot
+    since: int = 0  # index of the cut that brought the newest proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +174,7 @@ class State:
     banned: dict[bytes, str] = field(default_factory=dict)  # convicted key without a row -> reason
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
     rested_epoch: int = -1  # of the newest change between resting weight and weight
@@ -216,6 +215,7 @@ class State:
             dict(self.banned),
             dict(self.last_signed),
             dict(self.totals),
+            dict(self.datasets),
             self.admitted_epoch,
             self.sponsored_epoch,
             self.rested_epoch,

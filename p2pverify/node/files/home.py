@@ -1,6 +1,6 @@
 """The home directory: where a node keeps its identity, database, lock and the address of its local API.
 
-    config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock
+    config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock  data/
 
 Every command imports this module, so it needs little more than the standard library. Other modules read `config.toml`,
 `network.toml` and the database.

@@ -15,6 +15,8 @@ from p2pverify.node.blobs.files import BlobFiles
 from p2pverify.node.clients.audits.figures import me_document
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import Cover
+from p2pverify.node.data.documents import DatasetsDocument
+from p2pverify.node.data.report import datasets_document
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
 from p2pverify.node.ports import ModelInfo, Reports
@@ -129,6 +131,10 @@ class NodeReports(Reports):
             scores=tuple(score_document(score, self._rerun(state, score.peer)) for score in found),
             hardware=hardware_groups(found),
         )
+
+    def datasets(self, *, final: bool) -> DatasetsDocument:
+        state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
+        return datasets_document(self._machine.context.ledger, self._machine.context.network_id, state, final=final)
 
     def _rerun(self, state: State, peer: bytes) -> LossesRerun | None:
         """This node's own findings on the disputes that count against a peer; None if there are none."""

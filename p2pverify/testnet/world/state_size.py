@@ -6,7 +6,7 @@
 from p2pverify.core.state.codec.sections import leaves_of
 from p2pverify.core.state.state import State
 
-ROW_BYTES_MAX = 24_000
+ROW_BYTES_MAX = 32_000
 BASE_BYTES_MAX = 2_000_000
 #: A network id takes equally many bytes whatever it is.
 _ANY_NETWORK = bytes(32)

@@ -29,6 +29,9 @@ PAYLOADS = {
     15: "release-payload",
     16: "recall-payload",
     17: "serve-payload",
+    18: "dataset-payload",
+    19: "erasure-payload",
+    20: "statement-payload",
     21: "rotation-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)

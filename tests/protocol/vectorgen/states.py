@@ -9,6 +9,7 @@ from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding.canon import Value, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -40,6 +41,15 @@ def contested() -> State:
         LOST[1]: frozenset((ALICE.key,)),
         LOST[2]: frozenset((CAROL.key,)),
     }
+    return state
+
+
+def offering() -> State:
+    """Alice offers two data sets, and has erased a row of one of them."""
+    state = replace(examples.first_state())
+    whole = LiveDataset(ALICE.key, sha256(b"root"), 100, sha256(b"schema"), 1000, state.epoch, state.index)
+    less = replace(whole, root=sha256(b"less"), rows=99, erasures=1, erased=1)
+    state.datasets = {sha256(b"one"): whole, sha256(b"two"): less}
     return state
 
 
@@ -87,6 +97,7 @@ def _states(story: folds.Story) -> list[Case]:
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
         _state("contested losses", NETWORK, contested()),
+        _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),

@@ -1,5 +1,6 @@
 """The forms of rows, and of other parts of a state that are about one key."""
 
+from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, Sample, Window
 from p2pverify.core.records.envelope import SEQ_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -80,3 +81,15 @@ MEMBER: Form[Member] = record(
     credits=IDS,
 )
 EARLY_CONFLICT: Form[EarlyConflict] = record(EarlyConflict, forks=SEQS, is_slot=BOOL, since=UINT)
+DATASET: Form[LiveDataset] = record(
+    LiveDataset,
+    author=ID,
+    root=ID,
+    rows=UINT,
+    schema=ID,
+    until=UINT,
+    epoch=UINT,
+    index=UINT,
+    erasures=UINT,
+    erased=UINT,
+)

@@ -14,7 +14,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lines.recall import Reason, Recall, decode_recall
-from p2pverify.core.records.payloads.lines.release import decode_signed_release
+from p2pverify.core.records.payloads.lines.release import SignedRelease, decode_signed_release
 from p2pverify.core.records.payloads.lines.rotation import Rotation, decode_rotation
 from p2pverify.core.records.payloads.lines.serve import decode_serve
 from p2pverify.core.records.payloads.lines.signatures import Signatures
@@ -114,6 +114,14 @@ def refuse_number(notes: LineNotes, number: int, complete: Collection[bytes]) ->
     if number > notes.newest + 1:
         return "not the next number"
     return None if complete else "too few publishers signed"
+
+
+def refuse_release(network: Network, state: State, signed: SignedRelease) -> str | None:
+    """Why a release would not count in the next cut if it were the only one, or None."""
+    release = signed.release
+    notes = notes_of(network, state, release.line)
+    complete = (release.manifest_digest,) if _reaches(notes, _keys(signed.signatures)) else ()
+    return refuse_number(notes, release.number, complete) or refuse_manifest(network, state, release.manifest_digest)
 
 
 def refuse_manifest(network: Network, state: State, manifest: bytes) -> str | None:

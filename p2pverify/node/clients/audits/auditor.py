@@ -135,7 +135,7 @@ class Auditor:
         digest = await self._rescorer.own_digest(facts.question) if wish == "digest" else None
         found = wrong_answer(self._driver.machine.context, document.id, shown.index, facts, wish, digest)
         if found is not None:
-            self._driver.report(found)
+            self._driver.order(found)
 
     async def _resume_reports(self) -> None:
         """Report again what was found before a restart, so that seats still get the questions. Raises BookError."""

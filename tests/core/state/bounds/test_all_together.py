@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, FASTEST_KEPT, WINDOWS_KEPT, Sample, Window
@@ -14,6 +15,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state import rows
+from p2pverify.core.state.history.datasets import DATASETS_MAX, DATASETS_OF_NEWCOMER_MAX
 from p2pverify.core.state.memory import (
     AUDITORS_MAX,
     CONTACTS_MAX,
@@ -55,6 +57,15 @@ def fill_rows(state: State) -> None:
         member.losses = member.long_losses = losses
         member.judged, member.capital, member.far = BIG, -BIG, far
         member.forks = frozenset(range(BIG, BIG + FORKS_MAX))
+
+
+def fill_datasets(state: State) -> None:
+    """Every member offers as many data sets as it may."""
+    for peer, member in state.members.items():
+        most = DATASETS_MAX if member.weight else DATASETS_OF_NEWCOMER_MAX
+        for number in range(most):
+            live = LiveDataset(peer, bytes(32), BIG, bytes(32), BIG, BIG, BIG, BIG, BIG)
+            state.datasets[sha256(peer + b"%d" % number)] = live
 
 
 def dispute_of(state: State, number: int) -> Dispute:
@@ -110,7 +121,7 @@ def members_write(steps: Steps, members: list[bytes]) -> None:
 
 
 def test_a_state_by_the_worst_authors_has_bytes_for_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """24 kB for each row, and 2 MB for what does not depend on rows."""
+    """32 kB for each row, and 2 MB for what does not depend on rows."""
     monkeypatch.setattr(rows, "WEIGHTLESS_MAX", WEIGHTLESS)
     monkeypatch.setattr(rows, "PLACE_CUTS", 1)  # the newcomers of 64 cuts would fill this small table
     strangers = names("stranger", WEIGHTLESS // 2)
@@ -125,6 +136,8 @@ def test_a_state_by_the_worst_authors_has_bytes_for_its_rows(monkeypatch: pytest
         steps.certify(members[0], members[: FOUNDERS * 2 // 3 + 1])
     state = replace(steps.latest)
     fill_rows(state)
+    fill_datasets(state)
+    assert len(state.datasets) == DATASETS_MAX * FOUNDERS + DATASETS_OF_NEWCOMER_MAX * WEIGHTLESS
     assert len(state.members) == FOUNDERS + WEIGHTLESS
     assert set(strangers) <= state.members.keys()
     assert len(state.early_conflicts) > 800

@@ -8,6 +8,7 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.state import memory, sponsors
+from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results, rounds
 
@@ -15,8 +16,10 @@ PLAIN = {
     "abstained",
     "appeals",
     "audits",
+    "datasets",
     "decided disputes",
     "disputes",
+    "erasures",
     "forks",
     "inconclusive answers",
     "disputes about reports",
@@ -31,12 +34,15 @@ PLAIN = {
     "reports",
     "reports without a question",
     "rotations",
+    "statements",
     "undecided disputes",
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, rounds.refuse_lot),
+    "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty,),
+    "erasure": (datasets.refuse_erasure,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
     "recall": (take.refuse_recall, take.refuse_author),
     "release": (take.refuse_author, take.refuse_number, take.refuse_manifest),
@@ -44,6 +50,7 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "rotation": (take.refuse_author, take.refuse_rotation),
     "serve": (take.refuse_serve, take.refuse_author),
     "sponsor": (sponsors.refuse,),
+    "statement": (datasets.refuse_statement,),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
     "vote": (disputes.refuse_vote, disputes.refuse_answer, results.refuse_certificate, results.refuse_result),
 }
@@ -59,6 +66,10 @@ NAMES = {
     "commit: lot was not drawn",
     "commit: no lot where a committee votes",
     "commit: not of the electorate",
+    "dataset: author has too many",
+    "dataset: author is no active member",
+    "dataset: it is live already",
+    "dataset: it is over",
     "duty: anchor has no certificate here",
     "duty: anchor is not of the epochs before",
     "duty: author is not an active member",
@@ -66,6 +77,9 @@ NAMES = {
     "duty: class changed since the anchor",
     "duty: key was not a member's at the anchor",
     "duty: too late",
+    "erasure: it leaves as many rows as there were",
+    "erasure: it leaves the root as it was",
+    "erasure: no live data set of the author",
     "objection: another class",
     "objection: author has no weight",
     "objection: author has no seat",
@@ -106,6 +120,7 @@ NAMES = {
     "sponsor: it has sponsors",
     "sponsor: no newcomer",
     "sponsor: sponsors vouched for each other",
+    "statement: author is no active member",
     "void audit: asked others than the drawn targets",
     "void audit: audit and duty cite different cuts",
     "void audit: called a mismatch a match",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import Network, decode_network
+from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
@@ -20,6 +21,7 @@ from p2pverify.core.inference.question import Receipt
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.replica.fold import Fold
@@ -42,6 +44,7 @@ from p2pverify.core.state.view import dispute_rows, score_rows, view_root
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.core.state.bounds.authors import conflict_of
+from tests.support.datasets import dataset_of
 from tests.support.lines import NOTICE, PUBLISHERS, LineStory, manifest_of, publishers_of
 from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.steps import Steps, key
@@ -173,13 +176,16 @@ def report_of(network: bytes, reporter: bytes, responder: bytes, epoch: int) -> 
 
 def long_story(steps: Steps) -> Iterator[State]:
     """Keys fall silent and come back, equivocate before they join, and are convicted; decisions are contested. There is
-    a report."""
+    a report, and a data set of which a row is erased."""
     founder, liar, *_ = steps.network.founders
     gone, late = key("gone"), key("late")
     lost = DisputeKey(founder, 1, 0)
     for peer in (*steps.network.founders, gone):
         steps.join(peer)
     yield steps.step()
+    offered = steps.say(founder, Kind.DATASET, dataset_of(rows=3, until=1000).encode())
+    yield steps.step()
+    steps.say(founder, Kind.ERASURE, Erasure(offered.id, key("less"), 2, 1).encode())
     for seq in (0, 2):
         steps.say(founder, Kind.CONFLICT, conflict_of(steps.network.id, late, seq))
     yield steps.step()
@@ -259,6 +265,7 @@ def test_every_field_is_written() -> None:
         (rows.MEMBER, Member()),
         (rows.CONTACT, Contact(1, 1)),
         (rows.EARLY_CONFLICT, EarlyConflict()),
+        (rows.DATASET, LiveDataset(blank, blank, 1, blank, 1, 1, 1)),
         (verdicts.SEALED, Sealed(blank, 1, 1)),
         (verdicts.OPENED, OpenedAnswer(blank)),
         (verdicts.DUTY_NOTE, DutyNote(blank)),

@@ -1,0 +1,37 @@
+"""Orders to the running node: sign a record of data, and say what went wrong if it did not."""
+
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.errors import NotReadyError
+from p2pverify.cli.params import read_id
+from p2pverify.node.data.documents import SignedDocument, SignedKind
+from p2pverify.node.files.home import Home
+
+#: What to do about some reasons of the machine and the fold (protocol/data.md).
+_HINTS = {
+    "this peer may not sign now": "'p2pverify wait --ready' returns once it may",
+    "author is no active member": "wait until its join is in a cut: 'p2pverify status' shows it",
+    "author has too many": "wait until one is over, or erase all rows of one; protocol/dataset.md has the limits",
+    "it is live already": "'p2pverify data list' shows it",
+    "no live data set of the author": "it is over, so no peer may use it any more",
+    "it is over": "choose more days with --days",
+}
+
+
+def order(home: Home, kind: SignedKind, payload: bytes) -> bytes:
+    """Have the node sign a record. Returns its id (32 B) once it is on the node's disk. Raises NotReadyError."""
+    document = client.post(home, f"/v1/sign?kind={kind}", SignedDocument, body=payload).document
+    if document.record is None:
+        reason = document.reason or ""
+        raise NotReadyError(f"this node does not sign the {kind}: {reason}", _HINTS.get(reason, "try again later"))
+    return bytes.fromhex(document.record)
+
+
+def read_parents(texts: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The parents that were named by ids of 64 hexadecimal digits. Raises BadParameter."""
+    found = {read_id(text) for text in texts}
+    known = sorted(each for each in found if each is not None)
+    if len(known) < len(found):
+        raise click.BadParameter("give the 64 hexadecimal digits of an id or of a root", param_hint="--parent")
+    return tuple(known)

@@ -1,0 +1,22 @@
+"""A data set as the fold remembers it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDataset:
+    """A data set that its author offers. `root` and `rows` are those after all counted erasures.
+
+    `until` is the first epoch in which it is offered no more. `epoch` and `index` are those of the cut that brought it.
+    `erasures` counts the counted erasures, and `erased` the rows that these took away.
+    """
+
+    author: bytes
+    root: bytes
+    rows: int
+    schema: bytes
+    until: int
+    epoch: int
+    index: int
+    erasures: int = 0
+    erased: int = 0

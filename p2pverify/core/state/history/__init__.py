@@ -1,0 +1,1 @@
+"""What a state knows of data: the data sets that members offer."""
