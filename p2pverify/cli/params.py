@@ -51,6 +51,24 @@ class InputFile(click.Path):
         return Path(value)
 
 
+class InputFolder(click.ParamType[Path]):
+    """An existing folder to read; `hint` says which one. Whether it is a folder is found out by reading it."""
+
+    name = "folder"
+
+    def __init__(self, hint: str) -> None:
+        self.hint = hint
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of an existing folder. Raises HintedParameter."""
+        path = Path(value)
+        try:
+            path.stat()
+        except (OSError, ValueError):
+            raise HintedParameter(f"{value}: there is no such folder", self.hint, ctx, param) from None
+        return path
+
+
 def read_id(text: str) -> bytes | None:
     """An id (32 B) given as 64 hexadecimal digits; None for any other text."""
     return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text, re.ASCII) else None

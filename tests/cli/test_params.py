@@ -27,6 +27,7 @@ WRITTEN = {
     ("testnet", "keep"), ("model selftest", "manifest_file"), ("model calibrate", "manifest_file"),
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
     ("model canary ask", "output"), ("ledger export", "file"), ("model add", "output"),
+    ("model derive", "output"), ("model export", "output"), ("model import", "output"),
 }  # fmt: skip
 OPERATORS = ["--listen", "--announce", "--bootstrap", "--http"]
 

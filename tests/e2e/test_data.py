@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from p2pverify.core.encoding.canon import sha256
-from tests.cli.data.test_data import SCHEMA, TABLE, bytes_below
 from tests.cli.transcript import run
+from tests.e2e.test_data_commands import SCHEMA, TABLE, bytes_below
 from tests.e2e.test_identity import Lab, Node, lab
 
 CONSENT = "Alice Example consents to study 12.\n"

@@ -13,6 +13,7 @@ from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.language import find_language, language_of
+from p2pverify.engine.onhand import weights_files
 from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.files import manifestfile
@@ -79,6 +80,17 @@ def test_the_usual_model_needs_no_file(tmp_path: Path) -> None:
     assert opened(*network, tmp_path).own.info == ToyEngine().info
     both = network_of(ToyEngine(), toy(tmp_path / "one.bin"))
     assert opened(*both, tmp_path).own.info == ToyEngine().info
+
+
+def test_the_file_that_an_engine_runs_can_be_served(tmp_path: Path) -> None:
+    """It is the one that was found or given, else the bundled one; a toy without a file has none."""
+    one = toy(tmp_path / "one.bin")
+    network = network_of(one)
+    keep_weights("one", one.info.weights_sha256, tmp_path / "one.bin")
+    (found,) = opened(*network, tmp_path).files()
+    assert found.read_text() == "one.bin"
+    assert opened(*network_of(ToyEngine()), tmp_path).files() == []
+    assert weights_files(weights.SHA256, None) == [weights.bundled()]
 
 
 def test_the_tokens_of_a_model_come_from_any_file_that_has_them(tmp_path: Path, own: Path) -> None:

@@ -45,6 +45,8 @@ from p2pverify.engine.cheats import spec
 from p2pverify.engine.endpoint import client
 from p2pverify.engine.gguf import reader
 from p2pverify.engine.llama import variants
+from p2pverify.interop import foreign, modelcard, oms, slsa
+from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.discovery import mdns
@@ -76,7 +78,7 @@ from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import datasets, networks
 from tests.support.canaries import TRIGGER
-from tests.support.releases import RELEASE
+from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
@@ -106,6 +108,8 @@ EXEMPT = {
     "engine.gguf.writer.read_tensor": "of weights whose head was read",
     "engine.llama.bindings.load": "loads a library",
     "engine.llama.variants.load": "loads a library",
+    "interop.dsse.read_envelope": "a part of read_bundle and read_provenance",
+    "interop.dsse.read_statement": "a part of read_bundle and read_provenance",
     "node.reports.documents.jsonform.read_part": "of the answers of the operator's own node",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
@@ -398,13 +402,31 @@ DECODERS: dict[str, Decoder] = {
     "core.contract.manifest.decode_manifest": Decoder(
         manifest.decode_manifest, write=_written, seeds=seeds.of_payloads("manifest")
     ),
+    "interop.foreign.parse_json": Decoder(
+        foreign.parse_json,
+        errors=ForeignError,
+        write=lambda value: json.dumps(value).encode(),
+        is_canonical=False,
+        seeds=lambda: [b'{"a": [1, "b", null, 0.5]}'],
+    ),
+    "interop.modelcard.read_card": Decoder(
+        modelcard.read_card, errors=ForeignError, seeds=lambda: [modelcard.write_card(FACTS).encode()]
+    ),
+    "interop.oms.read_bundle": Decoder(
+        oms.read_bundle,
+        errors=ForeignError,
+        seeds=lambda: [oms.write_bundle("m", [oms.SignedFile(f.path, f.sha256) for f in FACTS.files], PRIVATE)],
+    ),
+    "interop.slsa.read_provenance": Decoder(
+        slsa.read_provenance, errors=ForeignError, seeds=lambda: [slsa.write_provenance(FACTS, SEED)]
+    ),
     "core.contract.history.recipe.decode_recipe": Decoder(
-        recipe.decode_recipe, write=recipe.encode_recipe, seeds=lambda: [RELEASE.recipe or b""]
+        recipe.decode_recipe, write=recipe.encode_recipe, seeds=seeds.of("recipe", "recipe")
     ),
     "core.contract.history.release.decode_statement": Decoder(
         release.decode_statement,
         write=lambda value: value[1].statement(value[0]),
-        seeds=lambda: [RELEASE.statement(bytes(32))],
+        seeds=seeds.of("release-statement", "statement"),
     ),
     "core.contract.network.decode_network": Decoder(
         network.decode_network,

@@ -9,7 +9,7 @@ from p2pverify.core.records.kinds import KINDS
 from tests.fuzz.decoders import DECODERS, EXEMPT
 
 PACKAGE = Path(__file__).parents[2] / "p2pverify"
-LAYERS = ("core", "node", "net", "store", "engine", "api")
+LAYERS = ("core", "node", "net", "store", "engine", "interop", "api")
 #: Modules of payloads. Their decoders are registered through the table of kinds.
 PAYLOADS = {rule.decode.__module__.removeprefix("p2pverify.") for rule in KINDS.values()}
 NAME = re.compile(r"(decode|parse|read|load)(_\w+)?")

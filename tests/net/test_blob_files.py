@@ -11,13 +11,18 @@ from p2pverify.store.blobs.store import BlobStore
 from tests.net.real_peers import Peer, join
 from tests.support.blobs import MIB, Blob, LyingServer, make_blob, server_of
 
-SIZE = 20 * MIB - 77
-CHUNKS = 20
+SIZE, CHUNKS = 20 * MIB - 77, 20
+SMALL, SMALL_CHUNKS = 6 * MIB - 5, 6
 
 
 @pytest.fixture(scope="module")
 def blob(tmp_path_factory: pytest.TempPathFactory) -> Blob:
     return make_blob(tmp_path_factory.mktemp("blob"), SIZE)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Blob:
+    return make_blob(tmp_path_factory.mktemp("small"), SMALL)
 
 
 async def _sources(nursery: trio.Nursery, blob: Blob, count: int) -> list[Peer]:
@@ -62,40 +67,40 @@ async def test_one_of_three_lies_and_one_is_killed(nursery: trio.Nursery, blob: 
 
 
 async def test_an_interrupted_download_fetches_no_chunk_twice(
-    nursery: trio.Nursery, blob: Blob, tmp_path: Path
+    nursery: trio.Nursery, small: Blob, tmp_path: Path
 ) -> None:
     """At most the one chunk per source that was on its way comes again, with another process's fetcher."""
     with trio.fail_after(30):
-        sources = await _sources(nursery, blob, 2)
+        sources = await _sources(nursery, small, 2)
         keys = [source.key for source in sources]
-        peer, fetcher = await _fetcher(nursery, blob, tmp_path, sources)
+        peer, fetcher = await _fetcher(nursery, small, tmp_path, sources)
         with trio.CancelScope() as scope:
 
             def stop(progress: BlobProgress) -> None:
-                if progress.done > SIZE / 2:
+                if progress.done > SMALL / 2:
                     scope.cancel()
 
-            await fetcher.fetch(blob.entry, keys, progress=stop)
+            await fetcher.fetch(small.entry, keys, progress=stop)
         assert scope.cancelled_caught
-        again = _fetcher_of(peer, blob, tmp_path)
-        path = await again.fetch(blob.entry, keys)
-        assert path.read_bytes() == blob.data
+        again = _fetcher_of(peer, small, tmp_path)
+        path = await again.fetch(small.entry, keys)
+        assert path.read_bytes() == small.data
         kept = again.counters["blobs_chunks_kept"]
-        assert kept >= CHUNKS // 2
-        assert again.counters["blobs_chunks_fetched"] == CHUNKS - kept
+        assert kept >= SMALL_CHUNKS // 2
+        assert again.counters["blobs_chunks_fetched"] == SMALL_CHUNKS - kept
         served = sum(source.count("blobs_answered") for source in sources)
-        assert served <= CHUNKS + 1 + len(sources)  # with the chunk list
+        assert served <= SMALL_CHUNKS + 1 + len(sources)  # with the chunk list
 
 
-async def test_nobody_has_it(nursery: trio.Nursery, blob: Blob, tmp_path: Path) -> None:
+async def test_nobody_has_it(nursery: trio.Nursery, small: Blob, tmp_path: Path) -> None:
     """The error says what became of each peer, and what to do."""
     with trio.fail_after(30):
-        liars = [await join(nursery, f"liar {number}", blobs=server_of(blob, LyingServer)) for number in range(2)]
+        liars = [await join(nursery, f"liar {number}", blobs=server_of(small, LyingServer)) for number in range(2)]
         without = await join(nursery, "without")
-        _, fetcher = await _fetcher(nursery, blob, tmp_path, [*liars, without])
+        _, fetcher = await _fetcher(nursery, small, tmp_path, [*liars, without])
         with pytest.raises(FetchError) as caught:
-            await fetcher.fetch(blob.entry, [peer.key for peer in (*liars, without)])
-        assert "20 of 20 chunks" in caught.value.reason
+            await fetcher.fetch(small.entry, [peer.key for peer in (*liars, without)])
+        assert "6 of 6 chunks" in caught.value.reason
         assert "2 sent false bytes, 1 without the file" in caught.value.reason
         assert "try again later" in caught.value.hint
         assert "blobs_chunks_fetched" not in fetcher.counters

@@ -29,6 +29,7 @@ from vectorgen import (
     gossip,
     line_folds,
     lines,
+    lineages,
     manifests,
     membership,
     passports,
@@ -86,6 +87,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),
         (evidence.SHOWN, diag.annotate(evidence.SHOWN, "claimed-answer")),
     ]
+    found["lineage.md"] = [
+        (lineages.STATEMENT, diag.annotate(lineages.STATEMENT, "release-statement")),
+        (lineages.RECIPE, diag.annotate(lineages.RECIPE, "format-recipe")),
+    ]
     listed, asked = blobs.LIST.encode(), blobs.ASKED.encode()
     found["blob.md"] = [
         (encode(blobs.ENTRY.to_value()), diag.annotate(encode(blobs.ENTRY.to_value()), "file")),
@@ -117,6 +122,7 @@ def write_vectors() -> None:
     for module in (
         membership,
         manifests,
+        lineages,
         audits,
         votes,
         peer_lists,

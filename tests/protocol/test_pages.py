@@ -24,7 +24,8 @@ LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
 RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
 GRAMMAR_PAGES = (
     *RECORD_PAGES,
-    *("data", "request", "evidence", "rerun", "canary", "endpoint", "view", "state", "fork", "passport", "line"),
+    *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "line", "view", "state", "fork"),
+    "passport",
     "README",
 )
 

@@ -1,7 +1,7 @@
 """`model`: tests of a model on this machine.
 
-`selftest` runs golden questions, and shows in which class of a network this machine computes, and why. `add`,
-`calibrate` and `canary` have modules of their own.
+`selftest` runs golden questions, and shows in which class of a network this machine computes, and why. The other
+commands have modules of their own.
 """
 
 import json
@@ -19,6 +19,9 @@ from p2pverify.cli.setup.calibrate import calibrate
 from p2pverify.cli.setup.canary import canary
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.models.add import add
+from p2pverify.cli.setup.models.derive import derive
+from p2pverify.cli.setup.models.export import export
+from p2pverify.cli.setup.models.importing import import_
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.engines.kinds import ALL_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output
@@ -36,12 +39,15 @@ _DIGEST_CHARS = 12
 
 @click.group()
 def model() -> None:
-    """Test how this machine computes a model."""
+    """Measure, make, describe and import models."""
 
 
 model.add_command(add)
 model.add_command(calibrate)
 model.add_command(canary)
+model.add_command(derive)
+model.add_command(export)
+model.add_command(import_)
 
 
 @model.command()

@@ -65,7 +65,8 @@ __all__ = [
 
 WRITE_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 0.5
-UNREAD_BYTES_MAX = 8 * 1024 * 1024  # over all streams of one connection; a well-behaved stream holds at most 256 KiB
+#: Over all streams of one connection. A well-behaved stream holds 256 KiB, and with a piece of a file 1 MiB more.
+UNREAD_BYTES_MAX = 8 * 1024 * 1024
 
 # The library logs misbehaviour of peers at WARNING and ERROR, several lines each time. We count and log it ourselves.
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)

@@ -151,6 +151,7 @@ class BlobProtocol:
         """
         try:
             async with await link.open_stream(PROTOCOL) as stream:
+                await stream.widen(wanted.length)
                 await write_frame(stream, wanted.encode())
                 data = decode_blob_answer(await read_frame(stream, STATUS_BYTES + wanted.length), wanted.length)
             if stream.dropped:

@@ -60,13 +60,13 @@ def chunks_of(handle: int, size: int) -> Iterator[bytes]:
     """The chunks of an open file of a size, as far as they are there."""
     each = chunk_bytes(size)
     for offset in range(0, size, each):
-        data = read_at(handle, offset, min(each, size - offset))
+        data = bytes_at(handle, offset, min(each, size - offset))
         if not data:
             return
         yield data
 
 
-def read_at(handle: int, offset: int, length: int) -> bytes:
+def bytes_at(handle: int, offset: int, length: int) -> bytes:
     """At most `length` bytes, fewer at the end of the file."""
     data = os.pread(handle, length, offset)
     while len(data) < length:

@@ -24,7 +24,7 @@ from p2pverify.core.blobs.chunks import ChunkList
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.node.blobs.ports import BlobKeeper, HeldBlob
 from p2pverify.node.files.home import atomic_file
-from p2pverify.store.blobs.measure import MeasuredFile, Stamp, measure_file, read_at
+from p2pverify.store.blobs.measure import MeasuredFile, Stamp, bytes_at, measure_file
 from p2pverify.store.blobs.partial import Partial
 from p2pverify.store.errors import DISK_FULL, StoreError, translated
 
@@ -94,7 +94,7 @@ class BlobStore(BlobKeeper):
                     return None
                 if own is None:
                     self._touch(handle)
-                data = read_at(handle, offset, length)
+                data = bytes_at(handle, offset, length)
             finally:
                 os.close(handle)
         return data if len(data) == length else None

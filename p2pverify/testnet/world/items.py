@@ -10,7 +10,8 @@ An item is a tuple. Its first member is the kind; the other members are:
   - REQUEST: ticket, bytes, requester;
   - EVIDENCE: ticket, bytes, key of the asker;
   - RESPONSE: ask, bytes, elapsed time (ms);
-  - FAILED: ask, reason.
+  - FAILED: ask, reason;
+  - ORDER: the order of its operator.
 """
 
 RPC = 0
@@ -25,7 +26,7 @@ RESPONSE = 8
 FAILED = 9
 SYNC = 10
 SYNC_FRAME = 11
-LEAVE = 12
+ORDER = 12
 EVIDENCE = 13
 
 #: Items of the world instead of a peer: (kind, subject, ...).
@@ -33,3 +34,4 @@ DIAL = 20
 FAULT = 21
 HEAL = 22
 START = 23
+UPGRADE = 24

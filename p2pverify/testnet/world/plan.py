@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Literal
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
@@ -28,6 +29,14 @@ class ActorPlan:
     rate_ppm: int = MILLION
     onset_epoch: int = 0
     founders: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradePlan:
+    """At the beginning of an epoch the publishers release the next version of the model, or recall the newest one."""
+
+    epoch: int
+    what: Literal["release", "recall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,8 @@ class WorldPlan:
     sync_ms: int = 2_000
     redial_ms: int = 2_000
     hardware: str = ""  # the hardware claim of all members
+    upgrades: tuple[UpgradePlan, ...] = ()  # with some, the model has a line
+    line_epochs: tuple[int, int, int] = (3, 4, 2)  # notice, overlap, and the time after a recall
     #: Whether a third of the weight or more may be hostile. The invariants of cuts do not hold then.
     beyond_third: bool = False
 

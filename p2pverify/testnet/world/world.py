@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from p2pverify.core.contract.classes import DeterminismClass
-from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
-from p2pverify.core.events import Finalised
+from p2pverify.core.events import Finalised, Leave
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.replica.memo import Memo
@@ -27,12 +26,13 @@ from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Gang, HonestAct
 from p2pverify.testnet.world.peer.engine import ACROSS, REFEREE_ID, SimulatedEngine
 from p2pverify.testnet.world.peer.peer import Peer
 from p2pverify.testnet.world.peer.surroundings import Surroundings
+from p2pverify.testnet.world.peer.versions import MANIFEST, SimulatedPublishers
 from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
 from p2pverify.testnet.world.schedule import Chance, Item, Schedule
 from p2pverify.testnet.world.simulation import Simulation
 from p2pverify.testnet.world.trace import Trace
+from p2pverify.testnet.world.upgrades import Upgrades
 
-MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a simulation", None)
 CONTEXT_TOKENS = 4096
 START_MS = 3_000  # before genesis
 START_SPREAD_MS = 1_500
@@ -89,6 +89,7 @@ class World:
         self.peers = [self._peer(identity) for identity in self.identities]
         self.by_key.update({peer.key: peer for peer in self.peers})
         self.invariants = Invariants(self.network, self.peers, self.identities, self.links)
+        self._upgrades = Upgrades(self.simulation, lambda: self.invariants.newest, CONTEXT_TOKENS)
         self._dials = self._topology()
         names = [str(peer.number) for peer in self.peers]
         self.faults = plan_faults(plan.faults, names, epoch_ms=params.epoch_ms, seed=plan.seed)
@@ -160,7 +161,8 @@ class World:
             identity = self.identities[peer.number]
             if identity.leaves_epoch is not None:
                 at_ms = self.network.params.epoch_start_ms(identity.leaves_epoch)
-                self.schedule.post(at_ms, peer.number, (items.LEAVE, 0))
+                self.schedule.post(at_ms, peer.number, (items.ORDER, 0, Leave()))
+        self._upgrades.begin()
         for fault in self.faults:
             self.schedule.post(genesis_ms + fault.begins_ms, -1, (items.FAULT, fault))
             self.schedule.post(genesis_ms + fault.ends_ms, -1, (items.HEAL, fault))
@@ -239,10 +241,17 @@ class World:
             self.start(self.peers[what])
         elif kind == items.DIAL:
             self._dial_again(item)
+        elif kind == items.UPGRADE:
+            self._upgrades.happen(what, self.peers, self._able())
         elif kind == items.FAULT:
             self._break(what)
         elif kind == items.HEAL:
             self._heal(what)
+
+    def _able(self) -> list[Peer]:
+        """The honest members that can sign now."""
+        running = (peer for peer in self.honest if peer.is_up and peer.held is None)
+        return [peer for peer in running if peer.key in peer.machine.fold.latest.members]
 
     def _break(self, fault: FaultPlan) -> None:
         victims = [self.peers[int(name)] for name in fault.victims]
@@ -288,6 +297,7 @@ class World:
             peer.restart()
         else:
             peer.start([], [], [])
+        self._upgrades.started(peer)
         self.catchup.start(peer)
         for number in self._dials[peer.number]:
             late_ms = self.chance.below(200)
@@ -338,12 +348,13 @@ def _make(kind: str, args: ActorArgs) -> Actor:
 def make_network(plan: WorldPlan, found: Sequence[Identity]) -> Network:
     """The contract of a plan's peers, founded by its founders."""
     founders = tuple(sorted(identity.key for identity in found if identity.founder))
+    lines = (SimulatedPublishers(plan.seed).line(plan.line_epochs),) if plan.upgrades else ()
     if plan.classes == 1:
         rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)
-        return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params)
+        return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params, lines=lines)
     names = [f"path-{number}" for number in range(plan.classes)]
     rules = tuple(DeterminismClass(n, MANIFEST.digest, "world", n, plan.honest_ppm, ACROSS) for n in names)
-    return Network("world", founders, (MANIFEST.digest,), rules, plan.params, REFEREE_ID)
+    return Network("world", founders, (MANIFEST.digest,), rules, plan.params, REFEREE_ID, lines=lines)
 
 
 def _gossip_params(plan: WorldPlan) -> GossipParams:

@@ -29,7 +29,7 @@ def proof(table: Table, index: int) -> RowProof:
     return RowProof(index, *table[index], row_path(commitments(table), index))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TABLES, st.data())
 def test_a_changed_row_salt_or_order_changes_the_root(table: Table, data: st.DataObject) -> None:
     root = rows_root(commitments(table))
@@ -47,7 +47,7 @@ def test_a_changed_row_salt_or_order_changes_the_root(table: Table, data: st.Dat
     assert root not in [rows_root(commitments(other)) for other in others]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TABLES, st.data())
 def test_a_row_is_shown_alone(table: Table, data: st.DataObject) -> None:
     """Its proof gives the root of its data set, and of no other place or size."""
@@ -62,7 +62,7 @@ def test_a_row_is_shown_alone(table: Table, data: st.DataObject) -> None:
     assert RowProof(at, shown.salt, shown.row, (*shown.path, root)).root(len(table)) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TABLES, st.data())
 def test_other_rows_are_proven_after_an_erasure(table: Table, data: st.DataObject) -> None:
     """Under the new root by new paths, and under the old root with the commitment that is left of the erased row."""

@@ -18,7 +18,7 @@ def test_a_schema_is_read_as_it_was_written() -> None:
     assert all(SCHEMA.cells(row)[1] == number % 2 for number, row in enumerate(rows(4)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(-(10**9), 10**9),
     st.integers(1, 10**9),
@@ -33,7 +33,7 @@ def test_numbers_rise_with_values_and_stay_in_range(offset: int, scale: int, val
     assert abs(exact) > CELL_MAX or abs(low - exact) <= Fraction(1, 2)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-CELL_MAX, CELL_MAX), min_size=2, max_size=2), st.integers(0, 1))
 def test_rows_are_read_as_they_were_written(cells: list[int], label: int) -> None:
     values = [Fraction(cell * one.scale, ONE * 10**6) + Fraction(one.offset, 10**6)
@@ -49,7 +49,7 @@ def test_a_row_has_a_label_of_the_schema() -> None:
         SCHEMA.cells(bytes(4) + b"\x02")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, len(SCHEMA.encode()) - 1), st.integers(1, 255))
 def test_other_bytes_are_another_schema_or_none(place: int, change: int) -> None:
     data = bytearray(SCHEMA.encode())

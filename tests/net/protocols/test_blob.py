@@ -76,6 +76,22 @@ async def test_pieces_of_a_file_and_of_its_chunk_list(nursery: trio.Nursery, tmp
         assert alice.count("blobs_refused_unknown") == alice.count("blobs_refused_not-served") == 1
 
 
+async def test_an_asker_opens_the_window_for_the_whole_answer(nursery: trio.Nursery) -> None:
+    """The server need not wait for room, which the library would look for every 10 ms."""
+    windows: list[int] = []
+
+    async def answer(stream: Stream) -> None:
+        await read_frame(stream, 100)
+        windows.append(stream._muxed.send_window)
+        await write_frame(stream, b"\0" + bytes(PIECE_BYTES_MAX))
+
+    with trio.fail_after(10):
+        alice, bob = await _pair(nursery, Held())
+        alice.mesh._host._handlers[PROTOCOL] = answer
+        assert await bob.mesh.fetch_blob(alice.key, bytes(32), 0, PIECE_BYTES_MAX) == bytes(PIECE_BYTES_MAX)
+    assert windows[0] > PIECE_BYTES_MAX
+
+
 async def test_a_visitor_can_fetch(nursery: trio.Nursery, tmp_path: Path) -> None:
     """Somebody who takes no part in the network gets files too, once it has shown that it knows the network."""
     blob = make_blob(tmp_path, 1000)

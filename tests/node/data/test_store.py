@@ -1,5 +1,6 @@
 """Rows and salts of this home: private, whole, and really gone once they are erased."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,14 @@ def test_a_row_that_is_not_there(place: int, said: str) -> None:
     for use in (left.proof, lambda at: left.without([at], 1)):
         with pytest.raises(DataError, match=said):
             use(place)
+
+
+def test_commands_take_turns(store: DataStore, tmp_path: Path) -> None:
+    """One that has read a data set before an erasure must not write it back after it."""
+    with store.locked(), (tmp_path / "home" / "data" / "lock").open("rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with store.locked():
+        pass
 
 
 def test_a_name_is_taken_once_and_cannot_leave_the_folder(store: DataStore) -> None:

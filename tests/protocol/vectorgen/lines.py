@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vectorgen.case import Case, changed, defined, forged, judged, reject, said
+from vectorgen.case import Case, changed, defined, forged, ignore, judged, reject, said
 from vectorgen.examples import ALICE, BOB, DAVE, MANIFEST, NETWORK, Peer, record
 
 from p2pverify.core.contract.history.lines import LINES_MAX, PUBLISHERS_MAX, ModelLine, Publishers
@@ -69,8 +69,8 @@ def _good(comment: str, found: Record) -> Case:
     return judged(comment, found.data, network=LINED)
 
 
-def _bad(comment: str, found: Record | bytes, reason: str, network: Network = LINED) -> Case:
-    return reject(comment, found, reason, network=network)
+def _bad(comment: str, found: Record | bytes, reason: str) -> Case:
+    return reject(comment, found, reason, network=LINED)
 
 
 def _malformed(kind: Kind, rows: Sequence[tuple[str, object, str]]) -> list[Case]:
@@ -135,7 +135,7 @@ def releases() -> list[Case]:
             ],
         ),
         _bad("a second line of a network with one", said_by(replace(RELEASE, line=1)), NO_LINE),
-        _bad("a network without lines", said_by_nobody(kind, signed_release(RELEASE, TWO, NETWORK).encode()), NO_LINE, NETWORK),
+        _unknown(kind, signed_release(RELEASE, TWO, NETWORK).encode()),
         _bad("signed for another network", said_by(RELEASE, network=elsewhere), NO_SIGNATURE),
         _bad(
             "signed for another number",
@@ -151,9 +151,9 @@ def releases() -> list[Case]:
     ]
 
 
-def said_by_nobody(kind: Kind, payload: bytes) -> Record:
+def _unknown(kind: Kind, payload: bytes) -> Case:
     """A record of the network of the examples, which has no lines."""
-    return _record(kind, payload, network=NETWORK)
+    return ignore("a network without lines", _record(kind, payload, network=NETWORK), "unknown kind")
 
 
 def recalls() -> list[Case]:
@@ -181,7 +181,7 @@ def recalls() -> list[Case]:
             ],
         ),
         _bad("a second line of a network with one", said_by(replace(RECALL, line=1)), NO_LINE),
-        _bad("a network without lines", said_by_nobody(kind, RECALL.encode()), NO_LINE, NETWORK),
+        _unknown(kind, RECALL.encode()),
         _bad(
             "signed for another reason",
             _record(kind, replace(good, reason=Reason.LICENCE).encode()),
@@ -241,7 +241,7 @@ def serves() -> list[Case]:
                 ("a number in place of a digest", [1], "manifest: not a byte string"),
             ],
         ),
-        _bad("a network without lines", said_by_nobody(kind, SERVE.encode()), "no line in this network", NETWORK),
+        _unknown(kind, SERVE.encode()),
         _bad("the author's signature is of another message", forged(SERVE_RECORD), "bad signature"),
     ]
 

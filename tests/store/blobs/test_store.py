@@ -17,6 +17,7 @@ from p2pverify.store.errors import StoreError
 from tests.support.blobs import MIB, Blob, make_blob
 
 SMALL = 2 * MIB + 100
+QUOTA = 4 * MIB
 
 
 class Clock:
@@ -32,7 +33,7 @@ class Clock:
 
 @pytest.fixture
 def store(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path / "blobs", 20 * MIB, now_ns=Clock())
+    return BlobStore(tmp_path / "blobs", QUOTA, now_ns=Clock())
 
 
 def chunks_of(blob: Blob) -> ChunkList:
@@ -57,7 +58,7 @@ def whole(store: BlobStore) -> set[bytes]:
     return {held.sha256 for held in store.held() if held.is_whole}
 
 
-def files(tmp_path: Path, count: int, size: int = 5 * MIB) -> list[Blob]:
+def files(tmp_path: Path, count: int, size: int = MIB) -> list[Blob]:
     return [make_blob(tmp_path, size, seed=seed, name=f"{seed}.gguf") for seed in range(count)]
 
 
@@ -109,22 +110,22 @@ def test_a_false_chunk_is_not_written(store: BlobStore, tmp_path: Path) -> None:
 
 def test_a_download_goes_on_where_it_was_interrupted(store: BlobStore, tmp_path: Path) -> None:
     """Another process finds what is there by hashing it, and what was damaged meanwhile is fetched again."""
-    blob = make_blob(tmp_path, 5 * MIB + 3)
-    put(store, blob, only=3)
-    again = BlobStore(store._folder, 20 * MIB)
+    blob = make_blob(tmp_path, 3 * MIB + 3)
+    put(store, blob, only=2)
+    again = BlobStore(store._folder, QUOTA)
     assert [(held.is_whole, held.pinned) for held in again.held()] == [(False, False)]
     part = again.begin(blob.entry, chunks_of(blob), pin=False)
-    assert part.missing == {3, 4, 5}
+    assert part.missing == {2, 3}
     part.close()
     (place,) = store._folder.glob("*/*.part")
     with place.open("r+b") as file:
-        file.seek(MIB + 5)
+        file.seek(5)
         file.write(b"\0\0\0\0")
         file.seek(0, os.SEEK_END)
-        file.write(bytes(4 * MIB))  # beyond the end
+        file.write(bytes(2 * MIB))  # beyond the end
     put(again, blob)
     assert whole(again) == {blob.entry.sha256}
-    assert again.read(blob.entry.sha256, 0, 5 * MIB + 3) == blob.data
+    assert again.read(blob.entry.sha256, 0, 3 * MIB + 3) == blob.data
 
 
 def test_a_killed_process_leaves_a_download_that_goes_on(store: BlobStore, tmp_path: Path) -> None:
@@ -186,9 +187,9 @@ def test_the_least_recently_used_file_makes_room(store: BlobStore, tmp_path: Pat
 
 
 def test_an_interrupted_download_goes_before_whole_files(store: BlobStore, tmp_path: Path) -> None:
-    first, second, third = files(tmp_path, 3, 7 * MIB)
+    first, second, third = files(tmp_path, 3, 3 * MIB // 2)
     put(store, first)
-    put(store, second, only=6)
+    put(store, second, only=1)
     put(store, third)
     assert whole(store) == {first.entry.sha256, third.entry.sha256}
     assert len(store.held()) == 2
@@ -196,7 +197,7 @@ def test_an_interrupted_download_goes_before_whole_files(store: BlobStore, tmp_p
 
 def test_a_download_that_goes_on_keeps_its_room(store: BlobStore, tmp_path: Path) -> None:
     """Its whole size counts from the beginning, and it is not deleted for another one."""
-    first, second = files(tmp_path, 2, 11 * MIB)
+    first, second = files(tmp_path, 2, 5 * MIB // 2)
     part = store.begin(first.entry, chunks_of(first), pin=False)
     with pytest.raises(StoreError, match="does not fit"):
         store.begin(second.entry, chunks_of(second), pin=False)
@@ -208,7 +209,7 @@ def test_what_can_not_fit_deletes_nothing(store: BlobStore, tmp_path: Path) -> N
     kept, cached = files(tmp_path, 2)
     put(store, kept, pin=True)
     put(store, cached)
-    huge = ChunkList(16 * MIB, (bytes(32),) * 16)
+    huge = ChunkList(QUOTA - MIB, (bytes(32),) * 3)
     with pytest.raises(StoreError, match="beyond the quota") as caught:
         store.begin(FileEntry("huge", huge.size, bytes(32), huge.digest), huge, pin=False)
     assert "blobs.quota_gb" in caught.value.hint
@@ -256,7 +257,7 @@ def test_a_chunk_list_of_another_file_gives_no_file(store: BlobStore, tmp_path: 
 
 def test_deleting(store: BlobStore, tmp_path: Path) -> None:
     """Pinned or not, whole or not, everything of a file goes."""
-    one, two = files(tmp_path, 2)
+    one, two = files(tmp_path, 2, MIB + 1)
     put(store, one, pin=True)
     put(store, two, only=1)
     assert store.delete(one.entry.sha256)

@@ -5,7 +5,7 @@ protocol/lineage.md.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.history.recipe import (
@@ -48,6 +48,14 @@ class How(IntEnum):
     MERGE = 4
     FINE_TUNE = 5
     ROUND = 6
+
+
+class Grade(StrEnum):
+    """How well it is known that a version came from its parents as its release says."""
+
+    DECIDED = "decided"  # two thirds of the weight computed it
+    RECOMPUTED = "recomputed"  # the recipe was run again, and gave the same bytes
+    CLAIMED = "claimed"  # the publishers say so
 
 
 #: The numbers of parents (fewest, most) of each.

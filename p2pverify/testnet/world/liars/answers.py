@@ -35,6 +35,8 @@ from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.testnet.world.liars.base import MILLION, OWN_ASKS, BentActor, chance, false_tokens
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
+from p2pverify.testnet.world.peer.engine import honest_answer
+from p2pverify.testnet.world.peer.versions import MANIFEST
 
 
 class Wrong(BentActor):
@@ -64,6 +66,13 @@ class LongOnly(Wrong):
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
         is_long = job.ask.tokens_max > self.args.network.params.answer_tokens
         return super().answer(job, honest, now_ms) if is_long else honest
+
+
+class StaleVersion(BentActor):
+    """Claims each new version of its model and goes on with version 0, which costs it nothing to serve."""
+
+    def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+        return honest_answer(replace(job, model=MANIFEST.digest), self.machine.context.class_index)
 
 
 class AlwaysWrong(Wrong):

@@ -86,6 +86,14 @@ FATES: Mapping[str, FateRule] = {
         may_convict=True,
         rate="always",
     ),
+    "stale-version": FateRule(
+        "convicted",
+        "It is asked by members that serve the version which it claims, and compared with them. Its answers are those "
+        "of another model. While nobody has released a version, it does nothing wrong.",
+        by="dissent",
+        may_convict=True,
+        rate="always",
+    ),
     "proxy": _by_dissent(
         "A question that it forwards under its own name has another sampler key, so it gets another answer. Greedy "
         "questions would not show this, so they earn no weight.",

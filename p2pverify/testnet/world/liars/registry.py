@@ -22,6 +22,7 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "wrong": answers.Wrong,
     "long-only": answers.LongOnly,
     "sleeper": answers.Wrong,
+    "stale-version": answers.StaleVersion,
     "colluders": answers.Colluder,
     "stalling-colluders": gangs.StallingColluder,
     "duplicate-aware": gangs.DuplicateAware,

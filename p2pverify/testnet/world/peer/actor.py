@@ -93,6 +93,7 @@ class ActorArgs:
             self.context_tokens,
             hardware=self.hardware,
             objects=objects,
+            follows=bool(self.network.lines),
             memo=self.memo,
             start=self.start,
         )

@@ -15,6 +15,7 @@ from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Queue, QueuedJob
+from p2pverify.testnet.world.peer.versions import salt_of
 
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000
@@ -88,6 +89,7 @@ def with_prompt(job: Compute, path: int = 0) -> Compute:
     drawn: list[object] = ["prompt", job.prompt_seed]
     if path and job.role != REFEREE:
         drawn.append(path)
+    drawn += salt_of(job.model)
     return replace(job, ask=job.asked(_tokens(drawn, job.prompt_tokens)))
 
 
@@ -96,7 +98,8 @@ def honest_answer(job: Compute | MeasureJob, path: int = 0) -> tuple[int, ...]:
     ask = job.ask
     key = ask.sampler_key if ask.temperature_milli else b""
     count = len(job.tokens) if isinstance(job, MeasureJob) else ask.tokens_max
-    return as_path(_tokens(["answer", bytes(ask.prompt), ask.temperature_milli, key], count), path)
+    drawn = ["answer", bytes(ask.prompt), ask.temperature_milli, key, *salt_of(job.model)]
+    return as_path(_tokens(drawn, count), path)
 
 
 def as_path(exact: tuple[int, ...], path: int) -> tuple[int, ...]:

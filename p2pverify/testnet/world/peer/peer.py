@@ -21,7 +21,6 @@ from p2pverify.core.events import (
     Finalised,
     GossipArrived,
     Judged,
-    Leave,
     MeasureJob,
     Note,
     Persist,
@@ -47,7 +46,7 @@ from p2pverify.testnet.world.items import (
     ENGINE,
     EVIDENCE,
     FAILED,
-    LEAVE,
+    ORDER,
     RELEASE,
     REQUEST,
     RESPONSE,
@@ -206,8 +205,8 @@ class Peer:
             number = self._take_message(kind, item)
         elif kind == SYNC:
             self._around.catchup.begin(self)
-        elif kind == LEAVE:
-            self.feed(Leave())
+        elif kind == ORDER:
+            self.feed(item[2])
         digests.append(item_digest(kind, number))
 
     def _take_message(self, kind: int, item: Item) -> int:

@@ -243,7 +243,7 @@ def _advance(base: State, records: Iterable[Record]) -> State:
     return advance(NETWORK, NETWORK.id, base, records, frame, cut_id=bytes(32), epoch=3, heads=heads, beacon=bytes(32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
     """Of data sets, erasures and statements of several authors in one cut, also of leaves among them."""
