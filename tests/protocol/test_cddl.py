@@ -55,7 +55,7 @@ def test_grammar_refuses_what_it_describes() -> None:
 
 
 def test_definitions_conform() -> None:
-    """Every valid network definition conforms to one of three rules: with lines, a table of shapes alone, or neither."""
+    """Every valid network definition conforms to one of three rules: with lines, a table alone, or neither."""
     rules = ("network-payload", "shaped-network-payload", "lined-network-payload")
     found = _inputs("network-definition/valid.json", "definition")
     fitting = [[rule for rule in rules if conforms(rule, data)] for data in found]

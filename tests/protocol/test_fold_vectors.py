@@ -162,7 +162,9 @@ def test_folds_of_versions() -> None:
     rows, _ = _named("the members that serve version 1 decide: a dissent")
     assert sorted((row[8][3], row[5]) for row in rows) == [(0, "probation")] * 5 + [(1, "suspect")]
     assert len({row[17][0] for row in rows}) == 2
-    (dispute,) = _disputes("each version is audited by its own members; one claims version 1 and answers with version 0")
+    (dispute,) = _disputes(
+        "each version is audited by its own members; one claims version 1 and answers with version 0"
+    )
     (version, _), *_ = sorted((row[17][0], row[0]) for row in rows if row[8][3])
     assert sorted(dispute[3]) == [row[0] for row in rows if row[17][0] == version]
     rows, _ = _named("one of three went back to version 0, the others are behind")

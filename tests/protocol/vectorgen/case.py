@@ -47,9 +47,7 @@ def ignore(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = 
     return judged(comment, found, "ignore", reason, epoch_now=epoch_now)
 
 
-def said(
-    peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1, network: bytes = NETWORK_ID
-) -> Record:
+def said(peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1, network: bytes = NETWORK_ID) -> Record:
     """A well-signed record with any value as its payload."""
     return record(peer, kind, encode(value), epoch=epoch, network=network)
 

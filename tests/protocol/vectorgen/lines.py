@@ -215,7 +215,11 @@ def rotations() -> list[Case]:
                 ("nobody signed", changed(value, 3, []), "nobody signed the rotation"),
                 ("no keys", named(), "the threshold does not fit the publisher keys"),
                 ("a threshold of none", named(*keys, threshold=0), "the threshold does not fit the publisher keys"),
-                ("a threshold of three of two keys", named(*keys, threshold=3), "the threshold does not fit the publisher keys"),
+                (
+                    "a threshold of three of two keys",
+                    named(*keys, threshold=3),
+                    "the threshold does not fit the publisher keys",
+                ),
                 ("keys out of order", named(*keys[::-1]), "publisher keys are not sorted and distinct"),
                 ("a key that is no point", named(bytes(31) + b"\1"), "a publisher's key is not a valid point"),
             ],
@@ -280,7 +284,11 @@ def definitions() -> list[Case]:
         ),
         ("two lines of one model", [line, changed(line, 0, "other")], "lines are not sorted and distinct"),
         ("no publishers", [changed(line, 2, [[], 1])], "the threshold does not fit the publisher keys"),
-        ("a threshold of four of three", [changed(line, 2, [keys, 4])], "the threshold does not fit the publisher keys"),
+        (
+            "a threshold of four of three",
+            [changed(line, 2, [keys, 4])],
+            "the threshold does not fit the publisher keys",
+        ),
         ("nine publishers", [changed(line, 2, [keys * 3, 2])], "publisher keys: more than 8 items"),
         ("publishers out of order", [changed(line, 2, [keys[::-1], 2])], "publisher keys are not sorted and distinct"),
         ("no notice", [changed(line, 3, 0)], "notice and overlap take an epoch at least"),
@@ -291,7 +299,10 @@ def definitions() -> list[Case]:
         defined("a line, and no table of shapes", LINED.encode()),
         defined("a line and a table of shapes", shaped.encode()),
         defined("two lines", both.encode()),
-        defined("a line with the most publishers, and epochs at the ends of their ranges", replace(LINED, lines=(greatest,)).encode()),
+        defined(
+            "a line with the most publishers, and epochs at the ends of their ranges",
+            replace(LINED, lines=(greatest,)).encode(),
+        ),
         *(defined(comment, encode(changed(good, 8, value)), reason) for comment, value, reason in bad),
         defined("two lines of one name", encode(changed(both.to_value(), 8, names)), "line names repeat"),
     ]

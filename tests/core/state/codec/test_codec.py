@@ -38,10 +38,10 @@ from p2pverify.core.state.codec.sections import (
     sections_of,
     state_root,
 )
+from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, EarlyConflict, Loss, Member, State, genesis
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, Sealed
 from p2pverify.core.state.view import dispute_rows, score_rows, view_root
-from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.core.state.bounds.authors import conflict_of
 from tests.support.datasets import dataset_of
@@ -216,7 +216,7 @@ def test_rows_that_come_and_go_are_read_alike(monkeypatch: pytest.MonkeyPatch) -
 
 
 def line_story(steps: type[Steps]) -> tuple[Network, list[State]]:
-    """Versions with thresholds of the referee, members that move and vote for recalls, and publishers that are struck."""
+    """Versions with thresholds of the referee, members that move and vote for recalls, and struck publishers."""
     story = LineStory(classes=2, steps=steps)
     judged = Calibration(story.network.referee, "any", "toy", "path 0", 400, 9_000, ACROSS, ACROSS.honest_ppm)
     first = story.release(1, manifest=manifest_of(1, calibrations=(judged,)).encode())
