@@ -133,7 +133,7 @@ def _comments() -> list[tuple[str, str]]:
 def _source(module: str) -> str:
     """The text of a module of payloads. The checks that several kinds share stand where they are called."""
     text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    if "check_statement(" not in text:
+    if "lines.signatures import" not in text:
         return text
     shared = (CORE / "records/payloads/lines/signatures.py").read_text(encoding="utf-8")
     return f"{text}\n{shared}"
