@@ -277,9 +277,8 @@ async def _run_services(
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     keep = partial(keep_version, home.version_path)
-                    fetch = None
-                    if settings.upgrade.fetch:
-                        fetch = fetching(driver.machine, blobs.fetcher(mesh), partial(_progress, settings))
+                    fetcher = blobs.fetcher(mesh) if settings.upgrade.fetch else None
+                    fetch = fetching(driver.machine, fetcher, partial(_progress, settings))
                     await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
                 await running.start(door.run)
                 url = await running.start(

@@ -292,8 +292,13 @@ def sources(machine: Machine, sha256: bytes) -> list[bytes]:
     return sorted(peers, key=lambda peer: (peer not in serving, machine.context.secret("source", sha256, peer)))
 
 
-def fetching(machine: Machine, fetcher: BlobFetcher, progress: Callable[[str, int, int], None]) -> Fetch:
-    """Fetches files of releases from the members of the network. `progress` gets what is done, and bytes of bytes."""
+def fetching(machine: Machine, fetcher: BlobFetcher | None, progress: Callable[[str, int, int], None]) -> Fetch | None:
+    """Fetches files of releases from the members of the network; None without a fetcher.
+
+    `progress` gets what is done, and how many bytes of how many.
+    """
+    if fetcher is None:
+        return None
 
     async def fetch(entry: FileEntry) -> Path:
         def tell(at: BlobProgress) -> None:
