@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from p2pverify.core.contract.files import FileEntry
 
 from p2pverify.core.blobs.chunks import list_bytes
 from p2pverify.core.blobs.messages import BlobRefused, BlobStatus
-from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.node.blobs.files import BlobFiles, BlobSettings
 from p2pverify.node.blobs.serving import BlobServer
 from p2pverify.store.blobs.store import BlobStore
