@@ -100,7 +100,6 @@ EXEMPT = {
     "core.records.payloads.lines.signatures.read_signatures": "a part of the payloads of signed statements",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
-    "core.contract.history.files.read_file_entry": "a part of whatever names files",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
