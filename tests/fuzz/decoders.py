@@ -52,7 +52,7 @@ from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.discovery import mdns
 from p2pverify.net.peers import peer_list
 from p2pverify.net.protocols import rpc_codec
-from p2pverify.node import journal, messages
+from p2pverify.node import journal, messages, servedfile
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.data import making, statements, store, table
@@ -82,6 +82,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "node.servedfile.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
@@ -97,9 +98,9 @@ EXEMPT = {
     "core.proofs.passport.read_certificate": "a part of decode_passport and decode_passports",
     "core.proofs.passport.read_row_proof": "a part of decode_passport and decode_passports",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
+    "core.records.payloads.lines.signatures.read_signatures": "a part of the payloads of signed statements",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
-    "core.contract.history.files.read_file_entry": "a part of whatever names files",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -498,6 +499,11 @@ DECODERS: dict[str, Decoder] = {
         write=journal.encode_output,
         is_canonical=False,  # earlier versions wrote no digest
         seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+    ),
+    "node.servedfile.read_version": Decoder(
+        _filed(servedfile.read_version),
+        FileError,
+        seeds=lambda: [canon.encode([servedfile.DOMAIN, bytes(32), networks.MANIFEST.encode()])],
     ),
     "node.journal.decode_stored_evidence": Decoder(
         lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),

@@ -275,7 +275,14 @@ def _config(plan: Plan, peer: PeerPlan) -> str:
         lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
     if plan.upgrade is not None:
         policy = "manual" if peer in plan.late else "notice"
-        lines += ["[blobs]", "serve = true", f"upload_mb_per_s = {_UPLOAD_MB_PER_S}", "[upgrade]", f'policy = "{policy}"', "fetch = true"]
+        lines += [
+            "[blobs]",
+            "serve = true",
+            f"upload_mb_per_s = {_UPLOAD_MB_PER_S}",
+            "[upgrade]",
+            f'policy = "{policy}"',
+            "fetch = true",
+        ]
     return "".join(f"{line}\n" for line in lines)
 
 
