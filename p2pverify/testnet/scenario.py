@@ -112,8 +112,8 @@ class UpgradeTable(_Table):
     late: StrictInt = Field(default=4, ge=0, le=PEERS_MAX)
     audits: StrictInt = Field(default=20, ge=0, le=10_000)
     notice_epochs: StrictInt = Field(default=3, ge=1, le=1_000)
-    overlap_epochs: StrictInt = Field(default=12, ge=1, le=1_000)
-    recall_epochs: StrictInt = Field(default=2, ge=0, le=1_000)
+    overlap_epochs: StrictInt = Field(default=24, ge=1, le=1_000)
+    recall_epochs: StrictInt = Field(default=1, ge=0, le=1_000)
 
 
 class CheatTable(_Table):

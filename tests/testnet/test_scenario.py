@@ -192,4 +192,4 @@ def test_an_upgrade_in_the_simulated_world():
     world = plan_world(load_scenario("upgrade"), "upgrade")
     assert [(actor.kind, actor.count) for actor in world.actors] == [("stale-version", 1)]
     assert [upgrade.what for upgrade in world.upgrades] == ["release", "recall"]
-    assert world.line_epochs == (3, 12, 1)
+    assert world.line_epochs == (3, 24, 1)
