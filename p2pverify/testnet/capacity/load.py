@@ -95,7 +95,8 @@ def _referee_mb(plan: Plan, peer: PeerPlan) -> float:
 def memory_mb(plan: Plan, count: int) -> float:
     """The memory in MB that the processes of `count` peers of a plan need."""
     own = sum(load_of(peer.path.engine).memory_mb(peer.weights_mb) for peer in plan.peers)
-    second = sum(load_of(peer.path.engine).second_mb * peer.weights_mb for peer in plan.cheaters) / BUNDLED_MB
+    twice = plan.cheaters if plan.upgrade is None else plan.peers  # those with a second model
+    second = sum(load_of(peer.path.engine).second_mb * peer.weights_mb for peer in twice) / BUNDLED_MB
     judging = sum(_referee_mb(plan, peer) for peer in plan.peers)
     each = (own + second + judging) / len(plan.peers)
     # Peers map the same files of weights. Their pages beyond those of the bundled model are counted once.

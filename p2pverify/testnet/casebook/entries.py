@@ -6,12 +6,21 @@ the simulated world; their expected fates are in `world.liars.expectations`.
 
 from dataclasses import dataclass
 
-from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.liars.expectations import FATES, FateRule
 from p2pverify.testnet.world.plan import UpgradePlan
 
 RATES = (1.0, 0.5, 0.2, 0.1, 0.05)
 #: A world with at least this many peers is a crowd and is played with CROWD_RULES.
 CROWD_PEERS = 50
+
+
+#: The simulated world has no files, so a download is played for this kind instead.
+FALSE_CHUNKS = "false-chunks"
+DROPPED = FateRule(
+    "dropped",
+    "Each chunk is held against the chunk list, and the list against the release. A peer that sends one false chunk is "
+    "asked for nothing more of the file.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,12 @@ class Simulated:
 
     @property
     def reason(self) -> str:
-        return self.why or FATES[self.kind].why
+        return self.why or self.rule.why
+
+    @property
+    def rule(self) -> FateRule:
+        """The expected fate."""
+        return DROPPED if self.kind == FALSE_CHUNKS else FATES[self.kind]
 
 
 GREEDY = "Greedy answers have no seed and no temperature to get wrong; FOUND counts the others."
@@ -164,6 +178,7 @@ SIMULATED: tuple[Simulated, ...] = (
     Simulated("stolen-publisher-key", epochs=20, onset_epoch=6, upgrades=_RECALL),
     Simulated("two-bodies", epochs=20, onset_epoch=6, upgrades=_RELEASE),
     Simulated("freeze", hostile=4, founders=True, upgrades=_RECALL),
+    Simulated(FALSE_CHUNKS, hostile=3),
     Simulated("equivocator"),
     Simulated("forker"),
     Simulated("backdater"),

@@ -18,7 +18,7 @@ from p2pverify.testnet.casebook.trials import (
 )
 from p2pverify.testnet.casebook.worlds import HONEST_PPM, RULES, Played, steps_for
 from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits, over_long_answers
-from p2pverify.testnet.world.liars.expectations import FATES, MILLION
+from p2pverify.testnet.world.liars.expectations import MILLION
 
 #: The share of the audits that are long: in simulated worlds, and in a network with the usual rules.
 LONG_SHARE, USUAL_LONG_SHARE = RULES["long_permille"] / 1000, LONG_PERMILLE / 1000
@@ -149,7 +149,7 @@ def honest_row(
 
 def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
     """The outcome of one entry over its played worlds."""
-    rule = FATES[entry.kind]
+    rule = entry.rule
     expected = None
     if rule.by == "dissent" and entry.classes == 1:
         rate = rule.rate_ppm(round(entry.rate * MILLION)) / MILLION

@@ -7,9 +7,10 @@ from p2pverify.core.inference.speed import Fit
 from p2pverify.core.state.lines.versions import is_behind, notes_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
-from p2pverify.testnet.casebook.entries import Simulated
+from p2pverify.testnet.casebook.downloads import play_download
+from p2pverify.testnet.casebook.entries import FALSE_CHUNKS, Simulated
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
-from p2pverify.testnet.world.liars.expectations import FATES, MILLION, FateRule, shows
+from p2pverify.testnet.world.liars.expectations import MILLION, FateRule, shows
 from p2pverify.testnet.world.peer.versions import manifest_of
 from p2pverify.testnet.world.plan import HONEST
 
@@ -96,7 +97,14 @@ def steps_for(honest_ppm: int) -> TestSteps:
 
 
 def play_world(entry: Simulated, seed: int) -> Played:
-    """Play one world to its end. A crowd's world ends some epochs after all its hostile peers are convicted."""
+    """Play one world to its end. A crowd's world ends some epochs after all its hostile peers are convicted.
+
+    False chunks are played as a download, because this world has no files.
+    """
+    if entry.kind == FALSE_CHUNKS:
+        dropped, broken = play_download(entry.hostile, entry.peers, seed)
+        missed = entry.hostile - dropped
+        return Played(entry, entry.hostile, 0, 0, dropped, missed, (), 0, 0, tuple(broken))
     world = World(plan_of(entry, seed))
     keys = [peer.key for peer in world.peers if peer.kind != HONEST]
     before = dict.fromkeys(keys, 0)
@@ -115,7 +123,7 @@ def play_world(entry: Simulated, seed: int) -> Played:
     observer = world.honest[0].machine
     final = observer.fold.latest
     provisional = observer.provisional(world.simulation.clock_ms)
-    rule = FATES[entry.kind]
+    rule = entry.rule
     honest = [peer.key for peer in world.honest if peer.key not in observer.objector.refused]
     members = [final.members.get(key) for key in keys]
     return Played(

@@ -1,6 +1,7 @@
 """The needs of plans, and fitting plans to a machine, by calculation without measuring."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -116,3 +117,11 @@ def test_the_start_grows_with_connections():
     short, long = (start_ms(plan_of("toy", peers=peers), TWO_CORES, is_tested=False) for peers in (20, 40))
     assert long > 2.5 * short
     assert start_ms(plan_of("toy"), TWO_CORES, is_tested=True) > start_ms(plan_of("toy"), TWO_CORES, is_tested=False)
+
+
+def test_a_second_version_needs_memory_in_every_peer():
+    """Without the upgrade only the cheaters have a second model."""
+    plan = plan_of("upgrade")
+    alone = replace(plan, upgrade=None)
+    second = memory_mb(plan, 8) - memory_mb(alone, 8)
+    assert second > 2 * (memory_mb(alone, 8) - memory_mb(replace(alone, peers=alone.honest), 8)) > 0

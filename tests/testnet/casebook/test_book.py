@@ -16,7 +16,7 @@ from p2pverify.engine.toy import ToyEngine
 from p2pverify.testnet.casebook import answers, work
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer, Subject
 from p2pverify.testnet.casebook.book import RENTED, play_book
-from p2pverify.testnet.casebook.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
+from p2pverify.testnet.casebook.entries import FALSE_CHUNKS, NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
 from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
 from p2pverify.testnet.casebook.rows import honest_row, numeric_row
@@ -34,7 +34,7 @@ WANTED = {
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
     *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
     *("lies-to-clients", "false-reporter", "sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
-    *("stale-version", "rollback", "stolen-publisher-key", "two-bodies", "freeze"),
+    *("stale-version", "rollback", "stolen-publisher-key", "two-bodies", "freeze", FALSE_CHUNKS),
 }
 
 
@@ -44,8 +44,8 @@ def test_every_known_cheat_stands_in_the_book():
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
     others = {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover", "stale-version"}
-    assert engines | others | {"false-chunks"} == set(CHEAT_KINDS)
-    assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
+    assert engines | others | {FALSE_CHUNKS} == set(CHEAT_KINDS)
+    assert {entry.kind for entry in SIMULATED} - {FALSE_CHUNKS} <= set(WORLD_KINDS) & set(FATES)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +177,16 @@ def test_a_slow_machine_is_told_apart():
     """Its speed does not fit its claim, while the speed of every honest peer does. It is not convicted for it."""
     found = play_world(next(entry for entry in SIMULATED if entry.kind == "slow-hardware"), 1)
     assert (found.shown, found.convicted, found.honest_convicted, found.broken) == (1, 0, 0, ())
+
+
+def test_false_chunks_are_refused_at_the_first():
+    """Each of three liars is asked for one chunk, and the file is exact. Liars alone deliver no file."""
+    entry = next(entry for entry in SIMULATED if entry.kind == FALSE_CHUNKS)
+    found = play_world(entry, 1)
+    assert (found.shown, found.hostile, found.missed, found.broken) == (3, 3, 0, ())
+    alone = play_world(replace(entry, peers=3), 1)
+    assert (alone.shown, alone.missed) == (0, 3)
+    assert "the file was not fetched" in alone.broken[0]
 
 
 # ---------------------------------------------------------------- plays

@@ -14,7 +14,16 @@ from p2pverify.core.state.state import Member
 from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up, over_long_answers
 
 Fate = Literal[
-    "convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent", "stops cuts", "behind"
+    "convicted",
+    "forked",
+    "unavailable",
+    "shirks",
+    "kept out",
+    "harmless",
+    "inconsistent",
+    "stops cuts",
+    "behind",
+    "dropped",
 ]
 MILLION = 1_000_000
 
