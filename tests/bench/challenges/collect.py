@@ -25,7 +25,7 @@ from p2pverify.node.ports import AskError, Engine, Hear, Reply, unheard
 from p2pverify.testnet.world.peer.actor import Actor
 from p2pverify.testnet.world.peer.engine import Job, Outcome, Say, SimulatedEngine
 from p2pverify.testnet.world.peer.peer import Peer
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.worlds import make_world, watching
 

@@ -37,7 +37,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.node.fakes import FakeEngine, FakeJournal
 from tests.support.worlds import make_world
 

@@ -24,7 +24,7 @@ from p2pverify.node.files.textfile import FileError
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
 from p2pverify.testnet.world import World
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.support.worlds import make_world
 
 

@@ -15,7 +15,7 @@ from p2pverify.node.journal import Kept
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 from p2pverify.testnet.world import World
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.cli.transcript import run
 from tests.support.worlds import make_world
 

@@ -18,7 +18,7 @@ from p2pverify.store import reading, snapshot
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
 from p2pverify.testnet.world import World
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.cli.transcript import DEADLINE_S, PROGRAM, environment, run
 from tests.support.worlds import make_world
 

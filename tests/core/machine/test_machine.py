@@ -32,8 +32,8 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
 from p2pverify.testnet.world import World
-from p2pverify.testnet.world import world as world_parts
 from p2pverify.testnet.world.liars.base import BentActor
+from p2pverify.testnet.world.peer.versions import MANIFEST as WORLD_MANIFEST
 from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.worlds import casting, convicted, final, make_world, run_until
 from tests.support.written import write
@@ -138,7 +138,7 @@ def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
 
 def machine_of(world: World, number: int) -> Machine:
     """Another machine of a peer, without records."""
-    return Machine(world.network, world.identities[number].seed, 0, world_parts.MANIFEST, 4096)
+    return Machine(world.network, world.identities[number].seed, 0, WORLD_MANIFEST, 4096)
 
 
 def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
@@ -180,7 +180,7 @@ def test_a_batch_is_judged_by_its_worst_record() -> None:
     world = make_world(4, seed=44)
     world.run_epochs(2)
     good = [r.data for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.JOIN]
-    fresh = Machine(world.network, seeds(1, "fresh")[0], 0, world_parts.MANIFEST, 64)
+    fresh = Machine(world.network, seeds(1, "fresh")[0], 0, WORLD_MANIFEST, 64)
     effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now_ms)
     (judged,) = [e for e in effects if isinstance(e, Judged)]
     assert judged.verdicts == (GossipVerdict.REJECT,)

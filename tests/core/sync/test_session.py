@@ -11,7 +11,7 @@ from p2pverify.core.sync.messages import (
     decode_request,
 )
 from p2pverify.core.sync.server import Sync
-from p2pverify.testnet.world.world import MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.support.sync_peers import SEEDS, Peer, chain
 from tests.support.worlds import make_world
 

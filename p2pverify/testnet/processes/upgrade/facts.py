@@ -23,7 +23,7 @@ from p2pverify.store.reading import reading, stored_rows
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFacts:
+class UpgradeFacts:
     """The state of version 1 in the newest final view of one peer, whose epoch is `epoch`; -1 before the first one.
 
     - `announced`, `recalled`: the epochs of the cuts that brought its release and its recall; None before.
@@ -56,7 +56,7 @@ class VersionReader:
         self._waiting: list[Audit] = []  # whose anchor is not final yet
         self._audits: Counter[tuple[int, int]] = Counter()  # by epoch and version
 
-    def look(self) -> VersionFacts:
+    def look(self) -> UpgradeFacts:
         """The facts by the records that are stored now. Blocks. Raises StoreError."""
         with translated(self._database), reading(self._database) as connection:
             rows = [row for row in stored_rows(connection) if row.place > self._places]
@@ -86,13 +86,13 @@ class VersionReader:
             self._audits[audit.epoch, served.get(audit.challenger, 0)] += 1
         return True
 
-    def _facts(self, state: State) -> VersionFacts:
+    def _facts(self, state: State) -> UpgradeFacts:
         if state is self._fold.genesis:
-            return VersionFacts()
+            return UpgradeFacts()
         line, version = self._network.lines[0], find_version(notes_of(self._network, state, 0), 1)
         serving = {peer: state.version_of(peer) for peer in state.members}
         if version is None:
-            return VersionFacts(state.epoch, serving=serving)
+            return UpgradeFacts(state.epoch, serving=serving)
         starts = version.announced_epoch + line.notice_epochs
         ends, recalled = starts + line.overlap_epochs, None
         overlap, after = Counter[int](), Counter[int]()
@@ -105,6 +105,6 @@ class VersionReader:
             elif recalled is not None and epoch > recalled + line.recall_epochs + self._network.params.anchor_lag:
                 after[number] += count
         behind = frozenset(peer for peer in state.members if is_behind(self._network, state, peer))
-        return VersionFacts(
+        return UpgradeFacts(
             state.epoch, version.announced_epoch, recalled, starts, ends, serving, behind, overlap, after
         )

@@ -23,7 +23,7 @@ from p2pverify.store.errors import StoreError
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.api_client import ReadError, events, fetch, post
 from p2pverify.testnet.processes.progress import Stage
-from p2pverify.testnet.processes.upgrade.facts import VersionFacts, VersionReader
+from p2pverify.testnet.processes.upgrade.facts import UpgradeFacts, VersionReader
 from p2pverify.testnet.processes.upgrade.making import MadeVersion, is_exact
 from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress, holders, stale
 from p2pverify.testnet.processes.watch import RunWatch
@@ -64,7 +64,7 @@ class Upgrade:
         self._reader = VersionReader(testnet.network, database, [peer.key for peer in testnet.plan.honest])
 
     @property
-    def _facts(self) -> VersionFacts:
+    def _facts(self) -> UpgradeFacts:
         return self._progress.facts
 
     async def run(self) -> None:
@@ -96,7 +96,7 @@ class Upgrade:
         self._progress.is_back = True
         self._watch.tell()
 
-    def _may_recall(self, seen: VersionFacts) -> bool:
+    def _may_recall(self, seen: UpgradeFacts) -> bool:
         plan = self._plan
         assert plan.upgrade is not None
         convicted = self._watch.judgement().convicted
@@ -106,7 +106,7 @@ class Upgrade:
             and all(peer.name in convicted for peer in stale(plan).values())
         )
 
-    def _is_over(self, seen: VersionFacts) -> bool:
+    def _is_over(self, seen: UpgradeFacts) -> bool:
         upright = self._plan.upright
         return (
             seen.recalled is not None
@@ -114,7 +114,7 @@ class Upgrade:
             and seen.after.total() >= AFTER_EACH * len(self._plan.honest)
         )
 
-    async def _until(self, condition: Callable[[VersionFacts], bool]) -> None:
+    async def _until(self, condition: Callable[[UpgradeFacts], bool]) -> None:
         await self._watch.wait_for(lambda _: condition(self._facts))
 
     async def _look(self) -> None:
@@ -172,7 +172,7 @@ class Upgrade:
         self._progress.exact = tuple(exact)
 
 
-def _is_late(seen: VersionFacts) -> bool:
+def _is_late(seen: UpgradeFacts) -> bool:
     """Whether the overlap is about to end."""
     return seen.ends is not None and seen.epoch >= seen.ends - MOVE_EPOCHS
 

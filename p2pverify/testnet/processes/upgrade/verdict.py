@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from p2pverify.engine.cheats.kinds import CheaterFate, CheatPlace
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.upgrade.facts import VersionFacts
+from p2pverify.testnet.processes.upgrade.facts import UpgradeFacts
 from p2pverify.testnet.processes.verdict import Judgement
 
 
@@ -25,7 +25,7 @@ class UpgradeProgress:
     recipe: str = ""
     fetched: dict[str, int] = field(default_factory=dict)
     false: dict[str, int] = field(default_factory=dict)
-    facts: VersionFacts = field(default_factory=VersionFacts)
+    facts: UpgradeFacts = field(default_factory=UpgradeFacts)
     exact: tuple[str, ...] | None = None
     is_released: bool = False
     is_back: bool = False

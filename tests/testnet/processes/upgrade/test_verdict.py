@@ -12,7 +12,7 @@ from p2pverify.node.reports.documents.scores import StandingName
 from p2pverify.testnet.plan import Plan, make_plan
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.table import COLUMNS, columns, rows
-from p2pverify.testnet.processes.upgrade.facts import VersionFacts
+from p2pverify.testnet.processes.upgrade.facts import UpgradeFacts
 from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress, judge_upgrade
 from p2pverify.testnet.processes.verdict import Judgement, judge
 from p2pverify.testnet.processes.watch import RunWatch
@@ -31,7 +31,7 @@ def plan() -> Plan:
 
 def finished(plan: Plan, **changes: Any) -> UpgradeProgress:
     """All steps have come out, but for changes of the facts."""
-    facts = VersionFacts(
+    facts = UpgradeFacts(
         epoch=22,
         announced=1,
         recalled=16,
@@ -53,11 +53,11 @@ def finished(plan: Plan, **changes: Any) -> UpgradeProgress:
     )
 
 
-def views(plan: Plan, **standings: StandingName) -> Judgement:
-    """The verdict on final views that convict the stale peer."""
+def views(plan: Plan, also: tuple[str, ...] = ()) -> Judgement:
+    """The verdict on final views that convict the stale peer, and others by name."""
     named = {peer.name: peer for peer in plan.cheaters}
     stale = next(name for name, peer in named.items() if peer.cheat and peer.cheat.kind == "stale-version")
-    found: dict[str, StandingName] = {stale: "convicted", **standings}
+    found: dict[str, StandingName] = dict.fromkeys((stale, *also), "convicted")
     shown = {cut(10).cut: {plan.honest[0].name: view_at(plan, cut(10), found)}}
     return judge(plan, {peer.name: status(cut(10)) for peer in plan.honest}, shown)
 
@@ -160,7 +160,7 @@ def test_a_file_that_is_not_exact_loses_the_run(plan: Plan) -> None:
 def test_a_peer_with_false_chunks_may_not_be_convicted(plan: Plan) -> None:
     """Its answers are right."""
     (liar,) = (peer.name for peer in plan.upright if not peer.is_honest)
-    found = judge_upgrade(plan, views(plan, **{liar: "convicted"}), finished(plan))
+    found = judge_upgrade(plan, views(plan, (liar,)), finished(plan))
     assert found.honest_convicted == (liar,)
     assert found.is_lost
 
@@ -174,7 +174,7 @@ def test_the_table_shows_versions_and_progress(plan: Plan, tmp_path: Path) -> No
     watch.upgrade.size = SIZE
     watch.upgrade.fetched = {one.name: SIZE, two.name: SIZE // 4}
     serving = {one.key: 1, two.key: 0, three.key: 1}
-    watch.upgrade.facts = VersionFacts(5, 1, serving=serving, behind=frozenset((three.key,)))
+    watch.upgrade.facts = UpgradeFacts(5, 1, serving=serving, behind=frozenset((three.key,)))
     shown = {row.name: row.cells()[-1] for row in rows(watch)}
     assert [shown[peer.name] for peer in (one, two, three)] == ["1", "0 (25 % of 1)", "1 behind"]
     assert watch.upgrade.headline() == "version 1 announced, 1 peers have its file"
