@@ -119,7 +119,7 @@ async def test_without_its_tokens_a_model_cannot_be_asked(served):
 
 async def test_two_models_of_one_name_need_a_digest(served):
     """The error has both digests."""
-    served.bench.door._models[UNKNOWN.digest].manifest = replace(UNKNOWN, model=OTHER.model)
+    served.bench.door.catalog.models[UNKNOWN.digest].manifest = replace(UNKNOWN, model=OTHER.model)
     refused = await served.ask(CHAT, asked())
     assert (refused.status, refused.error["param"]) == (400, "model")
     assert OTHER.digest.hex() in refused.error["message"]
