@@ -74,7 +74,9 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """The models of the network: first the one that this node runs."""
         await guard(request)
         counts = door.serving()
-        return _json({"object": "list", "data": [model_value(door, one, counts[one.digest]) for one in door.catalog.all()]})
+        return _json(
+            {"object": "list", "data": [model_value(door, one, counts[one.digest]) for one in door.catalog.all()]}
+        )
 
     @app.get("/v1/models/{model}", responses=described("The model.", READING, (404,)))
     async def model(request: Request, model: str) -> Response:

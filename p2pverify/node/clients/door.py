@@ -57,7 +57,8 @@ class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order for a model.
 
     `manifest` and `info` are of the model with which this node started, and `listed` are the manifests of the network
-    file. Any of their models can be asked for, and all versions that were released since. `policy` is the policy of clients that name none, and `report` what they agree to.
+    file. Any of their models can be asked for, and all versions that were released since. `policy` is the policy of
+    clients that name none, and `report` what they agree to.
     The `auditor` scores stored receipts again.
     """
 

@@ -65,8 +65,8 @@ class _Sitting:
 class FullCheck:
     """Carries out full checks of the answers of one model.
 
-    `driver` has the referee, if this node can run the model; else answers of several classes are not judged. `lines` bounds the
-    answers that are being made at once, of all models.
+    `driver` has the referee, if this node can run the model; else answers of several classes are not judged. `lines`
+    bounds the answers that are being made at once, of all models.
     """
 
     def __init__(

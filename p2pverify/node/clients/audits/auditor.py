@@ -96,7 +96,10 @@ class Auditor:
         await self._idle.wait()
 
     async def audit(self, receipt_id: str) -> list[Rescored]:
-        """Score the answers of one receipt again, if peers gave them. Raises BookError, ModelUnavailable, RefereeUnavailable."""
+        """Score the answers of one receipt again, if peers gave them.
+
+        Raises BookError, ModelUnavailable, RefereeUnavailable.
+        """
         kept = await self._receipts.find(receipt_id)
         document = None if kept is None else read_receipt(kept.document)
         if kept is None or document is None:
