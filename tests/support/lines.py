@@ -24,7 +24,7 @@ from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.actor import Actor
 from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.steps import Steps
-from tests.support.worlds import Handle, casting, make_world
+from tests.support.worlds import Around, Handle, casting, make_world
 
 PUBLISHERS = tuple(sorted((bytes([number]) * 32 for number in (1, 2, 3)), key=sign.public_key))
 NOTICE, OVERLAP, RECALL = 2, 4, 3
@@ -118,8 +118,17 @@ def line_world(
     """A world whose first member publishes version 1 in the epoch `releases`. The `movers` (numbers) serve it as soon
     as it is current. `options` are those of `make_world`.
     """
-    keys = [sign.public_key(seed) for seed in seeds(count, "world-1")]
-    moving = {keys[number] for number in movers}
+    around = moving(count, movers, releases, manifest)
+    rules = {"slots_milli": 3000, **options}
+    world = make_world(count, contract=with_line, make=casting({}, around), **rules)
+    world.run_epochs(epochs)
+    return world
+
+
+def moving(count: int, movers: Collection[int], releases: int, manifest: Manifest, *, seed: int = 1) -> Around:
+    """Has the first of the members of a world publish version 1, and the `movers` serve it; see `line_world`."""
+    keys = [sign.public_key(each) for each in seeds(count, f"world-{seed}")]
+    follow = {keys[number] for number in movers}
     done: set[bytes] = set()
 
     def around(actor: Actor, event: Event, now_ms: int, handle: Handle) -> list[Any]:
@@ -129,15 +138,12 @@ def line_world(
             if actor.key == keys[0]:
                 payload = signed_release(context.network, manifest).encode()
                 effects += context.write(Kind.RELEASE, payload, now_ms)
-            if actor.key in moving:
+            if actor.key in follow:
                 actor.machine._mover._follows = True
                 effects += handle(VersionHeld(HeldModel(manifest, 4096)), now_ms)
         return [*effects, *handle(event, now_ms)]
 
-    rules = {"slots_milli": 3000, **options}
-    world = make_world(count, contract=with_line, make=casting({}, around), **rules)
-    world.run_epochs(epochs)
-    return world
+    return around
 
 
 @cache
