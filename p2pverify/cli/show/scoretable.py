@@ -11,6 +11,7 @@ WIDE_COLUMNS = (
     "PEER", "CLASS", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "BY", "AGREE", "DISSENTS", "LAST", "ANSWERED",
     "NO-SHOWS", "UNOPENED",
 )  # fmt: skip
+VERSION = "VERSION"  # only where a model has versions
 ONLY_WIDE = ("LOW, HIGH", "CLASS", "AGREE", "ANSWERED", "NO-SHOWS", "UNOPENED")
 
 
@@ -29,7 +30,7 @@ def _version_column(scores: Sequence[ScoreDocument]) -> tuple[tuple[str, ...], C
     """The header of the column of versions, and its cell in a row. There is none if no model has versions."""
     if all(score.version is None for score in scores):
         return (), lambda _: []
-    return ("VERSION",), lambda score: [f"{score.version} (behind)" if score.behind else score.version]
+    return (VERSION,), lambda score: [f"{score.version} (behind)" if score.behind else score.version]
 
 
 def peer_names(scores: Sequence[ScoreDocument], own: str | None) -> list[str]:
