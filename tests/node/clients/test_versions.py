@@ -28,6 +28,7 @@ FIRST, SECOND = MANIFEST.digest, VERSION_1.digest
 async def bench(tmp_path):
     with trio.fail_after(60):
         async with open_door(tmp_path, overlap_world(), audit_rate=1) as opened:
+            await opened.door.auditor.wait_idle()  # so that it does not find new receipts among the old ones
             yield opened
 
 
@@ -90,7 +91,6 @@ async def test_a_forgotten_version_can_be_named_no_more(bench, monkeypatch):
     monkeypatch.setattr(latest, "lines", {0: notes})
     monkeypatch.setattr(latest, "served", {})
     monkeypatch.setattr(bench.door._view, "_known", (b"", ()))
-    bench.door.catalog._at = b""
     assert bench.door.catalog.find(SECOND) is None
     assert bench.door.own.digest == FIRST
 

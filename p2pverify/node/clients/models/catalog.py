@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.machine import Machine
+from p2pverify.core.state.lines.notes import LineNotes
 from p2pverify.core.state.lines.versions import Status, current_in, notes_of, number_of, status_of
 from p2pverify.node.clients.choice import NodeView
 from p2pverify.node.clients.models.named import models_named
@@ -50,7 +51,7 @@ class Catalog:
         #: By the digest of the manifest.
         self.models = dict(self._listed)
         self._lines: dict[bytes, int] = {}  # by the digest of a manifest of a line
-        self._at = b""
+        self._noted: dict[int, LineNotes] | None = None  # the lines of the view that was taken up last
 
     @property
     def own(self) -> ServedModel:
@@ -99,8 +100,8 @@ class Catalog:
     def refresh(self) -> None:
         """Take up the versions of the newest final view, and what this node can run meanwhile."""
         context, state = self._machine.context, self._machine.fold.latest
-        if self._machine.network.lines and state.id != self._at:
-            self._at = state.id
+        if self._noted is None or state.lines != self._noted:
+            self._noted = dict(state.lines)
             self._take(released_manifests(self._machine))
         for digest, held in context.held.items():
             model = self.models.get(digest)

@@ -120,6 +120,7 @@ async def test_only_answers_of_the_version_that_the_peer_serves_are_reported(tmp
     """Voters compute with this version, so they could not decide about another one."""
     with trio.fail_after(60):
         async with open_door(tmp_path, overlap_world(), audit_rate=1) as bench:
+            await bench.door.auditor.wait_idle()
             moved, stays = (bench.world.peers[number].machine.key for number in (3, 1))
             for peer, number in ((moved, 5), (stays, 6)):
                 bench.versions[peer]._weights = bench.engines[peer]._weights = bytes([number]) * 32
