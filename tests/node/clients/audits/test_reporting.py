@@ -124,7 +124,9 @@ async def test_only_answers_of_the_version_that_the_peer_serves_are_reported(tmp
             moved, stays = (bench.world.peers[number].machine.key for number in (3, 1))
             for peer, number in ((moved, 5), (stays, 6)):
                 bench.versions[peer]._weights = bench.engines[peer]._weights = bytes([number]) * 32
-                await read(bench.door.begin(order(peer=peer, report="reveal", model=_model(bench, peer), seed=number)))
+                await read(
+                    bench.door.begin(order(peer=peer, report="reveal", model=_model(bench, peer), seed=1000 + number))
+                )
             await bench.door.auditor.wait_idle()
             assert [found.report.responder for found in reported] == [moved, stays]
             receipt = (await bench.door.auditor.book.all())[0].receipt
