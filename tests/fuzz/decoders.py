@@ -52,7 +52,7 @@ from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.discovery import mdns
 from p2pverify.net.peers import peer_list
 from p2pverify.net.protocols import rpc_codec
-from p2pverify.node import journal, messages, servedfile
+from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.data import making, statements, store, table
@@ -499,11 +499,6 @@ DECODERS: dict[str, Decoder] = {
         write=journal.encode_output,
         is_canonical=False,  # earlier versions wrote no digest
         seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
-    ),
-    "node.servedfile.read_version": Decoder(
-        _filed(servedfile.read_version),
-        FileError,
-        seeds=lambda: [canon.encode([servedfile.DOMAIN, bytes(32), networks.MANIFEST.encode()])],
     ),
     "node.journal.decode_stored_evidence": Decoder(
         lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),
