@@ -39,6 +39,9 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.lines.documents import FetchDocument
+from p2pverify.node.lines.fetching import VersionDownloads
+from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
@@ -248,8 +251,7 @@ async def _run_services(
         blobs=blobs.server,
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
-    cover = Cover(driver, settings.cover)
-    token = home.ensure_token()
+    cover, token = Cover(driver, settings.cover), home.ensure_token()
     info = engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
@@ -261,8 +263,9 @@ async def _run_services(
         report=settings.report,
     )
     keys = StoredKeys(home.clients_path)
+    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions))
+    downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     counts = Counts()
-    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -274,8 +277,9 @@ async def _run_services(
                 running.start_soon(reports.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
-                    fetch = _fetcher(settings, driver, blobs.fetcher(mesh)) if settings.upgrade.fetch else None
-                    await running.start(versions.run, driver, fetch, blobs.serve_file)
+                    fetch = _fetcher(settings, driver, downloads.fetcher) if settings.upgrade.fetch else None
+                    await running.start(versions.run, driver, fetch, blobs.serve_file, files.path)
+                    await running.start(downloads.run)
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -284,7 +288,7 @@ async def _run_services(
                         bind=settings.http,
                         token=token,
                         home_key=home_key(token, seed),
-                        orders=_Orders(home, driver),
+                        orders=_Orders(home, driver, downloads),
                         door=door,
                         keys=keys if settings.clients_need_key else None,
                         counts=counts,
@@ -307,6 +311,12 @@ async def _run_services(
         writing.cancel_scope.cancel()
 
 
+def _line_reports(settings: NodeSettings, driver: Driver, versions: Versions) -> Callable[[ScoreOf], LineReports]:
+    """Makes the reports about lines, once it is known how scores are found."""
+    listed, missing, follows = settings.manifests, versions.missing, settings.upgrade.follow
+    return partial(LineReports, driver.machine, listed=listed, missing=missing, follows=follows)
+
+
 def _fetcher(settings: NodeSettings, driver: Driver, fetcher: BlobFetcher) -> Fetch:
     """Fetches a file of a release from the members of the network, and shows how far it is."""
 
@@ -327,9 +337,10 @@ def _is_first_alone(home: Home, machine: Machine) -> bool:
 class _Orders:
     """What the operator of this home may have the node do."""
 
-    def __init__(self, home: Home, driver: Driver) -> None:
+    def __init__(self, home: Home, driver: Driver, downloads: VersionDownloads) -> None:
         self._home = home
         self._driver = driver
+        self._downloads = downloads
 
     def leave(self) -> list[str]:
         self._home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
@@ -342,6 +353,12 @@ class _Orders:
 
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
         return await self._driver.sign(kind, payload)
+
+    def fetch(self, line: str, number: int) -> FetchDocument:
+        return self._downloads.order(line, number)
+
+    def fetched(self, line: str, number: int) -> FetchDocument:
+        return self._downloads.document(line, number)
 
 
 @contextmanager

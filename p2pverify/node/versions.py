@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_IT = (
-    "set fetch = true in [upgrade] of config.toml, or copy the file to this machine and name it with "
-    "'p2pverify model add FILE --unmeasured'"
+    "fetch it with 'p2pverify model fetch', set fetch = true in [upgrade] of config.toml, or copy the file to this "
+    "machine and name it with 'p2pverify model add FILE --unmeasured'"
 )
 Fetch = Callable[[FileEntry], Awaitable[Path]]
 """Fetches a file from peers. Raises UserError."""
 Ready = Callable[[Path], Awaitable[None]]
+Kept = Callable[[bytes], Path | None]
+"""Where a fetched file of a SHA-256 is whole; None if it is not. Blocks. Raises UserError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +121,36 @@ class Versions:
         driver: Driver,
         fetch: Fetch | None,
         ready: Ready,
+        kept: Kept,
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Make versions ready until cancelled, whenever a final view names new ones.
 
-        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
+        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready, and
+        `kept` finds files that were fetched before.
         """
-        driver.on_final(self._note_final)
+        driver.on_final(self.look_again)
         task_status.started()
         while True:
             self._changed = trio.Event()
             for release in releases(driver.machine, self._manifests):
                 if release.manifest.digest not in driver.machine.context.held:
-                    await self._prepare(driver, release, fetch, ready)
+                    await self._prepare(driver, release, fetch, ready, kept)
             await self._changed.wait()
 
-    def _note_final(self) -> None:
+    def look_again(self) -> None:
+        """Look for what is missing once more: a view is new, or a file."""
         self._changed.set()
 
-    async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready) -> None:
+    async def _prepare(
+        self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready, kept: Kept
+    ) -> None:
         digest = release.manifest.digest
         if digest in self._unfit or release.status in (Status.RETIRED, Status.RECALLED):
             return
         try:
-            held = await self._hold(driver, release, fetch)
+            held = await self._hold(driver, release, fetch, kept)
         except (UserError, ModelUnavailable, EngineBusy) as error:
             said = str(error)
             if self.missing.get(digest) != said:
@@ -155,10 +162,12 @@ class Versions:
         driver.order(VersionHeld(held))
         await ready(self._found[digest][1])
 
-    async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> HeldModel:
+    async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, kept: Kept) -> HeldModel:
         """Find or fetch the weights of a version, and test them. Raises UserError."""
         manifest = release.manifest
         path = await trio.to_thread.run_sync(self._engines.find_version, manifest)
+        if path is None:
+            path = await trio.to_thread.run_sync(kept, manifest.weights)
         if path is None:
             weights = release.weights
             if fetch is None or weights is None or release.status is Status.OVERLAP:
