@@ -8,26 +8,24 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
-from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
+from p2pverify.engine.onhand import find_file
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import ReportWish
@@ -39,14 +37,14 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
-from p2pverify.node.lines.documents import FetchDocument
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
-from p2pverify.node.reports.signing import STOPPED, standstill
+from p2pverify.node.requests.orders import HomeOrders
+from p2pverify.node.servedfile import contract_of_served, keep_version, read_version
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import STAY, Fetch, UpgradeSettings, Versions, named_files, sources
+from p2pverify.node.versions import STAY, NamedFiles, UpgradeSettings, Versions, fetching
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -131,18 +129,20 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     seed = home.load_identity()
     _check_ports(settings)
     with _opened(home.database_path, network.id, public_key(seed)) as store:
+        files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
+        chosen, contract, manifests = await trio.to_thread.run_sync(_start_model, settings, files)
         engines = await trio.to_thread.run_sync(
-            Engines, settings.engine, network, settings.manifests, home.cheat_path, settings.on_progress
+            Engines, chosen, network, manifests, home.cheat_path, settings.on_progress, files.path
         )
         engine = engines.own
         driver: Driver | None = None
         try:
-            own = [manifest for manifest in settings.manifests if describes(manifest, engines.honest.info)]
+            own = [manifest for manifest in manifests if describes(manifest, engines.honest.info)]
             goldens = [manifest.golden for manifest in own if manifest.golden.questions]
             if goldens:
                 _progress(settings, "answering golden questions", 0, 1)
             tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)
-            class_index, manifest = match_class(network, settings.manifests, engine.info, tested)
+            class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
             _check_abilities(network, engine.info)
             machine = Machine(
@@ -178,7 +178,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             elif home.wants_leave():
                 driver.order(Leave())
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, journal, driver, engines, versions, manifest, task_status)
+            await _run_services(settings, seed, store, journal, driver, engines, versions, files, manifest, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
@@ -227,6 +227,7 @@ async def _run_services(
     driver: Driver,
     engines: Engines,
     versions: Versions,
+    files: BlobStore,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
@@ -237,8 +238,7 @@ async def _run_services(
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
-    files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
-    blobs = BlobFiles(files, partial(named_files, driver.machine), settings.blobs)
+    blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs)
     mesh = Libp2pNetwork(
         seed,
         network.id,
@@ -251,8 +251,7 @@ async def _run_services(
         blobs=blobs.server,
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
-    cover, token = Cover(driver, settings.cover), home.ensure_token()
-    info = engines.own.info
+    cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
     door = Door(
@@ -277,8 +276,10 @@ async def _run_services(
                 running.start_soon(reports.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
-                    fetch = _fetcher(settings, driver, downloads.fetcher) if settings.upgrade.fetch else None
-                    await running.start(versions.run, driver, fetch, blobs.serve_file, files.path)
+                    keep = partial(keep_version, home.version_path)
+                    fetcher = downloads.fetcher if settings.upgrade.fetch else None
+                    fetch = fetching(driver.machine, fetcher, partial(_progress, settings))
+                    await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
                     await running.start(downloads.run)
                 await running.start(door.run)
                 url = await running.start(
@@ -288,7 +289,7 @@ async def _run_services(
                         bind=settings.http,
                         token=token,
                         home_key=home_key(token, seed),
-                        orders=_Orders(home, driver, downloads),
+                        orders=HomeOrders(home, driver, downloads),
                         door=door,
                         keys=keys if settings.clients_need_key else None,
                         counts=counts,
@@ -317,48 +318,27 @@ def _line_reports(settings: NodeSettings, driver: Driver, versions: Versions) ->
     return partial(LineReports, driver.machine, listed=listed, missing=missing, follows=follows)
 
 
-def _fetcher(settings: NodeSettings, driver: Driver, fetcher: BlobFetcher) -> Fetch:
-    """Fetches a file of a release from the members of the network, and shows how far it is."""
+def _start_model(settings: NodeSettings, files: BlobStore) -> tuple[EngineSettings, Network, tuple[Manifest, ...]]:
+    """With what a node starts: the version that it served last, else version 0 of its model.
 
-    async def fetch(entry: FileEntry) -> Path:
-        def progress(at: BlobProgress) -> None:
-            _progress(settings, f"fetching {entry.path} from {at.sources} peers", at.done, at.total)
-
-        return await fetcher.fetch(entry, sources(driver.machine, entry.sha256), progress=progress)
-
-    return fetch
+    Returns the engine's settings, the contract among the members that serve the version, and the known manifests.
+    """
+    given = settings.engine
+    if not settings.network.lines or given.opening.weights is not None:
+        return given, settings.network, settings.manifests
+    served = read_version(settings.home.version_path)
+    path = None if served is None else find_file(served.manifest.weights, given.kind)
+    path = path or (None if served is None else files.path(served.manifest.weights))
+    if served is None or path is None:
+        return given, settings.network, settings.manifests
+    contract = contract_of_served(settings.network, served)
+    opening = replace(given.opening, weights=path)
+    return replace(given, opening=opening), contract, (*settings.manifests, served.manifest)
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:
     """Whether a network begins with this peer alone, which starts for the first time. So nobody has a record of it."""
     return home.take_unused() and weighted_peers(machine.fold.genesis) == [machine.key]
-
-
-class _Orders:
-    """What the operator of this home may have the node do."""
-
-    def __init__(self, home: Home, driver: Driver, downloads: VersionDownloads) -> None:
-        self._home = home
-        self._driver = driver
-        self._downloads = downloads
-
-    def leave(self) -> list[str]:
-        self._home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
-        self._driver.order(Leave())
-        standing = standstill(self._driver.machine, self._driver.now_ms())
-        return [text for kind, text in standing.items() if kind in STOPPED]
-
-    def sponsor(self, peer: bytes) -> str | None:
-        return self._driver.sponsor(peer)
-
-    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
-        return await self._driver.sign(kind, payload)
-
-    def fetch(self, line: str, number: int) -> FetchDocument:
-        return self._downloads.order(line, number)
-
-    def fetched(self, line: str, number: int) -> FetchDocument:
-        return self._downloads.document(line, number)
 
 
 @contextmanager

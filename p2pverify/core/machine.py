@@ -217,7 +217,7 @@ class Machine:
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
             case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld():
-                effects += self._orders.take(event, now_ms, is_awake=self._is_resumed)
+                effects += self._orders.carry_out(event, now_ms, is_awake=self._is_resumed)
                 self._is_due = True
             case Synced():
                 context.silence.synced(event.peer)

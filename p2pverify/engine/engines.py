@@ -1,6 +1,6 @@
 """The engines of one node: its own, which may lie, and the network's referee."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,9 +32,9 @@ class EngineSettings:
 class Engines:
     """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
 
-    Without weights in the settings, those of the network's model are found on this machine. Opening blocks.
-    `open_referee` opens the referee, when it is first needed. If the own engine is the referee, one engine is used for
-    both. Raises EngineUnavailable, ClassError.
+    Without weights in the settings, those of the network's model are found on this machine. Opening blocks. `fetched`
+    finds a file by its SHA-256 among those that were fetched from peers. `open_referee` opens the referee, when it is
+    first needed. If the own engine is the referee, one engine is used for both. Raises EngineUnavailable, ClassError.
     """
 
     def __init__(
@@ -44,9 +44,11 @@ class Engines:
         manifests: Sequence[Manifest],
         workdir: Path,
         progress: Progress | None = None,
+        fetched: Callable[[bytes], Path | None] = lambda _digest: None,
     ) -> None:
         self._network = network
         self._settings = settings
+        self._fetched = fetched
         self._workdir = workdir
         opening, expected = settings.opening, expected_weights(network, manifests, settings.kind)
         found = find_weights(network, manifests, settings.kind) if opening.weights is None else None
@@ -76,7 +78,8 @@ class Engines:
 
     def find_version(self, manifest: Manifest) -> Path | None:
         """The file with the weights of a version on this machine; None if there is none, or the engine needs none."""
-        return find_file(manifest.weights, self._settings.kind)
+        kind = self._settings.kind
+        return find_file(manifest.weights, kind) or (self._fetched(manifest.weights) if kind != "openai" else None)
 
     def open_version(self, role: str, manifest: Manifest, path: Path) -> Engine:
         """An engine of this node's kind, or the referee, with the weights of another version. The caller closes it.

@@ -18,13 +18,24 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.events import HeldModel, VersionHeld
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
+from p2pverify.core.state.lines.notes import LineNotes
 from p2pverify.core.state.lines.rows import numbers_of
-from p2pverify.core.state.lines.versions import Status, contract_at, find_version, line_of, notes_of, status_of
+from p2pverify.core.state.lines.versions import (
+    Status,
+    contract_at,
+    find_version,
+    line_of,
+    model_of,
+    notes_of,
+    status_of,
+)
+from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import ClassError, match_class
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.ports import Engine, ModelInfo
+from p2pverify.node.servedfile import ServedFile
 from p2pverify.node.user_error import UserError
 
 if TYPE_CHECKING:
@@ -39,8 +50,8 @@ FETCH_IT = (
 Fetch = Callable[[FileEntry], Awaitable[Path]]
 """Fetches a file from peers. Raises UserError."""
 Ready = Callable[[Path], Awaitable[None]]
-Kept = Callable[[bytes], Path | None]
-"""Where a fetched file of a SHA-256 is whole; None if it is not. Blocks. Raises UserError."""
+Keep = Callable[[ServedFile | None], None]
+"""Keeps on disk which version this node serves; None is version 0. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,7 @@ class Versions:
         self._tested = tested
         self._found: dict[bytes, tuple[Manifest, Path]] = {}
         self._unfit: set[bytes] = set()  # versions that failed the self-test, which no later try changes
+        self._kept: int | None = None  # the number of the version that the home remembers
         self._changed = trio.Event()
         #: Why this node does not have a version, by the digest of its manifest.
         self.missing: dict[bytes, str] = {}
@@ -121,14 +133,14 @@ class Versions:
         driver: Driver,
         fetch: Fetch | None,
         ready: Ready,
-        kept: Kept,
+        keep: Keep,
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Make versions ready until cancelled, whenever a final view names new ones.
 
-        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready, and
-        `kept` finds files that were fetched before.
+        `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
+        `keep` is told which version this node serves.
         """
         driver.on_final(self.look_again)
         task_status.started()
@@ -136,21 +148,35 @@ class Versions:
             self._changed = trio.Event()
             for release in releases(driver.machine, self._manifests):
                 if release.manifest.digest not in driver.machine.context.held:
-                    await self._prepare(driver, release, fetch, ready, kept)
+                    await self._prepare(driver, release, fetch, ready)
+            await self._remember(driver, keep)
             await self._changed.wait()
+
+    async def _remember(self, driver: Driver, keep: Keep) -> None:
+        """Keep the version that this node serves, so that it starts with it again."""
+        machine = driver.machine
+        state, index = machine.fold.latest, machine.context.class_index
+        line = self._network.line_of(index)
+        if line is None or machine.key not in state.members:
+            return
+        held = machine.context.held.get(model_of(self._network, state, machine.key))
+        number = state.version_of(machine.key)
+        if held is None or number == self._kept:
+            return
+        served = ServedFile(self._network.lines[line].genesis, held.manifest) if number else None
+        await trio.to_thread.run_sync(keep, served)
+        self._kept = number
 
     def look_again(self) -> None:
         """Look for what is missing once more: a view is new, or a file."""
         self._changed.set()
 
-    async def _prepare(
-        self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready, kept: Kept
-    ) -> None:
+    async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready) -> None:
         digest = release.manifest.digest
         if digest in self._unfit or release.status in (Status.RETIRED, Status.RECALLED):
             return
         try:
-            held = await self._hold(driver, release, fetch, kept)
+            held = await self._hold(driver, release, fetch)
         except (UserError, ModelUnavailable, EngineBusy) as error:
             said = str(error)
             if self.missing.get(digest) != said:
@@ -162,12 +188,10 @@ class Versions:
         driver.order(VersionHeld(held))
         await ready(self._found[digest][1])
 
-    async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, kept: Kept) -> HeldModel:
+    async def _hold(self, driver: Driver, release: KnownVersion, fetch: Fetch | None) -> HeldModel:
         """Find or fetch the weights of a version, and test them. Raises UserError."""
         manifest = release.manifest
         path = await trio.to_thread.run_sync(self._engines.find_version, manifest)
-        if path is None:
-            path = await trio.to_thread.run_sync(kept, manifest.weights)
         if path is None:
             weights = release.weights
             if fetch is None or weights is None or release.status is Status.OVERLAP:
@@ -219,19 +243,33 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
 
 
-def named_files(machine: Machine) -> dict[bytes, FileEntry]:
-    """The files that may be fetched and served, by SHA-256: those of the releases in the newest final view.
+class NamedFiles:
+    """The files that may be fetched and served: those that the releases in the newest final view name.
 
     Recalled versions have none. If two releases name one file, the first of them counts.
     """
-    state, found = machine.fold.latest, dict[bytes, FileEntry]()
-    for _, notes in sorted(state.lines.items()):
-        for version in notes.versions:
-            record = machine.context.ledger.get(version.record)
-            if record is not None and not version.is_recalled:
-                for file in decode_signed_release(record.payload).release.files:
-                    found.setdefault(file.sha256, file)
-    return found
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._of: Mapping[int, LineNotes] | None = None
+        self._found: Mapping[bytes, FileEntry] = {}
+
+    def __call__(self) -> Mapping[bytes, FileEntry]:
+        """The files by SHA-256 (32 B). While no line changes it is the same mapping."""
+        lines = self._machine.fold.latest.lines
+        if lines != self._of:
+            self._of, self._found = lines, self._read(lines)
+        return self._found
+
+    def _read(self, lines: Mapping[int, LineNotes]) -> dict[bytes, FileEntry]:
+        found: dict[bytes, FileEntry] = {}
+        for _, notes in sorted(lines.items()):
+            for version in notes.versions:
+                record = self._machine.context.ledger.get(version.record)
+                if record is not None and not version.is_recalled:
+                    for file in decode_signed_release(record.payload).release.files:
+                        found.setdefault(file.sha256, file)
+        return found
 
 
 def sources(machine: Machine, sha256: bytes) -> list[bytes]:
@@ -253,3 +291,20 @@ def sources(machine: Machine, sha256: bytes) -> list[bytes]:
                 }
     peers = [peer for peer, m in state.members.items() if m.active and not m.is_convicted and peer != key]
     return sorted(peers, key=lambda peer: (peer not in serving, machine.context.secret("source", sha256, peer)))
+
+
+def fetching(machine: Machine, fetcher: BlobFetcher | None, progress: Callable[[str, int, int], None]) -> Fetch | None:
+    """Fetches files of releases from the members of the network; None without a fetcher.
+
+    `progress` gets what is done, and how many bytes of how many.
+    """
+    if fetcher is None:
+        return None
+
+    async def fetch(entry: FileEntry) -> Path:
+        def tell(at: BlobProgress) -> None:
+            progress(f"fetching {entry.path} from {at.sources} peers", at.done, at.total)
+
+        return await fetcher.fetch(entry, sources(machine, entry.sha256), progress=tell)
+
+    return fetch

@@ -97,6 +97,7 @@ EXEMPT = {
     "core.proofs.passport.read_certificate": "a part of decode_passport and decode_passports",
     "core.proofs.passport.read_row_proof": "a part of decode_passport and decode_passports",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
+    "core.records.payloads.lines.signatures.read_signatures": "a part of the payloads of signed statements",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
     "core.contract.history.files.read_file_entry": "a part of whatever names files",

@@ -96,9 +96,10 @@ const any = (value) => value, EPOCH = 2 ** 40, CONTEXT = 131072, REQUEST_BYTES_M
 const tokens = (name) => list(name, uint("token", 2 ** 31 - 1), CONTEXT);
 const byName = ([one], [other]) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 const MERKLE = (name) => tuple(name, uint(`${name} count`), bytes(`${name} root`));
-const VIEW = tuple("view", constant("p2pverify/view/2"), bytes("network"), uint("epoch", EPOCH), uint("index"),
-  bytes("beacon"), bytes("ledger root"), bytes("weighted"), MERKLE("scores"), MERKLE("disputes"),
-  list("counters", tuple("counter", text("counter", 64), uint("count")), 64, byName));
+const VIEW = (value) => tuple("view", constant("p2pverify/view/2"), bytes("network"), uint("epoch", EPOCH),
+  uint("index"), bytes("beacon"), bytes("ledger root"), bytes("weighted"), MERKLE("scores"), MERKLE("disputes"),
+  list("counters", tuple("counter", text("counter", 64), uint("count")), 128, byName),
+  ...(value?.length === 11 ? [MERKLE("lines")] : []))(value);
 const CUT = tuple("cut", bytes("author"), uint("seq", EPOCH), bytes("prev"), bytes("base"), bytes("VRF key"),
   bytes("VRF proof", 80), bytes("heads"));
 const STUB = tuple("signature", uint("place", 511), uint("epoch", EPOCH), uint("seq", EPOCH), bytes("prev"),
@@ -171,19 +172,17 @@ const peerId = (key) => `1${base58(BigInt(`0x002408011220${hex(key)}`))}`; // th
 
 // ---- network.md, passport.md
 function readNetwork(data) {
-  const items = [constant("p2pverify/network/2"), ...Array(6).fill(any)];
-  const [, , founders, , classes] = tuple("network", ...items)(decode(data, 32768));
-  const own = founders[0] === "origin" ? [] : founders;
-  return { id: sha256(data), founders: own.map(hex), classes };
+  const items = [constant("p2pverify/network/2"), ...Array(6).fill(any)], all = list("network", any, 9);
+  const [, , founders, , classes] = tuple("network", ...items)(all(decode(data, 32768)).slice(0, 7));
+  return { id: sha256(data), founders: founders[0] === "origin" ? [] : founders.map(hex), classes };
 }
 function checkPassport(network, data) {
   const [, view, row, position, path, [author, seq, prev, ...cut], weighted, stubs] = PASSPORT(decode(data, 131072, 5));
   form(stubs.every(([place]) => place < weighted.length), "a signature of no key with weight");
-  const [, of, epoch, index, , ledger, weightedDigest, [count, root]] = view;
+  const [, of, epoch, index, , ledger, keys, [count, root]] = view, signed = stubs.length, all = weighted.length;
   need(of.equals(network.id), "it is of another network");
   need(isIncluded(row, position, count, path, root), "the row is not in the view");
-  need(digest(weighted).equals(weightedDigest), "the keys are not those with weight in the view");
-  const signed = stubs.length, all = weighted.length;
+  need(digest(weighted).equals(keys), "the keys are not those with weight in the view");
   need(all && 3 * signed >= 2 * all, `${signed} of ${all} peers with weight signed: fewer than two thirds`);
   const id = digest(["p2pverify/1", of, author, epoch, seq, prev, 9, digest([epoch, ...cut, ledger, digest(view)])]);
   for (const [place, epochSigned, seqSigned, before, signature] of stubs) {
@@ -194,23 +193,24 @@ function checkPassport(network, data) {
   return { ...readRow(row), cut_id: hex(id), epoch, index, signed, weighted: all, founders_signed: founders,
     founders: network.founders.length };
 }
-const COUNTS = tuple("counts", ...Array(5).fill(uint("count")));
+const COUNTS = tuple("counts", ...Array(5).fill(uint("count"))), SERVES = tuple("version", bytes("manifest"), any);
 function readRow(data) {
   const row = list("row", any)(decode(data, 61440, 4));
   form(row.length >= 17, "row: too few items");
   const [low_ppm, high_ppm, agreements, dissents, inconclusive] = COUNTS(list("counts", any)(row[8]).slice(0, 5));
+  const [manifest, is_behind] = row[17] == null ? [null, false] : SERVES(row[17]); // undefined without lines
   return { peer: hex(bytes("peer")(row[0])), class_index: uint("class")(row[1]), standing: text("standing", 32)(row[5]),
     weight: uint("weight", 1)(row[6]), low_ppm, high_ppm, agreements, dissents, inconclusive,
-    conviction: text("conviction", 256)(row[14]), contested_by: list("contested by", bytes("peer"))(row[15]).map(hex) };
+    conviction: text("conviction", 256)(row[14]), contested_by: list("contested by", bytes("peer"))(row[15]).map(hex),
+    manifest: manifest && hex(manifest), is_behind: form(isFlag(is_behind), "behind: not a boolean") ?? is_behind };
 }
 
 // ---- request.md, client-receipt.md
 function readRequest(data) {
   const [header, asked, signature] = REQUEST(decode(data, REQUEST_BYTES_MAX));
   const [, network, requester, responder, question] = header, [, manifest, prompt, most, temperature, seed] = asked;
-  const fits = prompt.length > 0 && prompt.length + most <= CONTEXT;
-  form(fits, `prompt and answer are not of 1 to ${CONTEXT} tokens together`);
-  const isOf = digest(asked).equals(question) && asked[6].equals(requester);
+  const isOf = digest(asked).equals(question) && asked[6].equals(requester), isMost = prompt.length + most <= CONTEXT;
+  form(prompt.length > 0 && isMost, `prompt and answer are not of 1 to ${CONTEXT} tokens together`);
   form(isOf, "the question is not the one that the request names");
   need(isSigned(requester, encode(header), signature), "the requester did not sign this request");
   return { id: digest(header), network, requester, responder, question, manifest, prompt, most, temperature, seed };

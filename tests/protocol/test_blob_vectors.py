@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2pverify.core.blobs import chunks, messages, plan
-from p2pverify.core.contract import files
+from p2pverify.core.contract.history import files
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.protocols import blob

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, decode, encode
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, Kind, decode_record
+from p2pverify.core.records.payloads.lines import recall, rotation
 from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
@@ -53,11 +55,47 @@ def test_grammar_refuses_what_it_describes() -> None:
 
 
 def test_definitions_conform() -> None:
-    """Every valid network definition conforms to one of the two rules, with a table of shapes or without one."""
+    """Every valid network definition conforms to one of three rules: with lines, a table alone, or neither."""
+    rules = ("network-payload", "shaped-network-payload", "lined-network-payload")
     found = _inputs("network-definition/valid.json", "definition")
-    shaped = [conforms("shaped-network-payload", data) for data in found]
-    assert any(shaped)
-    assert [conforms("network-payload", data) for data in found] == [not each for each in shaped]
+    fitting = [[rule for rule in rules if conforms(rule, data)] for data in found]
+    assert all(len(each) == 1 for each in fitting)
+    assert {each[0] for each in fitting} == set(rules)
+
+
+def test_views_conform() -> None:
+    """Heads and rows of views conform, those of networks with lines to rules of their own."""
+    for file in sorted((PROTOCOL / "vectors" / "fold").glob("*.json")):
+        for case in json.loads(file.read_text(encoding="utf-8")):
+            if case["reason"] is None:
+                _check_view(case["expect"])
+
+
+def _check_view(shown: Any) -> None:
+    lined = "lined-" if "lines" in shown else ""
+    assert conforms(f"{lined}view", bytes.fromhex(shown["view"]))
+    assert all(conforms(f"{lined}score-row", bytes.fromhex(row)) for row in shown["rows"])
+    assert all(conforms("dispute-row", bytes.fromhex(row)) for row in shown["disputes"])
+    rules = [
+        [rule for rule in ("line-row", "version-row") if conforms(rule, bytes.fromhex(row))]
+        for row in shown.get("lines", [])
+    ]
+    assert all(len(each) == 1 for each in rules)
+
+
+STATEMENTS = {Kind.RECALL: (recall.decode_recall, "recall"), Kind.ROTATION: (rotation.decode_rotation, "rotation")}
+
+
+@pytest.mark.parametrize("kind", STATEMENTS, ids=lambda kind: KINDS[kind])
+def test_statements_conform(kind: Kind) -> None:
+    """What publishers sign conforms, and each signature of the vector is over it."""
+    decode_payload, name = STATEMENTS[kind]
+    record = decode_record(_inputs(f"{name}/valid.json", "record")[0])
+    found = decode_payload(record.payload)
+    statement = found.statement(record.header.network)
+    assert conforms(f"{name}-statement", statement)
+    assert found.signatures
+    assert all(sign.verify(key, statement, signed) for key, signed in found.signatures)
 
 
 def test_streams_conform() -> None:

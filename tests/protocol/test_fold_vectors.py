@@ -134,6 +134,58 @@ def test_folds_of_duties() -> None:
     assert {(row[10][0], row[11][0]) for row in rows} == {(0, 0)}
 
 
+def _lines(comment: str) -> list[Any]:
+    """The rows of versions in a case, without the row of the line itself. The view holds the root over both."""
+    expect = FOLDS[comment]["expect"]
+    view: Any = decode(bytes.fromhex(expect["view"]), size_max=65_536)
+    rows = [bytes.fromhex(row) for row in expect["lines"]]
+    assert view[10] == [len(rows), root(rows)]
+    return [decode(row, size_max=65_536) for row in rows]
+
+
+def test_folds_of_versions() -> None:
+    """A version is announced, current, and recalled. Who claims it and serves the old one has the only dissent."""
+    comments = [
+        "a release that two of three publishers signed is announced",
+        "after its notice it is current, and the version before is served beside it",
+        "one key signed two bodies: it is struck, and the body that enough publishers signed counts",
+        "four of six members recall version 2",
+        "the two publishers that are left recall version 1: version 0 is current again",
+    ]
+    assert [[row[7] for row in _lines(comment)[1:]] for comment in comments] == [
+        ["current", "announced"],
+        ["overlap", "current"],
+        ["overlap", "current", "announced"],
+        ["overlap", "current", "recalled"],
+        ["current", "recalled", "recalled"],
+    ]
+    rows, _ = _named("the members that serve version 1 decide: a dissent")
+    assert sorted((row[8][3], row[5]) for row in rows) == [(0, "probation")] * 5 + [(1, "suspect")]
+    assert len({row[17][0] for row in rows}) == 2
+    (dispute,) = _disputes(
+        "each version is audited by its own members; one claims version 1 and answers with version 0"
+    )
+    (version, _), *_ = sorted((row[17][0], row[0]) for row in rows if row[8][3])
+    assert sorted(dispute[3]) == [row[0] for row in rows if row[17][0] == version]
+    rows, _ = _named("one of three went back to version 0, the others are behind")
+    assert sorted(row[17][1] for row in rows) == [False] * 4 + [True] * 2
+
+
+def test_folds_of_publishers() -> None:
+    """One key is struck, a rotation replaces it, and two complete bodies use up a number."""
+    struck, rotated, void = (
+        _lines(comment)[0]
+        for comment in (
+            "one key signed two bodies: it is struck, and the body that enough publishers signed counts",
+            "the publishers name a new key, and nobody is struck any more",
+            "two bodies that enough publishers signed: neither counts, and the number is used",
+        )
+    )
+    assert [(len(row[2]), row[3], row[4]) for row in (struck, rotated, void)] == [(1, 2, 0), (0, 2, 1), (2, 3, 1)]
+    assert len(struck[1][0]) == 3
+    assert len(rotated[1][0]) == 2
+
+
 def _disputes(comment: str) -> list[Any]:
     expect = FOLDS[comment]["expect"]
     view: Any = decode(bytes.fromhex(expect["view"]), size_max=65_536)

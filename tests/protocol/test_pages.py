@@ -24,7 +24,8 @@ LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
 RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
 GRAMMAR_PAGES = (
     *RECORD_PAGES,
-    *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "view", "state", "fork", "passport"),
+    *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "line", "view", "state", "fork"),
+    "passport",
     "README",
 )
 
@@ -124,9 +125,18 @@ def test_pages_quote_the_grammar(name: str) -> None:
 def _comments() -> list[tuple[str, str]]:
     """The comments of the rules for any record, with the kinds' comments at the check of the payload."""
     judge = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
-    modules = dict.fromkeys(rule.check.__module__.rpartition(".")[2] for rule in KINDS.values())
-    kinds = "".join((CORE / "records" / "payloads" / f"{module}.py").read_text(encoding="utf-8") for module in modules)
+    modules = dict.fromkeys(rule.check.__module__ for rule in KINDS.values())
+    kinds = "".join(_source(module) for module in modules)
     return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", judge + kinds, re.MULTILINE)
+
+
+def _source(module: str) -> str:
+    """The text of a module of payloads. The checks that several kinds share stand where they are called."""
+    text = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    if "lines.signatures import" not in text:
+        return text
+    shared = (CORE / "records/payloads/lines/signatures.py").read_text(encoding="utf-8")
+    return f"{text}\n{shared}"
 
 
 def test_judgement_lists_the_rules_in_order() -> None:
@@ -185,6 +195,7 @@ def _constants(node: ast.AST) -> set[str]:
     [
         "state/cuts.py",
         "state/history/datasets.py",
+        "state/lines/take.py",
         "state/process.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",

@@ -14,6 +14,7 @@ PROMISES = "What is promised, and to whom"
 ATTACKS = (
     "Cheating with answers",
     "Cheating with audits and votes",
+    "Attacks on versions of a model",
     "Honest peers that look like cheaters",
     "Attacks on the network",
     "Attacks on files from peers",

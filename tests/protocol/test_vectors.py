@@ -92,8 +92,9 @@ def _reasons_in_vectors() -> set[str]:
 
 def test_every_judgement_has_a_vector() -> None:
     """Every reason for ignoring or rejecting a record is in a vector."""
-    checks = {rule.check.__module__.rpartition(".")[2] for rule in kinds.KINDS.values()}
-    modules = ["records/judge.py", *(f"records/payloads/{name}.py" for name in sorted(checks))]
+    checks = {rule.check.__module__.removeprefix("p2pverify.core.") for rule in kinds.KINDS.values()}
+    shared = "records.payloads.lines.signatures"
+    modules = ["records/judge.py", *(f"{name.replace('.', '/')}.py" for name in sorted({*checks, shared}))]
     raised = {each for module in modules for each in _reasons_in_code(module, "GossipIgnore", "GossipReject")}
     assert len(raised) > 15
     assert raised <= _reasons_in_vectors()
@@ -104,6 +105,8 @@ def test_every_judgement_has_a_vector() -> None:
     [
         "records/envelope.py",
         *(f"records/payloads/{name}.py" for name in ("membership", "audit", "duty", "lots", "cut")),
+        *(f"records/payloads/lines/{name}.py" for name in ("release", "recall", "rotation")),
+        "contract/history/lines.py",
         "contract/network.py",
         "contract/manifest.py",
         "contract/output.py",
@@ -116,7 +119,8 @@ def test_every_fault_of_form_has_a_vector(module: str) -> None:
     """Every named refusal of the decoders is in a vector."""
     raised = _reasons_in_code(module, "DecodeError")
     assert raised
-    shown = {reason.rsplit(": ", 1)[-1] for reason in _reasons_in_vectors()} | _reasons_in_vectors()
+    whole = _reasons_in_vectors()
+    shown = whole | {part for each in whole for part in (each.partition(": ")[2], each.rpartition(": ")[2])}
     assert raised <= shown
 
 

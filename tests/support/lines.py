@@ -15,10 +15,11 @@ from p2pverify.core.records.payloads.lines.release import SignedRelease
 from p2pverify.core.records.payloads.lines.rotation import Rotation
 from p2pverify.core.records.payloads.lines.serve import Serve
 from p2pverify.core.records.payloads.lines.signatures import sign_statement
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.state.lines.versions import Status, notes_of, status_of
 from p2pverify.core.state.state import State
 from tests.support.networks import MANIFEST, make_network, seeds
-from tests.support.steps import Steps
+from tests.support.steps import VRF_KEY, Steps
 
 PUBLISHERS = tuple(sorted((bytes([number]) * 32 for number in (1, 2, 3)), key=sign.public_key))
 NOTICE, OVERLAP, RECALL = 2, 4, 3
@@ -42,11 +43,11 @@ def manifest_of(number: int, body: str = "", **changes: object) -> Manifest:
 class LineStory:
     """Founders of one class whose model has a line."""
 
-    def __init__(self, count: int = 4, **rules: int) -> None:
+    def __init__(self, count: int = 4, *, steps: type[Steps] = Steps, **rules: int) -> None:
         self.seeds = seeds(count)
         self.keys = [sign.public_key(seed) for seed in self.seeds]
         self.network = with_line(make_network(self.seeds, **rules))
-        self.steps = Steps(self.network)
+        self.steps = steps(self.network)
         for key in self.keys:
             self.steps.join(key)
         self.steps.step()
@@ -74,6 +75,10 @@ class LineStory:
         made = Rotation(0, number, to, ())
         signed = replace(made, signatures=sign_statement(made.statement(self.network.id), by))
         self.steps.say(self.keys[0], Kind.ROTATION, signed.encode())
+
+    def move_to_class(self, member: int, class_index: int) -> None:
+        self.steps.leave(self.keys[member])
+        self.steps.say(self.keys[member], Kind.JOIN, Join(class_index, VRF_KEY).encode())
 
     def serve(self, member: int, manifest: bytes) -> None:
         self.steps.say(self.keys[member], Kind.SERVE, Serve(manifest).encode())

@@ -187,8 +187,11 @@ class Network:
 
     def line_of(self, class_index: int) -> int | None:
         """The index of the line to which the model of a class belongs; None if it belongs to none."""
-        model = self.classes[class_index].manifest
-        return next((index for index, line in enumerate(self.lines) if line.genesis == model), None)
+        return self.line_from(self.classes[class_index].manifest)
+
+    def line_from(self, genesis: bytes) -> int | None:
+        """The index of the line that begins with a manifest (digest, 32 B); None if there is none."""
+        return next((index for index, line in enumerate(self.lines) if line.genesis == genesis), None)
 
     def with_version(self, line: int, manifest: bytes, bounds: Sequence[Across | None]) -> "Network":
         """The contract among the peers that serve a later version of a line.

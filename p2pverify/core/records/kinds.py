@@ -54,10 +54,10 @@ KINDS: dict[int, KindRule] = {
         release.RELEASE_RULE,
         recall.RECALL_RULE,
         serve.SERVE_RULE,
-        rotation.ROTATION_RULE,
         data.DATASET_RULE,
         data.ERASURE_RULE,
         data.STATEMENT_RULE,
+        rotation.ROTATION_RULE,
     )
 }
 

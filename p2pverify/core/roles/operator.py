@@ -18,8 +18,8 @@ class OrderTaker:
         self._reporter = reporter
         self._publisher = Publisher(context)
 
-    def take(self, order: Order, now_ms: int, *, is_awake: bool) -> Effects[None]:
-        """Take an order. `is_awake` says whether the machine has read its own log."""
+    def carry_out(self, order: Order, now_ms: int, *, is_awake: bool) -> Effects[None]:
+        """Carry out an order. `is_awake` says whether the machine has read its own log."""
         match order:
             case Leave():
                 self._context.is_leaving = True

@@ -19,7 +19,7 @@ from p2pverify.core.state.weights import loses_weight
 #: The end of the suspension of a peer that was left behind.
 FOR_GOOD = EPOCH_MAX
 #: The parts of a state that are carried over.
-CARRIED = frozenset(("members", "banned", "totals"))
+CARRIED = frozenset(("members", "banned", "totals", "lines", "served"))
 
 
 def fork(state: State, without: Collection[bytes] = (), away: Collection[bytes] = ()) -> State:
@@ -53,6 +53,8 @@ def fork(state: State, without: Collection[bytes] = (), away: Collection[bytes] 
         path=(bytes(32),),
         members=rows,
         banned=dict(state.banned),
+        lines=dict(state.lines),
+        served=dict(state.served),
         totals=dict(state.totals),
         admitted_epoch=state.admitted_epoch,
         sponsored_epoch=state.sponsored_epoch,
@@ -119,6 +121,12 @@ def read_start(network: Network, written: bytes) -> State:
         raise DecodeError("a network cannot begin with open parts of another one")
     if any(member.active or member.class_index >= len(network.classes) for member in state.members.values()):
         raise DecodeError("a network begins with a row that is active or of no class")
+    classes, lines = len(network.classes), len(network.lines)
+    if any(
+        line >= lines or any(len(version.bounds) != classes for version in notes.versions)
+        for line, notes in state.lines.items()
+    ):
+        raise DecodeError("a network begins with versions of a model that has no line")
     if not state.total_weight:
         raise DecodeError("nobody has weight at the beginning")
     return state

@@ -1,6 +1,6 @@
 """The home directory: where a node keeps its identity, database, lock and the address of its local API.
 
-    config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock  data/
+    config.toml  network.toml  identity.key  node.db  api  token  leaving  version  node.lock  data/
 
 Every command imports this module, so it needs little more than the standard library. Other modules read `config.toml`,
 `network.toml` and the database.
@@ -93,6 +93,10 @@ class Home:
     def blobs_path(self) -> Path:
         """Files of models that were fetched from other peers."""
         return self.path / "blobs"
+
+    @property
+    def version_path(self) -> Path:
+        return self.path / "version"
 
     @property
     def cheat_path(self) -> Path:

@@ -8,7 +8,6 @@ import pytest
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.events import Effect, Leave, Persist, Publish, Respond, WriteRecord
-from p2pverify.core.records import kinds
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
@@ -16,13 +15,14 @@ from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.roles.publisher import NOT_NOW, outcome_of
 from p2pverify.testnet.world import World
 from tests.support.datasets import dataset_of, statement_of
+from tests.support.lines import with_line
 from tests.support.worlds import make_world
 
 Told = tuple[bytes | None, str | None]
 
 
 def ready() -> World:
-    world = make_world(3, seed=51)
+    world = make_world(3, seed=51, contract=with_line)
     world.run_epochs(3)
     return world
 
@@ -107,21 +107,20 @@ def test_a_peer_that_may_not_sign_says_so(hinder: Callable[[World], None]) -> No
 
 
 def test_a_started_peer_signs_nothing_before_it_knows_its_log() -> None:
-    world = make_world(3, seed=51)
+    world = make_world(3, seed=51, contract=with_line)
     assert told(world, Kind.STATEMENT, statement_of().encode()) == (None, NOT_NOW)
 
 
-def test_a_network_without_a_history_has_no_such_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_without_lines_has_no_such_records() -> None:
     """The kinds are unknown there, as those of a later version are."""
-    world = ready()
+    world, plain = ready(), make_world(3, seed=51)
     record, _ = told(world, Kind.STATEMENT, statement_of().encode())
     assert record is not None
-    machine = world.peers[0].machine
-    known = machine.context.ledger.get(record)
+    known = world.peers[0].machine.context.ledger.get(record)
     assert known is not None
-    rules = Rules(world.network, world.network.id, FAR_FUTURE)
-    assert judge(known.data, rules).id == record
-    monkeypatch.setattr(kinds, "has_history", lambda _network: False)
-    assert told(world, Kind.STATEMENT, statement_of().encode()) == (None, "this network has no such records")
+    assert judge(known.data, Rules(world.network, world.network.id, FAR_FUTURE)).id == record
+    unlined = replace(world.network, lines=())
     with pytest.raises(GossipIgnore, match="unknown kind"):
-        judge(known.data, rules)
+        judge(known.data, Rules(unlined, world.network.id, FAR_FUTURE))
+    plain.run_epochs(2)
+    assert told(plain, Kind.STATEMENT, statement_of().encode()) == (None, "this network has no such records")

@@ -11,11 +11,13 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.codec.sections import encode_state, state_root
 from p2pverify.core.state.fork import first_state, fork, forked_network, read_start, write_start
+from p2pverify.core.state.lines.versions import contract_of, notes_of
 from p2pverify.core.state.score import Standing
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, Loss, State
 from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.view import scores, view_root
 from p2pverify.core.state.weights import lacking, weighted_peers
+from tests.support.lines import NOTICE, PUBLISHERS, LineStory, publishers_of
 from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
 
@@ -285,3 +287,36 @@ def test_a_definition_has_founders_or_an_origin() -> None:
     assert network.founders == ()
     with pytest.raises(DecodeError, match="needs founders and a class"):
         decode_network(replace(network, origin=None).encode())
+
+
+def test_versions_and_publishers_go_on() -> None:
+    """A recall and a rotation stand, and a member still serves its version after it has joined again."""
+    story = LineStory()
+    first = story.release(1)
+    story.steps.run(NOTICE)
+    story.serve(0, first)
+    story.release(2)
+    story.steps.step()
+    story.recall(2)
+    story.rotate(1, publishers_of(PUBLISHERS[:1], 1))
+    state = replace(story.steps.step(), id=CUT)
+    start = fork(state)
+    network = forked_network(story.network, CUT, start)
+    steps = Steps(network, read_start(network, write_start(network, start)))
+    steps.join(story.keys[0])
+    read = steps.step()
+    assert notes_of(network, read, 0) == notes_of(story.network, state, 0)
+    assert read.version_of(story.keys[0]) == 1
+    assert contract_of(network, read, story.keys[0]).classes[0].manifest == first
+
+
+def test_versions_of_another_definition_are_refused() -> None:
+    """The definition comes from the same stranger as the state, so they need not fit together."""
+    story = LineStory()
+    story.release(1)
+    start = fork(replace(story.steps.step(), id=CUT))
+    made = forked_network(story.network, CUT, start)
+    for network in (replace(made, lines=()), replace(made, classes=made.classes * 2)):
+        with pytest.raises(DecodeError) as refused:
+            read_start(network, write_start(made, start))
+        assert refused.value.reason == "a network begins with versions of a model that has no line"

@@ -18,6 +18,7 @@ from p2pverify.node.data.store import OwnDataset
 from p2pverify.node.data.trace import Tracer
 from p2pverify.testnet.world import World
 from tests.support.datasets import SCHEMA, rows
+from tests.support.lines import with_line
 from tests.support.worlds import make_world, run_until
 
 SUBJECT, DOCUMENT = "study of Alice Example", b"Alice Example consents."
@@ -58,7 +59,7 @@ class Story:
 
 @cache
 def story() -> Story:
-    world = make_world(3, seed=52)
+    world = make_world(3, seed=52, contract=with_line)
     world.run_epochs(3)
     alice, bob = world.peers[0].machine.key, world.peers[1].machine
     first = new_dataset("patients", SCHEMA, rows(6), Terms("CC-BY-4.0", 1, (), None, 10_000), None)
@@ -136,7 +137,7 @@ def test_a_data_set_has_several_names(name: str) -> None:
 
 def test_what_is_not_in_a_cut_is_said() -> None:
     """The last records of a ledger wait for a cut."""
-    world = make_world(3, seed=53)
+    world = make_world(3, seed=53, contract=with_line)
     world.run_epochs(3)
     own = new_dataset("rows", SCHEMA, rows(2), Terms("MIT", 0, (bytes(32),), None, 10_000), None)
     record = order(world, 0, Kind.DATASET, own.said.encode())

@@ -5,6 +5,7 @@ from vectorgen.case import Case
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.replica.verify import VerificationFailed, verify
+from p2pverify.core.state.lines.rows import line_rows
 from p2pverify.core.state.view import dispute_rows, score_rows, view_head
 from tests.support import book
 
@@ -61,4 +62,5 @@ class Book(book.Book):
             "view": encode(view_head(self.network, state).to_value()).hex(),
             "rows": [row.hex() for row in score_rows(self.network, state)],
             "disputes": [row.hex() for row in dispute_rows(state)],
+            **({"lines": [row.hex() for row in line_rows(self.network, state)]} if self.network.lines else {}),
         }, None

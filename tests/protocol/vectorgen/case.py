@@ -2,10 +2,10 @@
 
 from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
 
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
-from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import DOMAIN, Kind, Record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
@@ -35,9 +35,11 @@ def judged(
     return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
 
 
-def reject(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = EPOCH + 3) -> Case:
+def reject(
+    comment: str, data: bytes | Record, reason: str, *, epoch_now: int = EPOCH + 3, network: Network = NETWORK
+) -> Case:
     found = data if isinstance(data, bytes) else data.data
-    return judged(comment, found, "reject", reason, epoch_now=epoch_now)
+    return judged(comment, found, "reject", reason, epoch_now=epoch_now, network=network)
 
 
 def ignore(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = EPOCH + 3) -> Case:
@@ -45,9 +47,23 @@ def ignore(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = 
     return judged(comment, found, "ignore", reason, epoch_now=epoch_now)
 
 
-def said(peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1) -> Record:
+def said(peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1, network: bytes = NETWORK_ID) -> Record:
     """A well-signed record with any value as its payload."""
-    return record(peer, kind, encode(value), epoch=epoch)
+    return record(peer, kind, encode(value), epoch=epoch, network=network)
+
+
+def defined(comment: str, data: bytes, reason: str | None = None) -> Case:
+    """A case of a network definition alone, in the form that a network file gives."""
+    found: str | None = None
+    network: Network | None = None
+    try:
+        network = decode_network(data)
+    except DecodeError as error:
+        found = error.reason
+    assert found == reason, f"{comment}: {found}"
+    expect = "reject" if network is None else "accept"
+    shown = None if network is None else network.id.hex()
+    return {"comment": comment, "input": {"definition": data.hex()}, "expect": expect, "reason": reason, "id": shown}
 
 
 def forged(base: Record) -> bytes:

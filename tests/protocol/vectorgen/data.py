@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
-from vectorgen.case import Case, changed, forged, judged, reject, said
-from vectorgen.examples import ALICE, BOB, CAROL, DAVE, EPOCH, NETWORK_ID, record
+from vectorgen import case, examples
+from vectorgen.case import Case, changed, forged
+from vectorgen.examples import ALICE, BOB, CAROL, DAVE, EPOCH
+from vectorgen.lines import LINED
 
 from p2pverify.core.data.commitments import (
     RowProof,
@@ -23,6 +26,11 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, Kind, Record
 from p2pverify.core.records.payloads.data import CoSignature, Dataset, Erasure, Statement
 from tests.support.datasets import SCHEMA
+
+#: A network without lines knows no records of data.
+NETWORK_ID = LINED.id
+judged, reject = partial(case.judged, network=LINED), partial(case.reject, network=LINED)
+said, record = partial(case.said, network=NETWORK_ID), partial(examples.record, network=NETWORK_ID)
 
 VALUES = (
     ("17.99", "10.38", 1),

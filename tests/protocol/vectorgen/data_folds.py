@@ -14,6 +14,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.membership import Join
 from tests.support.datasets import dataset_of, statement_of
+from tests.support.lines import with_line
 from tests.support.networks import make_network, seeds
 
 PEERS = 3
@@ -24,7 +25,7 @@ def _told() -> tuple[Book, dict[str, Record]]:
     """The book of all records, and the cuts of the cases by comment."""
     founders = seeds(PEERS, "data")
     owner, other, third = founders
-    book = Book(make_network(founders))
+    book = Book(with_line(make_network(founders)))
     cuts: dict[str, Record] = {}
 
     def cut(epoch: int, comment: str = "") -> None:

@@ -26,9 +26,13 @@ PAYLOADS = {
     12: "sponsor-payload",
     13: "objection-payload",
     14: "report-payload",
+    15: "release-payload",
+    16: "recall-payload",
+    17: "serve-payload",
     18: "dataset-payload",
     19: "erasure-payload",
     20: "statement-payload",
+    21: "rotation-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 
@@ -45,6 +49,9 @@ def members(kind: str, count: int) -> list[tuple[str, str]]:
     body = rules().get(kind, kind)
     if " / " in body and body.startswith("null"):  # maybe-receipt
         return members(body.removeprefix("null / "), count)
+    if " / " in body and not body.startswith("["):  # the first alternative with as many items
+        found = (members(each, count) for each in body.split(" / ") if rules().get(each, "").startswith("["))
+        return next((each for each in found if len(each) == count), [("", "")] * count)
     if not body.startswith("["):
         return [("", "")] * count
     inner = body[1:-1].strip()

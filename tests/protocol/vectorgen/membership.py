@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
+from vectorgen import lines
+from vectorgen.case import Case, changed, defined, enveloped, forged, ignore, judged, reject, said
 from vectorgen.examples import (
     ALICE,
     BOB,
@@ -16,10 +17,9 @@ from vectorgen.examples import (
     record,
 )
 
-from p2pverify.core.contract.network import Network, Origin, decode_network
+from p2pverify.core.contract.network import Origin
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
@@ -166,21 +166,21 @@ def definitions() -> list[Case]:
     one = replace(NETWORK, founders=NETWORK.founders[:1], classes=NETWORK.classes[:1])
     params = list(good[5])
     cls = list(good[4][0])
-    found = [_definition("three founders, three classes", NETWORK.encode())]
+    found = [defined("three founders, three classes", NETWORK.encode())]
     alone = replace(NETWORK, classes=(replace(NETWORK.classes[0], across=None),), referee="")
-    found.append(_definition("no referee", alone.encode()))
-    found.append(_definition("one founder, one class", one.encode()))
+    found.append(defined("no referee", alone.encode()))
+    found.append(defined("one founder, one class", one.encode()))
     edge = replace(
         NETWORK,
         params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS, long_permille=1000, long_tokens=1024),
     )
-    found.append(_definition("parameters at the ends of their ranges", edge.encode()))
+    found.append(defined("parameters at the ends of their ranges", edge.encode()))
     table = (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(3, 1, 8, 1, 8, 0), RequestShape(1, 9, 256, 256, 256, 700))
     shaped = replace(NETWORK, params=replace(NETWORK.params, shapes=table))
-    found.append(_definition("a table of shapes", shaped.encode()))
+    found.append(defined("a table of shapes", shaped.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
-    found.append(_definition("a network that goes on from a cut of another one", forked.encode()))
+    found.append(defined("a network that goes on from a cut of another one", forked.encode()))
     begins = list(forked.to_value()[2])
     bad: list[tuple[str, object, str]] = [
         ("an origin without a state", changed(good, 2, begins[:3]), "origin: not 4 items"),
@@ -192,7 +192,7 @@ def definitions() -> list[Case]:
             changed(good, 0, "p2pverify/network/1"),
             "a definition of protocol version 1; this p2pverify speaks version 2",
         ),
-        ("six items", good[:6], "network: not 7 items"),
+        ("six items", good[:6], "network: not 7 to 9 items"),
         ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
         ("no founders", changed(good, 2, []), "a network needs founders and a class"),
         ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),
@@ -244,7 +244,7 @@ def definitions() -> list[Case]:
             "cheat_ppm: not an unsigned integer",
         ),
     ]
-    return found + [_definition(comment, encode(value), reason) for comment, value, reason in bad]
+    return found + [defined(comment, encode(value), reason) for comment, value, reason in bad]
 
 
 def _wrong_shapes(good: list[object]) -> list[tuple[str, object, str]]:
@@ -266,7 +266,7 @@ def _wrong_shapes(good: list[object]) -> list[tuple[str, object, str]]:
         ("a shape that is too hot", [changed(row, 5, 2001)], "temperature_milli: above 2000"),
     ]
     found = [(comment, [*good, table], reason) for comment, table, reason in rows]
-    return [*found, ("nine items", [*good, [row], [row]], "network: not 7 items")]
+    return [*found, ("ten items", [*good, [row], [row], [row]], "network: not 7 to 9 items")]
 
 
 def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, object, str]]:
@@ -337,25 +337,6 @@ def _wrong_pools(good: list[object], cls: list[object], across: list[object]) ->
         (comment, changed(good, 4, [changed(cls, 5, changed(across, 6, pool))]), reason)
         for comment, pool, reason in rows
     ]
-
-
-def _definition(comment: str, data: bytes, reason: str | None = None) -> Case:
-    found: str | None = None
-    network: Network | None = None
-    try:
-        network = decode_network(data)
-    except DecodeError as error:
-        found = error.reason
-    assert found == reason, f"{comment}: {found}"
-    expect = "reject" if network is None else "accept"
-    inputs = {"definition": data.hex()}
-    return {
-        "comment": comment,
-        "input": inputs,
-        "expect": expect,
-        "reason": reason,
-        "id": None if network is None else network.id.hex(),
-    }
 
 
 CLAIM_FAULT = "hardware: not 1 to 64 lower-case letters, digits and ' ._+/-' between them"
@@ -430,5 +411,5 @@ def cases() -> dict[Path, list[Case]]:
         Path("join"): joins(),
         Path("leave"): leaves(),
         Path("sponsor"): sponsorships(),
-        Path("network-definition"): definitions(),
+        Path("network-definition"): [*definitions(), *lines.definitions()],
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vectorgen import folds
+from vectorgen import folds, line_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, CUT_RECORD, CUT_SIGNATURE, NETWORK, first_state, join, record
 
@@ -215,6 +215,14 @@ def cases() -> dict[Path, list[Case]]:
         passport = issue(story.book.fold, peer)
         assert passport is not None
         found.append(_case(comment, story.network, passport.encode()))
+    tale = line_folds.told()
+    for comment, seed in (
+        ("six peers of a model with versions: one went back after a recall", tale.movers[0]),
+        ("six peers of a model with versions: one is behind", tale.movers[1]),
+    ):
+        passport = issue(tale.book.fold, sign.public_key(seed))
+        assert passport is not None
+        found.append(_case(comment, tale.network, passport.encode()))
     good = example()
     assert len(first_state().members) == len(good.weighted)
     other = replace(NETWORK, name="another")

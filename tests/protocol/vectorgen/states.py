@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import examples, folds
+from vectorgen import examples, folds, line_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -92,13 +92,14 @@ def _changed(data: bytes, section: str, change: Callable[[list[Value]], list[Val
 
 def _states(story: folds.Story) -> list[Case]:
     data = encode_state(NETWORK.id, examples.first_state())
-    blank = bytes(32)
+    blank, tale = bytes(32), line_folds.told()
     return [
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
         _state("contested losses", NETWORK, contested()),
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
+        _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
         _no_state("an early end", data[:-1], "truncated"),
         _no_state("two headers", _changed(data, "header", lambda leaves: leaves * 2), "a state has one header"),
@@ -126,6 +127,16 @@ def _states(story: folds.Story) -> list[Case]:
             "forks out of order",
             _changed(data, "early-conflicts", lambda _: [encode([blank, [[2, 1], False, 0]])]),
             "early-conflicts: forks: not sorted and distinct",
+        ),
+        _no_state(
+            "a member that serves no version",
+            _changed(data, "served", lambda _: [encode([blank, [1]])]),
+            "served: ServedVersion: not 2 items",
+        ),
+        _no_state(
+            "a line without notes",
+            _changed(data, "lines", lambda _: [encode([0, []])]),
+            "lines: LineNotes: not 6 items",
         ),
         _no_state(
             "a key of 31 bytes", _changed(data, "banned", lambda _: [encode([blank[1:], "x"])]), _not("banned", 32)

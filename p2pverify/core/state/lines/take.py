@@ -74,8 +74,9 @@ def _take_number(step: Transition, notes: LineNotes, number: int, bodies: list[_
     """
     state, known = step.state, find_version(notes, number)
     signers: dict[bytes, frozenset[bytes]] = {} if known is None else {known.statement: known.signers}
+    publishers = frozenset(notes.publishers.keys)  # strangers' signatures are free, so none is remembered
     for body in bodies:
-        signers[body.statement] = signers.get(body.statement, frozenset()) | body.signers
+        signers[body.statement] = signers.get(body.statement, frozenset()) | body.signers & publishers
     complete = {statement for statement, keys in signers.items() if _reaches(notes, keys)}
     twice = frozenset(key for key in notes.publishers.keys if sum(key in keys for keys in signers.values()) > 1)
     if not twice <= notes.struck:

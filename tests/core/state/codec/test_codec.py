@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding import merkle
@@ -27,7 +28,7 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
 from p2pverify.core.state import rows as state_rows
-from p2pverify.core.state.codec import rows, sections, verdicts
+from p2pverify.core.state.codec import lines, rows, sections, verdicts
 from p2pverify.core.state.codec.sections import (
     STATE_BYTES_MAX,
     decode_state,
@@ -37,18 +38,21 @@ from p2pverify.core.state.codec.sections import (
     sections_of,
     state_root,
 )
+from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, EarlyConflict, Loss, Member, State, genesis
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, Sealed
 from p2pverify.core.state.view import dispute_rows, score_rows, view_root
+from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.core.state.bounds.authors import conflict_of
 from tests.support.datasets import dataset_of
-from tests.support.networks import make_network, seeds
+from tests.support.lines import NOTICE, PUBLISHERS, LineStory, manifest_of, publishers_of
+from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.steps import Steps, key
 from tests.support.worlds import make_world
 
 VECTORS = Path(__file__).parents[4] / "protocol" / "vectors" / "fold"
 #: What a state does not write: the names of the cut, what follows from the rest, and what no later step reads.
-LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed"}
+LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed", "contracts"}
 HEADER = {"epoch", "index", "beacon", "path", "admitted_epoch", "sponsored_epoch", "rested_epoch"}
 
 Told = tuple[Network, list[bytes]]
@@ -150,6 +154,7 @@ def test_the_stories_fill_nearly_all_sections() -> None:
 
 
 LATE = {"banned", "contested", "dropped", "early_conflicts"}
+LINES = {"lines", "served"}
 
 
 class ReadSteps(Steps):
@@ -210,6 +215,42 @@ def test_rows_that_come_and_go_are_read_alike(monkeypatch: pytest.MonkeyPatch) -
         assert view_root(network, told) == view_root(network, read)
 
 
+def line_story(steps: type[Steps]) -> tuple[Network, list[State]]:
+    """Versions with thresholds of the referee, members that move and vote for recalls, and struck publishers."""
+    story = LineStory(classes=2, steps=steps)
+    judged = Calibration(story.network.referee, "any", "toy", "path 0", 400, 9_000, ACROSS, ACROSS.honest_ppm)
+    first = story.release(1, manifest=manifest_of(1, calibrations=(judged,)).encode())
+    told = [story.steps.step() for _ in range(NOTICE)]
+    story.serve(0, first)
+    story.serve(1, first)
+    story.release(2, parents=(first,), by=PUBLISHERS)
+    story.release(2, by=PUBLISHERS[:1], body="of the thief", author=1)
+    told.append(story.steps.step())
+    story.recall(2, by=(), author=1)
+    story.recall(1, by=(), author=2)
+    told.append(story.steps.step())
+    story.serve(1, MANIFEST.digest)
+    story.recall(2, 1, by=PUBLISHERS[1:])
+    story.rotate(1, publishers_of(PUBLISHERS[1:], 1), by=PUBLISHERS[1:])
+    return story.network, [*told, *(story.steps.step() for _ in range(3))]
+
+
+def test_lines_are_read_alike() -> None:
+    """All of their notes are filled: signers, struck keys, votes, recalls, and the version that a member left."""
+    network, one = line_story(Steps)
+    _, two = line_story(ReadSteps)
+    assert filled(one) >= LINES
+    notes = [state.lines[0] for state in one]
+    assert all(any(getattr(each, each_field.name) for each in notes) for each_field in fields(LineNotes))
+    assert any(bounds for each in notes for version in each.versions for bounds in version.bounds)
+    assert any(version.is_recalled and version.parents for each in notes for version in each.versions)
+    assert any(served.left for state in one for served in state.served.values())
+    for told, read in zip(one, two, strict=True):
+        assert (told.lines, told.served) == (read.lines, read.served)
+        assert state_root(network.id, told) == state_root(network.id, read)
+        assert view_root(network, told) == view_root(network, read)
+
+
 def width(form: Any, value: Any) -> int:
     """The number of parts that a form writes."""
     return len(form.write(value))
@@ -228,6 +269,9 @@ def test_every_field_is_written() -> None:
         (verdicts.SEALED, Sealed(blank, 1, 1)),
         (verdicts.OPENED, OpenedAnswer(blank)),
         (verdicts.DUTY_NOTE, DutyNote(blank)),
+        (lines.LINE_NOTES, line_story(Steps)[1][-1].lines[0]),
+        (lines.NOTED_VERSION, line_story(Steps)[1][-1].lines[0].versions[0]),
+        (lines.SERVED, AT_FIRST),
     ]
     story = folded(Fold, hostile())
     for dispute in (each for cut in story._states.values() for each in cut.disputes.values()):

@@ -125,6 +125,16 @@ def test_the_thief_of_one_key_voids_nothing() -> None:
         assert len(story.statuses()) == 3
 
 
+def test_signatures_of_strangers_are_not_remembered() -> None:
+    """Otherwise the records of one cut could fill a version's notes with keys that sign for nobody."""
+    story = LineStory()
+    for number in range(3):
+        story.release(1, by=[*PUBLISHERS[:2], bytes([40 + number]) * 32], author=number)
+    story.steps.step()
+    (version,) = notes_of(story.network, story.state, 0).versions
+    assert version.signers == set(publishers_of(PUBLISHERS[:2], 1).keys)
+
+
 def test_members_recall_with_two_thirds_of_the_weight() -> None:
     """So a stolen threshold, or publishers that have vanished, can be answered. A member has one vote."""
     story = LineStory(6)

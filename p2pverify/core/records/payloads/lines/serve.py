@@ -6,7 +6,6 @@ Protocol page: protocol/serve.md.
 from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import as_bytes, encode
-from p2pverify.core.errors import GossipReject
 from p2pverify.core.records.envelope import Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
 
@@ -27,10 +26,8 @@ def decode_serve(payload: bytes) -> Serve:
     return Serve(as_bytes(manifest, "manifest", size=32))
 
 
-def _check(_serve: Serve, _record: Record, rules: Rules) -> None:
-    # [REJECT] The network has lines.
-    if not rules.network.lines:
-        raise GossipReject("no line in this network")
+def _check(_serve: Serve, _record: Record, _rules: Rules) -> None:
+    """Nothing to check: whether there is such a version depends on other records."""
 
 
 SERVE_RULE = KindRule(Kind.SERVE, lambda _header, payload: decode_serve(payload), _check)
