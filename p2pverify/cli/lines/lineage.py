@@ -84,8 +84,8 @@ def lineage(version: VersionName | None, check: bool, as_json: bool) -> None:
     if refuted:
         raise NotVerifiedError(
             f"the lineage of {', '.join(refuted)} is refuted",
-            "if a file of this machine is damaged, get it again; if the recipe gives another file, tell the publishers, "
-            "and vote with 'p2pverify model recall LINE@N --as-member'",
+            "if a file of this machine is damaged, get it again; if the recipe gives another file, tell the "
+            "publishers, and vote with 'p2pverify model recall LINE@N --as-member'",
         )
 
 
