@@ -181,7 +181,7 @@ class Versions:
             said = str(error)
             if self.missing.get(digest) != said:
                 log.warning("version %d (%s) is not ready: %s", release.number, release.status, said)
-            self.missing[digest] = said
+            self.missing[digest] = error.reason if isinstance(error, UserError) else said
             return
         self.missing.pop(digest, None)
         log.info("version %d is ready: %s", release.number, release.manifest.model)

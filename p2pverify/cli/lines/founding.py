@@ -32,7 +32,7 @@ def line_options(function: _Function) -> _Function:
     """The options of a line. `take_line_options` reads them from the others."""
     epochs = click.IntRange(1, LINE_EPOCHS_MAX)
     for option in reversed((
-        click.option("--line", metavar="NAME", help="Publishers can release later versions of the model, by this name."),
+        click.option("--line", metavar="NAME", help="Publishers can release later versions of the model, so called."),
         click.option(
             "--publisher", "publishers", multiple=True, metavar="KEY",
             help="A key of 'p2pverify model publisher-key new', or a peer id; may be repeated.",
@@ -41,8 +41,13 @@ def line_options(function: _Function) -> _Function:
             "--threshold", type=click.IntRange(1, PUBLISHERS_MAX),
             help="How many publishers sign each release. Usually more than half of them.",
         ),
-        click.option("--notice", type=epochs, help=f"Epochs from a release until it is current. Usually {NOTICE_EPOCHS}."),
-        click.option("--overlap", type=epochs, help=f"Epochs for which the one before is served too. Usually {OVERLAP_EPOCHS}."),
+        click.option(
+            "--notice", type=epochs, help=f"Epochs from a release until it is current. Usually {NOTICE_EPOCHS}."
+        ),
+        click.option(
+            "--overlap", type=epochs,
+            help=f"Epochs for which the version before is served too. Usually {OVERLAP_EPOCHS}.",
+        ),
         click.option(
             "--recall", type=click.IntRange(0, LINE_EPOCHS_MAX),
             help=f"Epochs in which members leave a recalled version. Usually {RECALL_EPOCHS}.",

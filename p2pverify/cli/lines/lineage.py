@@ -128,7 +128,7 @@ def _lines(node: _Node) -> Iterator[str]:
         yield f"{indent}{node.name}  {shown}; comes with the network file"
         return
     how = version.recipe or version.how.replace("_", "-")
-    made = f"{how}; {'REFUTED' if node.refuted else node.grade}"
+    made = f"how: {how}; {'REFUTED' if node.refuted else node.grade}"
     yield f"{indent}{node.name}  {shown}"
     yield f"{indent}{_INDENT}{made}{f': {node.reason}' if node.reason else ''}"
     for each in node.missing:

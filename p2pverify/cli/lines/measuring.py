@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.contract.network import Network
     from p2pverify.core.contract.output import Ask
-    from p2pverify.node.engines.kinds import EngineKind
+    from p2pverify.engine.calibrate.producers import Make
     from p2pverify.node.ports import ModelInfo
 
 
@@ -46,7 +46,7 @@ def measured_manifest(
             "measure the model elsewhere with 'p2pverify model selftest --manifest FILE', and give --manifest FILE",
         )
     progress("opening the model", 0, 1)
-    opened = open_engine(kinds[0], EngineOpening(weights=weights, progress=progress))  # type: ignore[arg-type]
+    opened = open_engine(kinds[0], EngineOpening(weights=weights, progress=progress))
     try:
         info, questions = opened.info, golden_questions(opened)
     finally:
@@ -59,7 +59,7 @@ def measured_manifest(
         assert kind is not None
         for number, name in enumerate(names := at_hand(kind)):
             progress("answering golden questions", number, len(names))
-            path = _golden_path(partial(open_path, name, weights, kind), kind, info, questions, set(wanted))
+            path = _golden_path(partial(open_path, name, weights, kind), info, questions, set(wanted))
             paths += [] if path is None else [path]
     if not paths:
         raise CliError(
@@ -79,8 +79,7 @@ def measured_manifest(
 
 
 def _golden_path(
-    make: "partial[object]",
-    _kind: "EngineKind",
+    make: "Make",
     info: "ModelInfo",
     questions: "tuple[Ask, ...]",
     wanted: set[tuple[str, str]],
@@ -91,7 +90,7 @@ def _golden_path(
     from p2pverify.engine.errors import EngineUnavailable
 
     try:
-        with Producer(make) as producer:  # type: ignore[arg-type]
+        with Producer(make) as producer:
             names = (producer.info.engine, producer.info.numeric_path)
             if names not in wanted or producer.info.weights_sha256 != info.weights_sha256:
                 return None

@@ -119,6 +119,8 @@ def publish(
         raise click.UsageError("name a publisher's key with --key")
     if (how is None) == (derived is None):
         raise click.UsageError("say how the version was made, with either --how or --derived")
+    from p2pverify.node.files.manifestfile import keep_weights
+
     home = current_home()
     network = sheets.load_contract(network_file)
     line = find_line(home, line_name)
@@ -131,6 +133,7 @@ def publish(
         way, recipe = made.how(how, derived, above)
         manifest = made.manifest(network, manifest_file, [one.digest for one in above], provenance)
         entries, oms = made.files(files, bundle, manifest)
+        keep_weights(manifest.model, manifest.weights, weights)  # so that a node of this user can serve it
         release = made.release(number, manifest, above, way, recipe, entries, oms)
     sheets.finish(network, sheets.sign_new(network, _unsigned(release), keys), target, force=force, as_json=as_json)
 

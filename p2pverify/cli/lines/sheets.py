@@ -154,5 +154,5 @@ def _next(network: "Network", paper: "Paper", output: Path) -> str:
     publishers = network.lines[paper.line].publishers
     left = publishers.threshold - sum(key in publishers.keys for key in paper.signers)
     if left > 0:
-        return f"{left} more publishers sign with 'p2pverify model publish --sign {output} --key KEY'"
+        return f"signatures that are missing: {left}; 'p2pverify model publish --sign {output} --key KEY' adds one"
     return f"'p2pverify model publish --submit {output}', on a machine whose node runs"

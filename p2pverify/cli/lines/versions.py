@@ -20,9 +20,9 @@ _DIGEST_CHARS = 8
 _MEANING = """\b
 VERSION    its number; 0 comes with the network file, the others are released by the line's publishers
 STATUS     announced, current, overlap (served until an epoch), retired, or recalled (nobody should serve it)
-SERVED BY  members that say they serve it, and how many of them have weight; audits hold them to it
+SERVED BY  number of members that say they serve it; audits hold them to it
 HERE       whether this node can compute with it; the note says why not
-ORIGIN     from which versions it was made and how: 'claimed' by the publishers, or checked
+ORIGIN     how it was made, and of which versions; the note says how sure that is
 """
 
 
@@ -77,15 +77,20 @@ def parent_text(parent: ParentDocument) -> str:
     return version_name(parent.line, parent.number)
 
 
-def origin(version: VersionDocument, line: str, grade: str | None = None) -> str:
-    """Where a version came from, and how sure that is."""
+def origin(version: VersionDocument, line: str) -> str:
+    """From which versions a version came, and how."""
     if version.number == 0:
-        return "the network file"
-    if not version.parents:
-        return f"made anew ({grade or version.grade})"
-    parents = " + ".join(_short(parent, line) for parent in version.parents)
-    how = version.recipe or version.how.replace("_", "-")
-    return f"{how} from {parents} ({grade or version.grade})"
+        return "network file"
+    how = version.how.replace("_", "-")
+    return f"{how} of {'+'.join(_short(parent, line) for parent in version.parents)}" if version.parents else how
+
+
+def _sureness(version: VersionDocument) -> str:
+    """How sure the origin of a released version is."""
+    made = f"{version.recipe}: " if version.recipe else "origin: "
+    if version.grade == "claimed":
+        return f"{made}claimed by {len(version.signers)} publishers, and not checked by this node"
+    return f"{made}{version.grade}"
 
 
 def _short(parent: ParentDocument, line: str) -> str:
@@ -93,11 +98,9 @@ def _short(parent: ParentDocument, line: str) -> str:
 
 
 def _row(found: VersionsDocument, version: VersionDocument) -> tuple[object, ...]:
-    status = f"{version.status}{', tainted' if version.tainted else ''}"
-    served = f"{len(version.servers)} ({version.weight} with weight)" if version.servers else "nobody"
     here = "yes" if version.here else "no"
     return (
-        version.number, status, version.model, version.current_from_epoch, served, here,
+        version.number, version.status, version.model, version.current_from_epoch, len(version.servers), here,
         origin(version, found.line.name),
     )  # fmt: skip
 
@@ -111,7 +114,9 @@ def _notes(found: VersionsDocument, version: VersionDocument) -> Iterator[str]:
             for server in version.servers[:_SERVERS_SHOWN]
         ]
         more = len(version.servers) - len(shown)
-        yield f"served by {', '.join(shown)}" + (f" and {more} more" if more else "")
+        yield f"served by {', '.join(shown)}{f' and {more} more' if more else ''}; {version.weight} with weight"
+    if version.number:
+        yield _sureness(version)
     if version.recalled is not None:
         yield f"recalled in epoch {version.recalled.epoch}: {version.recalled.reason}"
     elif version.ends_epoch is not None and version.status != "retired":
@@ -121,4 +126,4 @@ def _notes(found: VersionsDocument, version: VersionDocument) -> Iterator[str]:
     if version.thin:
         yield "thin: too few voters to decide disputes about its answers"
     if not version.here and version.missing is not None and version.status in ("announced", "current", "overlap"):
-        yield f"not here: {version.missing}"
+        yield f"not here: {version.missing} ('p2pverify model fetch {version_name(found.line.name, version.number)}')"

@@ -1,10 +1,11 @@
 """Papers: statements about a line that its publishers sign one after another, before any peer publishes them.
 
-A paper is a JSON file with the payload of a record. It is made with its first signature, and each further publisher adds
-one. So a publisher's key need not lie on a machine of the network.
+A paper is a JSON file with the payload of a record. It is made with its first signature, and each further publisher
+adds one. So a publisher's key need not lie on a machine of the network.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -28,7 +29,11 @@ SEED_BYTES = 32
 PaperKind = Literal["release", "recall", "rotation"]
 Said: TypeAlias = SignedRelease | Recall | Rotation
 _GET_AGAIN = "get the file again from whoever made it with 'p2pverify model publish', 'recall' or 'publishers'"
-_DECODERS = {"release": decode_signed_release, "recall": decode_recall, "rotation": decode_rotation}
+_DECODERS: Mapping[PaperKind, Callable[[bytes], Said]] = {
+    "release": decode_signed_release,
+    "recall": decode_recall,
+    "rotation": decode_rotation,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
