@@ -23,7 +23,7 @@ NO_TOKEN = {401: "There is no token.", 403: "The token, or the host, is another'
 SECURED: dict[str, Any] = {"security": [{"token": []}]}
 
 
-def read_decimal(value: object) -> object:
+def as_decimal(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) <= 9):
         raise ValueError("not a whole number in decimal digits")
     return value

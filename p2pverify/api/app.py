@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
-from p2pverify.api.answers import NO_TOKEN, SECURED, answers, read_decimal, refusal, reply
+from p2pverify.api.answers import NO_TOKEN, SECURED, answers, as_decimal, refusal, reply
 from p2pverify.api.lines import add_fetches, add_lines
 from p2pverify.api.metrics import CONTENT_TYPE, render
 from p2pverify.api.middleware import FAULT, error_of
@@ -94,7 +94,7 @@ class _Described(FastAPI):
 View = Literal["final", "provisional"]
 PeerId = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 _NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
-Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(read_decimal)]
+Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(as_decimal)]
 
 
 def new_app(

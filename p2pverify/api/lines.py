@@ -7,15 +7,15 @@ from fastapi import FastAPI, Path, Query, Request
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
-from p2pverify.api.answers import NO_TOKEN, SECURED, answers, read_decimal, refusal, reply
+from p2pverify.api.answers import NO_TOKEN, SECURED, answers, as_decimal, refusal, reply
 from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.ports import Orders, Reports, UnknownVersion
 
 _NO_VERSION = {404: "The network has no such line or version."}
 Line = Annotated[str, Path(max_length=100)]
-Number = Annotated[int, Path(ge=0), BeforeValidator(read_decimal)]
+Number = Annotated[int, Path(ge=0), BeforeValidator(as_decimal)]
 AskedLine = Annotated[str, Query(alias="line", max_length=100)]
-AskedNumber = Annotated[int, Query(alias="number", ge=0), BeforeValidator(read_decimal)]
+AskedNumber = Annotated[int, Query(alias="number", ge=0), BeforeValidator(as_decimal)]
 
 
 def add_lines(app: FastAPI, reports: Reports) -> None:
