@@ -96,6 +96,8 @@ class VersionDownloads:
             return _Download((), "failed", reason=_RECALLED)
         record = self._machine.context.ledger.get(version.record)
         files = () if record is None else decode_signed_release(record.payload).release.files
+        if version.manifest in self._machine.context.held:
+            return _Download(files, "whole", before=sum(file.size for file in files))
         return _Download(files) if files else _Download((), "failed", reason=_NO_FILES + _REMEMBER)
 
     async def _fetch(self, found: _Download) -> None:

@@ -91,6 +91,14 @@ async def test_a_download_that_failed_is_begun_again() -> None:
         nursery.cancel_scope.cancel()
 
 
+def test_a_version_that_is_here_is_not_fetched() -> None:
+    story = Told()
+    released(story, 1, "a.gguf")
+    story.held.add(manifest_of(1).digest)
+    found = downloads(story, SlowFetcher(), []).order("story", 1)
+    assert (found.state, found.done, found.bytes) == ("whole", 100, 100)
+
+
 def test_what_nobody_can_send_is_said_at_once() -> None:
     story = Told()
     story.release(1)
