@@ -30,10 +30,10 @@ VOTE_SCHEMA = "p2pverify/recall-vote/1"
     metavar="M",
     help="Recall everything after version M (default: the newest one before N that is not recalled).",
 )
-@click.option("--reason", required=True, type=click.Choice(REASONS), help="Why nobody should serve it.")
 @sheets.key_option
 @click.option("--as-member", is_flag=True, help="This node's own vote instead; two thirds of the weight recall it.")
 @sheets.network_option
+@click.option("--reason", required=True, type=click.Choice(REASONS), help="Why nobody should serve it.")
 @sheets.output_option
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -95,9 +95,9 @@ def _newest_before(found: VersionsDocument, number: int) -> int:
 @click.command()
 @click.argument("line_name", metavar="LINE")
 @click.option("--set", "names", multiple=True, required=True, metavar="KEY", help="A new publisher; may be repeated.")
-@click.option("--threshold", required=True, type=click.IntRange(1, 8), help="How many of them sign each statement.")
 @sheets.key_option
 @sheets.network_option
+@click.option("--threshold", required=True, type=click.IntRange(1, 8), help="How many of them sign each statement.")
 @sheets.output_option
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -119,8 +119,8 @@ def _content(paper: "Paper") -> dict[str, Any]:
     from p2pverify.core.encoding.peerid import peer_id
     from p2pverify.core.records.payloads.lines.recall import Recall
     from p2pverify.core.records.payloads.lines.rotation import Rotation
+    from p2pverify.node.lines.recipes import recipe_words
     from p2pverify.node.lines.report import REASONS
-    from p2pverify.node.lines.words import recipe_words
 
     said = paper.said
     if isinstance(said, Recall):

@@ -73,7 +73,8 @@ def _version(found: StatusDocument) -> Iterator[tuple[str, object]]:
                 else "'p2pverify model versions' says what it waits for"
             )
         else:
-            step = f"serve it with 'p2pverify model {'serve' if own.current_here else 'fetch'} {current}'"
+            verb, command = ("serve", "serve") if own.current_here else ("get", "fetch")
+            step = f"{verb} it with 'p2pverify model {command} {current}'"
         yield "", f"{current} is current; {step}"
     if own.announced is not None:
         coming = version_name(line, own.announced)

@@ -40,7 +40,7 @@ from p2pverify.node.lines.documents import (
     VersionFile,
     VersionsDocument,
 )
-from p2pverify.node.lines.words import recipe_words
+from p2pverify.node.lines.recipes import recipe_words
 from p2pverify.node.ports import UnknownVersion
 
 ScoreOf = Callable[[bytes], Score | None]

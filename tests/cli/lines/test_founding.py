@@ -74,7 +74,7 @@ def test_keys_are_new_and_private(home: Home, tmp_path: Path, keys: list[str]) -
     assert key_of(shown["key"]) == public_key(home.load_identity())
 
 
-def test_a_key_for_model_signing(home: Home, tmp_path: Path, keys: list[str]) -> None:  # noqa: ARG001 - makes the home
+def test_a_key_for_model_signing(home: Home, tmp_path: Path, keys: list[str]) -> None:
     """Its private half signs a bundle, and the public half checks it."""
     ok(home, tmp_path, "model", "publisher-key", "new", "oms.pem", "--oms")
     private = tmp_path / "oms.pem"

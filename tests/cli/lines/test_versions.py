@@ -152,8 +152,8 @@ def test_a_member_votes_for_a_recall(home: Home) -> None:
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({}, ["tiny@0 (overlap)", "tiny@1 is current; serve it with 'p2pverify model fetch tiny@1'"]),
-        ({"current_here": True}, ["tiny@0 (overlap)", "tiny@1 is current; serve it with 'p2pverify model serve tiny@1'"]),
+        ({}, ["tiny@0 (overlap)", "tiny@1 is current; get it with 'p2pverify model fetch tiny@1'"]),
+        ({"current_here": True}, ["tiny@1 is current; serve it with 'p2pverify model serve tiny@1'"]),
         ({"current_here": True, "follows": True}, ["tiny@0", "this node moves to it by itself"]),
         ({"status": "retired", "behind": True}, ["tiny@0 (retired; this node is behind)", "tiny@1 is current"]),
         ({"current": 0, "status": "current", "announced": 1, "announced_from_epoch": 20}, [
