@@ -19,7 +19,7 @@ TRIES = 300
 
 
 class Shell:
-    """Runs commands in one folder, for one home."""
+    """Runs commands in one folder, for one home. Homes in other folders share no remembered files with it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,6 +68,43 @@ def test_the_life_of_a_version(tmp_path: Path) -> None:
         _rotate(shell, keys)
     assert "start it with 'p2pverify join'" in shell.text("model", "versions", code=3)
     shell.text("ledger", "verify")
+
+
+def test_another_node_fetches_a_version_and_serves_it(tmp_path: Path) -> None:
+    """The second home has no file of the version. It gets it from the first node, and may serve it then."""
+    first, second = Shell(tmp_path / "first"), Shell(tmp_path / "second")
+    for shell in (first, second):
+        shell.folder.mkdir()
+        shell.text("init")
+    settings = first.home / "config.toml"
+    settings.write_text(settings.read_text() + "\n[blobs]\nserve = true\n")
+    key = first.json("model", "publisher-key", "new", "a.key")["key"]
+    line = ("--line", "tiny", "--publisher", key, "--notice", "1", "--overlap", "1000")
+    first.text("network", "new", "--engine", "toy", "--epoch-ms", "600", *line)
+    weights = bytes(range(256)) * 8192
+    (first.folder / "next.bin").write_bytes(weights)
+    network = first.folder / "network.toml"
+    with (
+        joined(first.home, network, "--alone") as address,
+        joined(second.home, network, "--bootstrap", address),
+    ):
+        first.text("wait", "--ready")
+        first.text("model", "publish", "next.bin", "--how", "initial", "--key", "a.key")
+        first.text("model", "publish", "--submit", "release-1.json")
+        first.until(lambda found: len(found) == 2 and found[1]["here"])
+        (_, version) = second.until(lambda found: len(found) == 2 and found[1]["missing"] is not None)
+        assert not version["here"]
+        second.until(lambda found: found[1]["status"] == "current")
+        assert "fetch" in second.text("model", "serve", "tiny@1", code=4)
+        found = second.json("model", "fetch", "tiny@1")
+        assert (found["state"], found["done"]) == ("whole", len(weights))
+        second.until(lambda found: found[1]["here"])
+        second.text("wait", "--ready")
+        second.text("model", "serve", "tiny@1")
+        second.until(lambda found: bool(found[1]["servers"]))
+        (blob,) = second.json("model", "versions")["versions"][1]["files"]
+        kept = second.home / "blobs" / blob["sha256"][:2] / blob["sha256"]
+        assert kept.read_bytes() == weights
 
 
 def _publish(shell: Shell) -> None:
