@@ -6,11 +6,10 @@ read do not import this module; they ask the running node over its API.
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -128,7 +127,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     home, network = settings.home, settings.network
     seed = home.load_identity()
     _check_ports(settings)
-    with _opened(home.database_path, network.id, public_key(seed)) as store:
+    with closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
         chosen, contract, manifests = await trio.to_thread.run_sync(_start_model, settings, files)
         engines = await trio.to_thread.run_sync(
@@ -339,15 +338,6 @@ def _start_model(settings: NodeSettings, files: BlobStore) -> tuple[EngineSettin
 def _is_first_alone(home: Home, machine: Machine) -> bool:
     """Whether a network begins with this peer alone, which starts for the first time. So nobody has a record of it."""
     return home.take_unused() and weighted_peers(machine.fold.genesis) == [machine.key]
-
-
-@contextmanager
-def _opened(path: Path, network_id: bytes, own: bytes) -> Iterator[Store]:
-    store = Store.open(path, network_id, own)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:

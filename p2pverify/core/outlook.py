@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.lines.versions import contract_of, is_behind
 from p2pverify.core.state.sponsors import SPACING_SHARE
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.verdicts.targets import compared_classes, judged_classes
@@ -34,12 +35,16 @@ def next_cut(params: Params, latest: State, now_ms: int) -> tuple[int, int]:
 def first_score_epoch(network: Network, latest: State, key: bytes, class_index: int, now_ms: int) -> int | None:
     """The epoch whose cut should hold a peer's first score; None while no other member could ask a peer of its class.
 
+    Members ask only peers that serve their own version of a model. A peer joins with the first one.
+
     A draw takes the members of an earlier cut, and an answer counts in a cut of the next epoch. A peer that is asked
     less than once in an epoch waits longer.
     """
     params = network.params
     coming = next_cut(params, latest, now_ms)[0]
-    if not any(_may_ask(network, other, class_index) for peer, other in latest.members.items() if peer != key):
+    number = latest.version_of(key)
+    others = (peer for peer in latest.members if peer != key and latest.version_of(peer) == number)
+    if not any(_may_ask(network, latest, other, class_index) for other in others):
         return None
     member = latest.members.get(key)
     joined = member.joined_epoch if member is not None and member.active else coming
@@ -48,11 +53,13 @@ def first_score_epoch(network: Network, latest: State, key: bytes, class_index: 
     return max(joined + params.anchor_lag + wait, coming)
 
 
-def _may_ask(network: Network, asker: Member, class_index: int) -> bool:
-    if not asker.active or asker.is_convicted:
+def _may_ask(network: Network, latest: State, peer: bytes, class_index: int) -> bool:
+    """Whether a member could ask peers of a class that serve its version."""
+    asker = latest.members[peer]
+    if not asker.active or asker.is_convicted or is_behind(network, latest, peer):
         return False
-    own = asker.class_index
-    return class_index in (*compared_classes(network, own), *judged_classes(network, own))
+    own, contract = asker.class_index, contract_of(network, latest, peer)
+    return class_index in (*compared_classes(contract, own), *judged_classes(contract, own))
 
 
 def prospect(params: Params, latest: State, key: bytes, now_ms: int) -> Prospect | None:

@@ -106,7 +106,7 @@ class Driver:
         self._clock = clock
         self._silent = silent
         self._alone = alone
-        (model,) = machine.context.held
+        model = next(iter(machine.context.held))  # a machine that ran before may hold later versions too
         self._worker = Worker(engine, open_referee, model=model, open_version=open_version, clock=clock)
         self._counters = Counters()
         self._tickets = Tickets(self._counters)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from p2pverify.core.contract.history.files import FileEntry
+from p2pverify.core.contract.history.release import Release
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.events import HeldModel, VersionHeld
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
-from p2pverify.core.state.lines.notes import LineNotes
+from p2pverify.core.state.lines.notes import LineNotes, Version
 from p2pverify.core.state.lines.rows import numbers_of
 from p2pverify.core.state.lines.versions import (
     Status,
@@ -236,11 +237,27 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
             if line.genesis in listed:
                 found.append(KnownVersion(number, status, listed[line.genesis]))
             continue
-        record = machine.context.ledger.get(version.record)
-        assert record is not None  # the fold counted it
-        release = decode_signed_release(record.payload).release
+        release = _release(machine, version)
         found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
+
+
+def released_manifests(machine: Machine) -> dict[bytes, tuple[int, Manifest]]:
+    """The manifests of all released versions in the newest final view, by digest; each with the index of its line.
+
+    Those with which lines begin are not among them: the network file has them.
+    """
+    found = {}
+    for line, notes in sorted(machine.fold.latest.lines.items()):
+        for version in notes.versions:
+            found[version.manifest] = (line, decode_manifest(_release(machine, version).manifest))
+    return found
+
+
+def _release(machine: Machine, version: Version) -> Release:
+    record = machine.context.ledger.get(version.record)
+    assert record is not None  # the fold counted it
+    return decode_signed_release(record.payload).release
 
 
 class NamedFiles:

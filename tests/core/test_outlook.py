@@ -6,6 +6,7 @@ import pytest
 
 from p2pverify.core.outlook import first_score_epoch, next_cut, prospect
 from p2pverify.core.state.weights import Lack
+from tests.support.lines import overlap_world
 from tests.support.worlds import make_world
 
 
@@ -60,6 +61,20 @@ def test_without_another_member_there_is_no_first_score_to_expect():
         {peer: replace(member, active=False) for peer, member in latest.members.items()},
     ):
         assert first_score_epoch(network, replace(latest, members=members), key, 0, world.now_ms) is None
+
+
+def test_only_members_with_the_same_version_can_ask():
+    """A newcomer begins with the first version. Those that are behind ask nobody."""
+    machine = overlap_world().peers[0].machine
+    network, latest, key = machine.network, machine.fold.latest, machine.key
+    now_ms = network.params.epoch_start_ms(9)
+    for peer in (key, b"?" * 32):  # version 1, and a newcomer
+        assert first_score_epoch(network, latest, peer, 0, now_ms) is not None
+    left = {peer: member for peer, member in latest.members.items() if latest.version_of(peer) == 1}
+    assert first_score_epoch(network, replace(latest, members=left), b"?" * 32, 0, now_ms) is None
+    assert first_score_epoch(network, replace(latest, members=left), key, 0, now_ms) is not None
+    late = replace(latest, epoch=latest.epoch + network.lines[0].overlap_epochs)
+    assert first_score_epoch(network, late, b"?" * 32, 0, now_ms) is None
 
 
 @pytest.mark.parametrize("admitted", [-1, 5, 40])

@@ -85,6 +85,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "node.servedfile.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
@@ -103,7 +104,6 @@ EXEMPT = {
     "core.records.payloads.lines.signatures.read_signatures": "a part of the payloads of signed statements",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
-    "core.contract.history.files.read_file_entry": "a part of whatever names files",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",

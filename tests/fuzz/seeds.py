@@ -73,6 +73,6 @@ def of_payloads(kind: str) -> Callable[[], list[bytes]]:
 
 @cache
 def score_rows() -> list[bytes]:
-    """The rows of the valid vectors of views."""
-    cases = json.loads((VECTORS / "fold" / "valid.json").read_text(encoding="utf-8"))
-    return [bytes.fromhex(row) for case in cases for row in case["expect"]["rows"]]
+    """The rows of the valid vectors of views, and of those of networks with lines."""
+    files = [(VECTORS / "fold" / f"{name}.json").read_text(encoding="utf-8") for name in ("valid", "lines")]
+    return [bytes.fromhex(row) for file in files for case in json.loads(file) for row in case["expect"]["rows"]]

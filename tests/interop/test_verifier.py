@@ -3,17 +3,23 @@
 import json
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from p2pverify.core.contract.network import decode_network
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.passport import Refuted, check_passport, decode_passport
 from p2pverify.node.clients.checking import check_receipt_document, parse_receipt_file
+from p2pverify.node.clients.paper import dumped
 from p2pverify.node.reports.documents.jsonform import DocumentError
+from tests.node.clients.test_door import order, read
 from tests.support import npm
+from tests.support.doors import open_door
+from tests.support.lines import overlap_world
 from tests.support.proofs import shown_answer, shown_passport
 
 VERIFIER = Path(__file__).parent / "verify.mjs"
@@ -78,9 +84,39 @@ KEYS = [
 
 
 @pytest.fixture(scope="module")
-def said() -> list[tuple[Job, dict[str, Any]]]:
+def lined(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """Passports and receipts of two versions of one line, and such passports with a changed byte."""
+    world = overlap_world()
+    machine, network = world.peers[0].machine, world.network.encode().hex()
+    found, rng = [], random.Random(7)
+    for number in (1, 3):
+        passport = machine.issuer.passport(world.peers[number].machine.key)
+        assert passport is not None
+        data = passport.encode()
+        found.append({"kind": "passport", "network": network, "passport": data.hex()})
+        for _ in range(CHANGES // 12):
+            at = rng.randrange(len(data))
+            changed = data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
+            found.append({"kind": "passport", "network": network, "passport": changed.hex()})
+
+    async def ask() -> None:
+        async with open_door(tmp_path_factory.mktemp("door"), world) as bench:
+            for one in bench.door.catalog.all():
+                opened = bench.door.begin(order(model=one.digest))
+                await read(opened)
+                for passport in (opened.document.answers[0].passport, None):
+                    answer = replace(opened.document.answers[0], passport=passport)
+                    receipt = dumped(replace(opened.document, answers=(answer,))).decode()
+                    found.append({"kind": "receipt", "network": network, "receipt": receipt})
+
+    trio.run(ask)
+    return found
+
+
+@pytest.fixture(scope="module")
+def said(lined: list[Job]) -> list[tuple[Job, dict[str, Any]]]:
     """What the verifier says of all jobs. One process does them, because each start takes longer than the work."""
-    jobs = [*PASSPORTS, *RECEIPTS, *CHANGED, *CANON, *KEYS]
+    jobs = [*lined, *PASSPORTS, *RECEIPTS, *CHANGED, *CANON, *KEYS]
     done = subprocess.run(
         [*npm.node(), str(VERIFIER)],
         input=json.dumps(jobs),
@@ -122,6 +158,16 @@ def test_changed_files(said: list[tuple[Job, dict[str, Any]]]) -> None:
         assert found["found"] == ours(job), job
         verdicts.add((job["kind"], found["found"] is None))
     assert verdicts >= {("passport", True), ("receipt", True), ("receipt", False)}
+
+
+def test_versions(said: list[tuple[Job, dict[str, Any]]], lined: list[Job]) -> None:
+    """Both verifiers read which version a row names, and agree that a receipt of a later version holds."""
+    verdicts = set()
+    for job, found in zip(lined, says(said, lined), strict=True):
+        assert found["found"] == ours(job), (found, job)
+        verdicts.add((job["kind"], found["found"] is None))
+    assert verdicts == {("passport", True), ("passport", False), ("receipt", False)}
+    assert "manifest" in says(said, lined)[0]["found"]
 
 
 def ours(job: Job) -> object:

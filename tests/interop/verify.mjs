@@ -5,28 +5,24 @@ import { createHash, createPublicKey, verify as opensslVerify } from "node:crypt
 import { readFileSync } from "node:fs";
 class Refused extends Error {} class Malformed extends Refused {}
 const need = (holds, reason, Kind = Refused) => { if (!holds) throw new Kind(reason); };
-const form = (holds, reason) => need(holds, reason, Malformed);
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
-const digest = (value) => sha256(encode(value));
+const form = (holds, reason) => need(holds, reason, Malformed), digest = (value) => sha256(encode(value));
 const hex = (data) => data.toString("hex"), unhex = (digits) => Buffer.from(digits, "hex");
 
 // ---- encoding.md: canonical CBOR. Integers become BigInt, byte strings Buffer. None of these files has a map.
 function decode(data, sizeMax, depthMax = 16) {
   form(data.length <= sizeMax, "too long");
-  const from = { data, at: 0 };
-  const value = read(from, depthMax);
+  const from = { data, at: 0 }, value = read(from, depthMax);
   form(from.at === data.length, "trailing bytes");
   form(encode(value).equals(data), "not the one encoding of a value");
   return value;
 }
 function read(from, depth) {
-  const first = take(from, 1)[0];
-  const major = first >> 5;
+  const [first] = take(from, 1), major = first >> 5;
   form(major < 6 || (first >= 0xf4 && first <= 0xf6), "a tag, a float, or an unknown simple value");
   if (major > 6) return [false, true, null][first - 0xf4];
   const number = readArgument(from, first & 31);
-  if (major === 0) return number;
-  if (major === 1) return -1n - number;
+  if (major < 2) return major ? -1n - number : number;
   if (major === 2) return take(from, number);
   if (major === 3) return take(from, number).toString(); // it is written again, so wrong UTF-8 is found
   form(depth > 0, "too deep");
@@ -42,8 +38,7 @@ function take(from, size) {
 function readArgument(from, info) {
   if (info < 24) return BigInt(info);
   form(info <= 27, info === 31 ? "indefinite length" : "reserved initial byte");
-  const size = 1 << (info - 24);
-  const number = BigInt(`0x${hex(take(from, size))}`);
+  const size = 1 << (info - 24), number = BigInt(`0x${hex(take(from, size))}`);
   form(number >= (size === 1 ? 24n : 1n << BigInt(4 * size)), "not in shortest form");
   return number;
 }
@@ -92,18 +87,18 @@ const tuple = (name, ...items) => (value) => {
   return items.map((item, at) => item(value[at]));
 };
 const constant = (wanted, reason = `not a ${wanted}`) => (value) => form(value === wanted, reason) ?? value;
+const FLAG = (value) => form(typeof value === "boolean", "behind: not a boolean") ?? value;
 const any = (value) => value, EPOCH = 2 ** 40, CONTEXT = 131072, REQUEST_BYTES_MAX = 1024 + 5 * CONTEXT;
 const tokens = (name) => list(name, uint("token", 2 ** 31 - 1), CONTEXT);
 const byName = ([one], [other]) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 const MERKLE = (name) => tuple(name, uint(`${name} count`), bytes(`${name} root`));
-const VIEW = (value) => tuple("view", constant("p2pverify/view/2"), bytes("network"), uint("epoch", EPOCH),
-  uint("index"), bytes("beacon"), bytes("ledger root"), bytes("weighted"), MERKLE("scores"), MERKLE("disputes"),
-  list("counters", tuple("counter", text("counter", 64), uint("count")), 128, byName),
-  ...(value?.length === 11 ? [MERKLE("lines")] : []))(value);
+const HEAD = [constant("p2pverify/view/2"), bytes("network"), uint("epoch", EPOCH), uint("index"), bytes("beacon"),
+  bytes("ledger root"), bytes("weighted"), MERKLE("scores"), MERKLE("disputes"),
+  list("counters", tuple("counter", text("counter", 64), uint("count")), 128, byName)];
+const VIEW = (value) => tuple("view", ...HEAD, ...(value?.length > HEAD.length ? [MERKLE("lines")] : []))(value);
 const CUT = tuple("cut", bytes("author"), uint("seq", EPOCH), bytes("prev"), bytes("base"), bytes("VRF key"),
-  bytes("VRF proof", 80), bytes("heads"));
-const STUB = tuple("signature", uint("place", 511), uint("epoch", EPOCH), uint("seq", EPOCH), bytes("prev"),
-  bytes("signature", 64));
+  bytes("VRF proof", 80), bytes("heads")), STUB = tuple("signature", uint("place", 511), uint("epoch", EPOCH),
+  uint("seq", EPOCH), bytes("prev"), bytes("signature", 64));
 const PASSPORT = tuple("passport", constant("p2pverify/passport/1"), VIEW, bytes("row", null), uint("position"),
   list("path", bytes("path"), 40), CUT, list("weighted", bytes("key"), 512, Buffer.compare),
   list("signatures", STUB, 512, ([one], [other]) => one - other));
@@ -172,17 +167,20 @@ const peerId = (key) => `1${base58(BigInt(`0x002408011220${hex(key)}`))}`; // th
 
 // ---- network.md, passport.md
 function readNetwork(data) {
-  const items = [constant("p2pverify/network/2"), ...Array(6).fill(any)], all = list("network", any, 9);
-  const [, , founders, , classes] = tuple("network", ...items)(all(decode(data, 32768)).slice(0, 7));
-  return { id: sha256(data), founders: founders[0] === "origin" ? [] : founders.map(hex), classes };
+  const [domain, , founders, manifests, classes, , , , lines = []] = list("network", any, 9)(decode(data, 32768));
+  constant("p2pverify/network/2")(domain);
+  const has = (digests, wanted) => digests.some((each) => each.equals(wanted)), genesis = lines.map((line) => line[1]);
+  const runs = ([, own], model) => own.equals(model) || (has(genesis, own) && !has(manifests, model));
+  return { id: sha256(data), founders: founders[0] === "origin" ? [] : founders.map(hex), classes, runs };
 }
 function checkPassport(network, data) {
   const [, view, row, position, path, [author, seq, prev, ...cut], weighted, stubs] = PASSPORT(decode(data, 131072, 5));
   form(stubs.every(([place]) => place < weighted.length), "a signature of no key with weight");
-  const [, of, epoch, index, , ledger, keys, [count, root]] = view, signed = stubs.length, all = weighted.length;
+  const [, of, epoch, index, , ledger, weightedDigest, [count, root]] = view;
   need(of.equals(network.id), "it is of another network");
   need(isIncluded(row, position, count, path, root), "the row is not in the view");
-  need(digest(weighted).equals(keys), "the keys are not those with weight in the view");
+  need(digest(weighted).equals(weightedDigest), "the keys are not those with weight in the view");
+  const signed = stubs.length, all = weighted.length;
   need(all && 3 * signed >= 2 * all, `${signed} of ${all} peers with weight signed: fewer than two thirds`);
   const id = digest(["p2pverify/1", of, author, epoch, seq, prev, 9, digest([epoch, ...cut, ledger, digest(view)])]);
   for (const [place, epochSigned, seqSigned, before, signature] of stubs) {
@@ -193,24 +191,25 @@ function checkPassport(network, data) {
   return { ...readRow(row), cut_id: hex(id), epoch, index, signed, weighted: all, founders_signed: founders,
     founders: network.founders.length };
 }
-const COUNTS = tuple("counts", ...Array(5).fill(uint("count"))), SERVES = tuple("version", bytes("manifest"), any);
+const COUNTS = tuple("counts", ...Array(5).fill(uint("count"))), VERSION = tuple("version", bytes("manifest"), FLAG);
 function readRow(data) {
   const row = list("row", any)(decode(data, 61440, 4));
   form(row.length >= 17, "row: too few items");
+  const [manifest, is_behind] = (row[17] ?? null) === null ? [] : VERSION(row[17]);
   const [low_ppm, high_ppm, agreements, dissents, inconclusive] = COUNTS(list("counts", any)(row[8]).slice(0, 5));
-  const [manifest, is_behind] = row[17] == null ? [null, false] : SERVES(row[17]); // undefined without lines
   return { peer: hex(bytes("peer")(row[0])), class_index: uint("class")(row[1]), standing: text("standing", 32)(row[5]),
     weight: uint("weight", 1)(row[6]), low_ppm, high_ppm, agreements, dissents, inconclusive,
     conviction: text("conviction", 256)(row[14]), contested_by: list("contested by", bytes("peer"))(row[15]).map(hex),
-    manifest: manifest && hex(manifest), is_behind: form(isFlag(is_behind), "behind: not a boolean") ?? is_behind };
+    ...(manifest && { manifest: hex(manifest), is_behind }) };
 }
 
 // ---- request.md, client-receipt.md
 function readRequest(data) {
   const [header, asked, signature] = REQUEST(decode(data, REQUEST_BYTES_MAX));
   const [, network, requester, responder, question] = header, [, manifest, prompt, most, temperature, seed] = asked;
-  const isOf = digest(asked).equals(question) && asked[6].equals(requester), isMost = prompt.length + most <= CONTEXT;
-  form(prompt.length > 0 && isMost, `prompt and answer are not of 1 to ${CONTEXT} tokens together`);
+  const fits = prompt.length > 0 && prompt.length + most <= CONTEXT;
+  form(fits, `prompt and answer are not of 1 to ${CONTEXT} tokens together`);
+  const isOf = digest(asked).equals(question) && asked[6].equals(requester);
   form(isOf, "the question is not the one that the request names");
   need(isSigned(requester, encode(header), signature), "the requester did not sign this request");
   return { id: digest(header), network, requester, responder, question, manifest, prompt, most, temperature, seed };
@@ -264,16 +263,16 @@ function checkAnswer(network, shown) {
   const asked = named("the request does not hold: ", Refused, () => readRequest(sent));
   need(asked.network.equals(network.id), "it is of another network");
   const answer = named("the response does not hold: ", Refused, () => readResponse(received, asked));
-  const [name, manifest] = network.classes[answer.place] ?? [];
-  need(manifest?.equals(asked.manifest), "the receipt is of a class that does not run the model asked for");
+  const own = network.classes[answer.place], runs = own && network.runs(own, asked.manifest);
+  need(runs, "the receipt is of a class that does not run the model asked for");
   const facts = named("the passport does not hold: ", Malformed, () => passport && checkPassport(network, passport));
   need(!facts || facts.peer === hex(asked.responder), "the passport is of another peer");
-  const { question } = shown, [wait, first, whole] = answer.times;
+  const { question } = shown, [wait, first, whole] = answer.times, model = hex(asked.manifest);
   for (const [what, one, other] of [
-    ["the peer", shown.peer_id, peerId(asked.responder)], ["the class", shown.class, name],
+    ["the peer", shown.peer_id, peerId(asked.responder)], ["the class", shown.class, own[0]],
     ["the prompt", question.prompt, asked.prompt], ["the seed", question.seed, hex(asked.seed)],
     ["the temperature", question.temperature_milli, asked.temperature], ["the length", question.tokens_max, asked.most],
-    ["the requester", question.requester, peerId(asked.requester)], ["the model", question.manifest, hex(manifest)],
+    ["the requester", question.requester, peerId(asked.requester)], ["the model", question.manifest, model],
     ["the question", question.id, hex(asked.question)], ["the answer", shown.tokens, answer.words],
     ["the end", shown.finish, answer.finish], ["the digest of the logits", shown.logits, hex(answer.logits)],
     ["the number of tokens", shown.receipt_token_count, answer.count], ["the waiting time", shown.queue_ms, wait],

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tests.support.networks import MANIFEST
 from tests.support.worlds import make_world
 
 EPOCHS = 16
+#: The weights (32 B) of a later version of the toy model.
+LATER = bytes([9]) * 32
 
 
 class GatedToy(ToyEngine):
@@ -91,6 +94,7 @@ class DoorBench:
     own: bytes
     now: int = 0
     drivers: dict[bytes, Driver] = field(default_factory=dict)
+    versions: dict[bytes, GatedToy] = field(default_factory=dict)  # the engines of the later version
 
     @property
     def others(self) -> list[bytes]:
@@ -123,12 +127,16 @@ async def open_door(
     book = Book(folder / "clients.db")
     bench = DoorBench(world, None, None, book, engines, keys[0], world.now_ms)  # type: ignore[arg-type]
     judge = ToyEngine(path=REFEREE_PATH, engine=REFEREE)
+    bench.versions = {key: GatedToy() for key in keys}
+    for engine in bench.versions.values():
+        engine._weights = LATER
     drivers = {
         peer.machine.key: Driver(
             peer.machine,
             FakeJournal(),
             engines[peer.machine.key],
             open_referee=(lambda: judge) if referee else None,
+            open_version=partial(_later, bench.versions[peer.machine.key]),
             clock=lambda: bench.now,
         )
         for peer in world.peers
@@ -149,6 +157,10 @@ async def open_door(
         await nursery.start(bench.door.run)
         yield bench
         nursery.cancel_scope.cancel()
+
+
+def _later(engine: GatedToy, _role: str, _model: bytes) -> GatedToy:
+    return engine
 
 
 def own_view(machine: Machine) -> ModelView:

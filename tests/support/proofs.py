@@ -7,9 +7,11 @@ from p2pverify.core.proofs.receipt import AnswerFacts
 
 
 def shown_passport(facts: PassportFacts) -> dict[str, object]:
-    """The fields of the row, and those beside it."""
+    """The fields of the row, and those beside it. Those of the version stand there only for a model with versions."""
     found = asdict(facts)
     flat = {**found.pop("row"), **found}
+    if flat["manifest"] is None:
+        del flat["manifest"], flat["is_behind"]
     flat["contested_by"] = [peer.hex() for peer in flat["contested_by"]]
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in flat.items()}
 

@@ -43,8 +43,10 @@ def share(rate: float) -> Lie:
 class ToyWorld:
     """A world whose manifest has the golden answers of the toy paths. `lies` has the liars, by number.
 
-    All liars tell the same lie.
+    All liars tell the same lie. The answers of the model `later` (the digest of its manifest) are of this kind too.
     """
+
+    later = b""
 
     def __init__(
         self, count: int, *, seed: int, classes: int = 1, lies: Mapping[int, Lie] | None = None, **rules: Any
@@ -117,5 +119,6 @@ class _WorldEngine(SimulatedEngine):
         if not job.ask.tokens_max:
             return Computed(job.job, prompt, Output((), "length"), total_ms, 1, 1)
         lies = self._lie is not None and self._lie(job.ask.sampler_key)
-        made = (self.world.liar if lies else honest).answer(job.asked(prompt))
+        is_other = lies or job.model == self.world.later
+        made = (self.world.liar if is_other else honest).answer(job.asked(prompt))
         return Computed(job.job, prompt, made.output, total_ms, 1, 1)

@@ -24,11 +24,11 @@ def named_model(text: str) -> NamedModel:
         raise refused_parameter("model", str(error)) from None
 
 
-def wanted_model(door: Door, name: str) -> ServedModel:
+def wanted_model(door: Door, name: str, wish: CheckWish | None = None) -> ServedModel:
     """The model of the network that a client names. Raises OpenAIError."""
-    found = door.named(name)
+    found = door.catalog.named(name, None if wish is None else _peer(wish))
     if not found:
-        known = ", ".join(repr(one.name) for one in door.models)
+        known = ", ".join(repr(one.name) for one in door.catalog.all())
         raise OpenAIError(404, "model_not_found", f"the network has no model {name[:80]!r}, only {known}", "model")
     if len(found) > 1:
         digests = " or ".join(one.digest.hex() for one in found)
@@ -52,14 +52,21 @@ def wanted_peer(served: ServedModel, model: NamedModel, wish: CheckWish | None) 
         return None
     if (wish.panel, wish.every, model.panel, model.every) != (None,) * 4:
         raise refused_parameter("p2pverify.peer", "one peer cannot be a panel; leave panel and every out")
-    try:
-        peer = key_of(wish.peer)
-    except DecodeError:
-        raise refused_parameter("p2pverify.peer", "this is not a peer id (12D3Koo...)") from None
+    peer = _peer(wish)
+    if peer is None:
+        raise refused_parameter("p2pverify.peer", "this is not a peer id (12D3Koo...)")
     if not served.knows(peer):
         message = f"p2pverify.peer: the newest final view has no such peer that serves {served.name}"
         raise OpenAIError(404, "no_such_peer", message, "p2pverify.peer")
     return peer
+
+
+def _peer(wish: CheckWish) -> bytes | None:
+    """The peer that is named; None if none is, or if it is no peer id."""
+    try:
+        return None if wish.peer is None else key_of(wish.peer)
+    except DecodeError:
+        return None
 
 
 def wanted_report(door: Door, wish: CheckWish | None) -> ReportWish:

@@ -155,10 +155,13 @@ def verified(document: ReceiptDocument) -> Json:
 
 
 def model_value(door: Door, served: ServedModel, peers: int) -> Json:
-    """A model of the network, as an entry of /v1/models. `peers` of good standing serve it."""
-    manifest = served.manifest
+    """A model of the network, as an entry of /v1/models. `peers` of good standing serve it.
+
+    The id of a version that is not the usual one of its line is the digest of its manifest.
+    """
+    manifest, version = served.manifest, door.catalog.version_of(served)
     return {
-        "id": served.name,
+        "id": served.name if version is None or version.is_usual else served.digest.hex(),
         "object": "model",
         "created": door.created_s,
         "owned_by": "p2pverify",
@@ -173,5 +176,8 @@ def model_value(door: Door, served: ServedModel, peers: int) -> Json:
             "prompt_tokens_max": served.prompt_tokens_max if served.is_here else None,
             "here": served.is_here,
             "peers": peers,
+            "line": None if version is None else version.line,
+            "version": None if version is None else version.number,
+            "status": None if version is None else str(version.status),
         },
     }

@@ -48,7 +48,7 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         client = await guard(request)
         asked = parse_body(ChatRequest, await _body(request))
         model = named_model(asked.model)
-        served = wanted_model(door, model.name)
+        served = wanted_model(door, model.name, asked.p2pverify)
         messages = [Message("system" if one.role == "developer" else one.role, one.text) for one in asked.messages]
         prompt = await _speak(served, "messages", lambda language: language.chat(messages, served.prompt_tokens_max))
         _, limit = asked.answer_tokens
@@ -62,7 +62,7 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         client = await guard(request)
         asked = parse_body(CompletionRequest, await _body(request))
         model = named_model(asked.model)
-        served = wanted_model(door, model.name)
+        served = wanted_model(door, model.name, asked.p2pverify)
         if len(asked.prompts) * asked.choices > CHOICES_MAX:
             raise refused_parameter("n", f"at most {CHOICES_MAX} answers to all prompts together")
         prompts = [await _prompt_tokens(served, one) for one in asked.prompts]
@@ -74,7 +74,9 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """The models of the network: first the one that this node runs."""
         await guard(request)
         counts = door.serving()
-        return _json({"object": "list", "data": [model_value(door, one, counts[one.digest]) for one in door.models]})
+        return _json(
+            {"object": "list", "data": [model_value(door, one, counts[one.digest]) for one in door.catalog.all()]}
+        )
 
     @app.get("/v1/models/{model}", responses=described("The model.", READING, (404,)))
     async def model(request: Request, model: str) -> Response:

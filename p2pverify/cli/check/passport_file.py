@@ -83,6 +83,8 @@ def passport_values(network: "Network", facts: "PassportFacts", cut: bytes | Non
         "weighted": facts.weighted,
         "founders_signed": facts.founders_signed,
         "founders": facts.founders,
+        "manifest": None if row.manifest is None else row.manifest.hex(),
+        "behind": row.is_behind,
     }
 
 
@@ -97,8 +99,11 @@ def passport_rows(shown: dict[str, object]) -> list[tuple[str, object]]:
     reason = f" ({shown['conviction']})" if shown["conviction"] else ""
     contest = f", contested by {len(contested)}" if contested else ""
     counts = f"{shown['agreements']} agreements, {shown['dissents']} dissents"
+    behind = ", which is retired or recalled" if shown["behind"] else ""
+    version = [("serves", f"the version with manifest {shown['manifest']}{behind}")] if shown["manifest"] else []
     return [
         ("peer", shown["peer_id"]),
+        *version,
         ("standing", f"{shown['standing']}{reason}{contest}, weight {shown['weight']}"),
         ("score", f"{interval(low, high)} ({counts})"),
         ("network", f"{shown['network_name']} {shown['network']}"),

@@ -108,12 +108,29 @@ def _document(
                 "returned": each.shown.returned,
                 "compared": each.shown.compared,
                 "tokens": len(each.facts.answer.output.tokens),
+                "manifest": each.facts.question.manifest.hex(),
+                "served": None if each.facts.served is None else each.facts.served.hex(),
                 "rerun": None if each.rerun is None else str(each.rerun),
                 "passport": _passport(network, each, options),
             }
             for each in (checked if reason is None else ())
         ],
     }
+
+
+def version_lines(network: "Network", facts: "AnswerFacts") -> list[str]:
+    """What is proven of the version of the model that gave an answer; nothing of a model without versions."""
+    if network.line_of(facts.answer.receipt.class_index) is None:
+        return []
+    wanted, served, passport = facts.question.manifest, facts.served, facts.passport
+    if passport is not None and served == wanted:
+        return [f"proven: served version with manifest {wanted.hex()}, by the view of epoch {passport.epoch}"]
+    lines = [f"assumed: the peer computed with the version asked for, with manifest {wanted.hex()}"]
+    if wanted not in network.manifests:
+        lines.append("assumed: this is a version of the model of its class, because only the ledger has its release")
+    if passport is not None and served is not None:
+        lines.append(f"proven: by the view of epoch {passport.epoch} it served the one with manifest {served.hex()}")
+    return lines
 
 
 def _without_majority(receipt: "ReceiptDocument", checked: list[_Checked]) -> list[str]:
@@ -152,6 +169,7 @@ def _text(network: "Network", receipt: "ReceiptDocument", checked: list[_Checked
         shown = _passport(network, each, options)
         rows += [("peer", each.shown.peer_id)] if shown is None else passport_rows(shown)
         lines += ["", pairs(rows), "proven: the peer signed for exactly these tokens to exactly this question"]
+        lines += version_lines(network, each.facts)
         lines += (
             ["not proven: anything about the peer, because it has no passport"] if shown is None else assumptions(shown)
         )

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 @click.option(
     "--alone", is_flag=True, help="Sign at once: this home is the newest copy, and no other peer has more of its log."
 )
+@click.option(
+    "--fetch", is_flag=True, help="Fetch the weights that the network serves from its peers, if they are not here."
+)
 @click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
 @click.option("--cheat", callback=read_cheat, metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
@@ -66,6 +69,7 @@ def join(
     variant: str | None,
     weights: Path | None,
     alone: bool,
+    fetch: bool,
     rejoin: bool,
     cheat: "CheatSpec | None",
 ) -> None:
@@ -139,7 +143,7 @@ def join(
                 round(config.blobs.upload_mb_per_s * MEGABYTE),
                 round(config.blobs.quota_gb * GIGABYTE),
             ),
-            upgrade=UpgradeSettings(config.upgrade.policy == "notice", config.upgrade.fetch),
+            upgrade=UpgradeSettings(config.upgrade.policy == "notice", fetch or config.upgrade.fetch),
             alone=alone,
             rejoin=rejoin,
             start=start,
@@ -242,6 +246,8 @@ def _run(settings: "NodeSettings", progress: Progress) -> None:
     from p2pverify.app import run_node
 
     async def main() -> None:
+        if settings.upgrade.fetch and settings.network.lines:
+            await _fetch_weights(settings)
         async with trio.open_nursery() as nursery:
             running = await nursery.start(partial(run_node, settings))
             progress.close()
@@ -250,6 +256,16 @@ def _run(settings: "NodeSettings", progress: Progress) -> None:
     trio.run(main)
     if sys.stdout.isatty():
         click.echo("stopped")
+
+
+async def _fetch_weights(settings: "NodeSettings") -> None:
+    """Fetch the weights of the current version if this machine has none."""
+    import trio
+
+    from p2pverify.newcomer import fetch_current, needs_weights
+
+    if await trio.to_thread.run_sync(needs_weights, settings):
+        await fetch_current(settings)
 
 
 def announce(running: "Running", settings: "NodeSettings") -> None:

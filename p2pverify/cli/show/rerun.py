@@ -130,6 +130,11 @@ class Ran:
 
         found = self.document
         ran = found.disputes + found.undisputed
+        if found.wrong and self.proof is None:
+            raise NotVerifiedError(
+                f"{len(found.wrong)} of {ran} decisions are wrong by this machine; only the ledger shows it",
+                "run it on another machine with the model and the ledger",
+            )
         if self.proof is not None:
             target = options.target(file)
             with open_output(target, options.may_replace, mode=0o666, is_binary=True) as output:
@@ -162,9 +167,9 @@ def run_again(options: RerunOptions, pinned: Pinned, held: Held) -> Ran:
         draw = draw_cases(cases, options.number, judge.obstacle, random.SystemRandom())
         on_case = partial(progress, "running decisions again")
         outcome = run_cases(judge, find_answers, fold.ledger, draw, on_case)
-    document = tell_outcome(judge, draw, outcome, options.target(held.file) if outcome.wrong else None)
     proof = make_proof(network, judge.manifest, [wrong for _, wrong in outcome.wrong])
-    return Ran(document, proof if outcome.wrong else None)
+    document = tell_outcome(judge, draw, outcome, options.target(held.file) if proof.cases else None)
+    return Ran(document, proof if proof.cases else None)
 
 
 def _engine_of(network: "Network", class_name: str | None) -> str:
@@ -285,6 +290,7 @@ def _unchecked(found: "RerunDocument") -> str:
     reasons = [
         (counts.without_answers, "across classes, because the answers are not in the ledger"),
         (counts.other_classes, "of other classes or models"),
+        (counts.other_versions, "of other versions of the model"),
         (counts.refused_by_engine, "that the engine refused"),
         (counts.sealed, f"reports, whose questions only their voters saw ({', '.join(found.sealed)})"),
     ]

@@ -49,7 +49,7 @@ def peers(wide: bool, as_json: bool) -> None:
     click.echo(table(headers, rows, width=width, cut=("PEER", "STANDING", "ADDRESS")) if rows else "no peers")
 
 
-@click.command(epilog=columns_help(*scoretable.COLUMNS, *scoretable.ONLY_WIDE))
+@click.command(epilog=columns_help(*scoretable.COLUMNS, scoretable.VERSION, *scoretable.ONLY_WIDE))
 @click.option("--provisional", is_flag=True, help="Fold what the node holds, certified or not.")
 @click.option("--hardware", is_flag=True, help="Show the hardware that peers claim, and whether their speed fits.")
 @wide_option

@@ -1,6 +1,6 @@
 """Scores as a table, for a running node and for a verified export."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from p2pverify.cli.table import cell, percent, table, terminal_width
 from p2pverify.node.reports.documents.scores import HardwareGroup, ScoreDocument
@@ -11,17 +11,26 @@ WIDE_COLUMNS = (
     "PEER", "CLASS", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "BY", "AGREE", "DISSENTS", "LAST", "ANSWERED",
     "NO-SHOWS", "UNOPENED",
 )  # fmt: skip
+VERSION = "VERSION"  # only where a model has versions
 ONLY_WIDE = ("LOW, HIGH", "CLASS", "AGREE", "ANSWERED", "NO-SHOWS", "UNOPENED")
 
 
 def score_table(scores: Sequence[ScoreDocument], own: str | None, *, wide: bool) -> str:
     """The peers of a view, and under each one the reason of its standing, if there is one."""
     notes = [cell(text) if (text := why(score)) else "" for score in scores]
+    more, of = _version_column(scores)
     if wide:
-        return table(WIDE_COLUMNS, [_wide_row(score, own) for score in scores], notes=notes)
+        return table((*WIDE_COLUMNS, *more), [(*_wide_row(score, own), *of(score)) for score in scores], notes=notes)
     names = peer_names(scores, own)
-    rows = [_row(score, name) for score, name in zip(scores, names, strict=True)]
-    return table(COLUMNS, rows, width=terminal_width(), cut=("PEER", "STANDING"), notes=notes)
+    rows = [(*_row(score, name), *of(score)) for score, name in zip(scores, names, strict=True)]
+    return table((*COLUMNS, *more), rows, width=terminal_width(), cut=("PEER", "STANDING"), notes=notes)
+
+
+def _version_column(scores: Sequence[ScoreDocument]) -> tuple[tuple[str, ...], Callable[[ScoreDocument], list[object]]]:
+    """The header of the column of versions, and its cell in a row. There is none if no model has versions."""
+    if all(score.version is None for score in scores):
+        return (), lambda _: []
+    return (VERSION,), lambda score: [f"{score.version} (behind)" if score.behind else score.version]
 
 
 def peer_names(scores: Sequence[ScoreDocument], own: str | None) -> list[str]:

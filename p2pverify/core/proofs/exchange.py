@@ -24,7 +24,7 @@ NO_PASSPORTS = encode(None)
 class PassportsWanted:
     """The best `count` peers (1 to 16) that run a model; of the peers `among` (sorted keys), or of all if it is empty.
 
-    `manifest` is the digest of the model's manifest.
+    `manifest` is the digest of the model's manifest. The one with which a line begins stands for all its versions.
     """
 
     manifest: bytes

@@ -10,6 +10,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import decode_cut, decode_cut_signature
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.lines.versions import model_of
 from p2pverify.core.state.score import LAST_RANK, rank_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import Score, ScoreProver, scores
@@ -52,20 +53,24 @@ class Issuer:
     def best(self, wanted: PassportsWanted, asker: bytes) -> PassportSet | None:
         """The passports of the best peers that somebody asks for; None if there is no such cut.
 
+        The manifest with which a line begins stands for all versions of the line. Peers that are behind come last.
+
         Peers of one standing and one step of the lower end come in an order of the asker's own, so that askers do not
         all choose the same peer.
         """
         parts = self._parts()
         if parts is None:
             return None
-        network, members, among = self._fold.network, parts.state.members, frozenset(wanted.among)
+        network, state, among = self._fold.network, parts.state, frozenset(wanted.among)
 
         def serves(score: Score) -> bool:
-            model = network.classes[members[score.peer].class_index].manifest
-            return model == wanted.manifest and (not among or score.peer in among)
+            first = network.classes[state.members[score.peer].class_index].manifest
+            named = {model_of(network, state, score.peer), *(() if score.version is None else (first,))}
+            return wanted.manifest in named and (not among or score.peer in among)
 
-        def order(score: Score) -> tuple[tuple[int, int], bytes]:
-            return rank_of(score.standing, score.low_ppm) or LAST_RANK, sha256(asker + score.peer)
+        def order(score: Score) -> tuple[bool, tuple[int, int], bytes]:
+            rank = rank_of(score.standing, score.low_ppm) or LAST_RANK
+            return score.is_behind, rank, sha256(asker + score.peer)
 
         best = sorted(filter(serves, parts.scores), key=order)[: wanted.count]
         proofs: list[ScoreProof] = []

@@ -17,19 +17,29 @@ from p2pverify.core.proofs.passport import PassportFacts, Refuted, check_passpor
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What the bytes show: who asked whom what, the answer, and the responder's row; None without a passport."""
+    """What the bytes show: who asked whom what, the answer, and the responder's row; None without a passport.
+
+    The definition of a network names the model of each class, and of a line its first version. That the question's
+    model is a later version, and that the responder serves it, only the row can show.
+    """
 
     request: Request
     question: Question
     answer: Answer
     passport: PassportFacts | None
 
+    @property
+    def served(self) -> bytes | None:
+        """The manifest (digest, 32 B) of the version that the responder served, by its row. None: no row says it."""
+        return None if self.passport is None else self.passport.row.manifest
+
 
 def check_answer(network: Network, request: bytes, response: bytes, passport: bytes | None) -> AnswerFacts:
     """What the bytes of one answer show in a network. Raises Refuted.
 
     It holds if the requester signed the request, the responder signed a receipt for exactly these tokens, the receipt
-    is of a class that runs the model asked for, and the passport is the responder's.
+    is of a class that runs the model asked for, or a line of which this can be a version, and the passport is the
+    responder's.
     """
     try:
         asked, question = decode_request(request)
@@ -42,9 +52,16 @@ def check_answer(network: Network, request: bytes, response: bytes, passport: by
     except (RequestRefused, DecodeError) as wrong:
         raise Refuted(f"the response does not hold: {wrong}") from None
     place = answer.receipt.class_index
-    if place >= len(network.classes) or network.classes[place].manifest != question.manifest:
+    if place >= len(network.classes) or not can_run(network, place, question.manifest):
         raise Refuted("the receipt is of a class that does not run the model asked for")
     return AnswerFacts(asked, question, answer, None if passport is None else _responder(network, asked, passport))
+
+
+def can_run(network: Network, class_index: int, manifest: bytes) -> bool:
+    """Whether a class of a network can run a model (the digest of its manifest), as far as the definition says."""
+    if network.classes[class_index].manifest == manifest:
+        return True
+    return network.line_of(class_index) is not None and manifest not in network.manifests
 
 
 def _responder(network: Network, asked: Request, data: bytes) -> PassportFacts:

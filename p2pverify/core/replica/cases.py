@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import vrf
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Opening
@@ -21,6 +22,7 @@ from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.duties import find_fault, refuse_audit
 from p2pverify.core.state.verdicts.notes import Dispute, DutyNote
@@ -31,6 +33,8 @@ from p2pverify.core.state.verdicts.targets import make_panel
 class Case:
     """A judged slot, or a decided report, whose record stands for audit and duty.
 
+    `model` is the digest of the manifest (32 B) of the version that the asked peers served.
+
     `decision` (32 B) is the output that counts as right, across classes the digest of the measures. `is_disputed`:
     voters decided it; else the challenger's opening did. It took effect with the certified cut `cut`.
     """
@@ -40,6 +44,7 @@ class Case:
     decision: bytes
     is_disputed: bool
     cut: bytes
+    model: bytes
 
     @property
     def audit(self) -> Audit:
@@ -77,7 +82,7 @@ def find_cases(fold: Fold, cut_id: bytes) -> Iterator[Case]:
     for each in last.path[1:]:
         state = fold.state(each)
         assert state is not None  # it is on the path of a cut that holds
-        yield from _decided(fold.ledger, state)
+        yield from _decided(fold, state)
         yield from _opened(fold, before, state)
         before = state
 
@@ -99,12 +104,14 @@ def undisputed_output(audit: Audit, opening: Opening) -> bytes:
     return verdict_digest(audit.question, opening.measures) if audit.is_across else opening.output
 
 
-def _decided(ledger: Ledger, state: State) -> Iterator[Case]:
+def _decided(fold: Fold, state: State) -> Iterator[Case]:
     """The disputes whose decisions took effect with a cut."""
     for dispute in state.decided:
-        audit, duty = _records_of(ledger, state, dispute)
+        audit, duty = _records_of(fold.ledger, state, dispute)
+        places = classes_of(dispute.audit)
         if audit is not None and duty is not None and dispute.decision is not None:
-            yield Case(audit, duty, dispute.decision, True, state.id)
+            contract = contract_at(fold.network, state, places[0], dispute.version)
+            yield Case(audit, duty, dispute.decision, True, state.id, contract.classes[places[0]].manifest)
 
 
 def _records_of(ledger: Ledger, state: State, dispute: Dispute) -> tuple[Record | None, Record | None]:
@@ -164,15 +171,19 @@ def _counted(fold: Fold, state: State, record: Record, audits: list[Record]) -> 
         if opening is None or audit.differ or audit.slot >= len(owed) or not classes_of(audit):
             continue
         panel = make_panel(fold.network, anchor, record.author, beta, owed[audit.slot])
-        if refuse_audit(audit, duty, panel) is None and _is_settled(fold, state, audit, opening):
-            yield Case(each, record, undisputed_output(audit, opening), False, state.id)
+        if refuse_audit(audit, duty, panel) is None and _is_settled(fold, panel.contract, state, audit, opening):
+            model = panel.contract.classes[classes_of(audit)[0]].manifest
+            yield Case(each, record, undisputed_output(audit, opening), False, state.id, model)
 
 
-def _is_settled(fold: Fold, state: State, audit: Audit, opening: Opening) -> bool:
-    """Whether an opened audit counted by its opening alone: no spot check, no fault, and no abstention."""
+def _is_settled(fold: Fold, contract: Network, state: State, audit: Audit, opening: Opening) -> bool:
+    """Whether an opened audit counted by its opening alone: no spot check, no fault, and no abstention.
+
+    `contract` is that among the peers that served the challenger's version.
+    """
     network, key = fold.network, audit.key
     member = state.members.get(key.challenger)
-    if member is None or find_fault(network, fold.network_id, member.class_index, audit, opening) is not None:
+    if member is None or find_fault(contract, fold.network_id, member.class_index, audit, opening) is not None:
         return False
     permille = network.params.spot_check_permille
     return not sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)

@@ -8,16 +8,17 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lines.serve import Serve
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.lines.take import refuse_serve
-from p2pverify.core.state.lines.versions import current_manifest
+from p2pverify.core.state.lines.versions import current_manifest, model_of
 
 #: A serve record that no cut has taken in after this many epochs is written again.
 AGAIN_EPOCHS = 8
 
 
 class VersionMover:
-    """Serves the current version of this peer's line as soon as its engine is ready. It does so only if it `follows`.
+    """Serves the current version of this peer's line as soon as its engine is ready.
 
-    After a recall the version before is current again, so this peer goes back to it.
+    It does so if it `follows`, or if this peer cannot compute the version that it serves by the records. After a recall
+    the version before is current again, so this peer goes back to it.
     """
 
     def __init__(self, context: Context, *, follows: bool) -> None:
@@ -32,10 +33,14 @@ class VersionMover:
     def tick(self, now_ms: int) -> Effects[None]:
         """Write a serve record if the current version is another one than this peer serves, and is held."""
         context = self._context
-        if not self._follows or context.is_leaving or not context.may_write(now_ms):
+        if context.is_leaving or not context.may_write(now_ms):
             return
         latest, epoch = context.fold.latest, context.params.epoch_at(now_ms)
         wanted = current_manifest(context.network, latest, context.key)
+        if not self._follows and (
+            context.key not in latest.members or model_of(context.network, latest, context.key) in context.held
+        ):
+            return
         if wanted not in context.held or refuse_serve(context.network, latest, context.key, wanted) is not None:
             return
         if self._said is not None and self._said[0] == wanted and epoch < self._said[1] + AGAIN_EPOCHS:

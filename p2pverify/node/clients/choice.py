@@ -28,6 +28,9 @@ START_TOKENS = 8  # the start of an answer takes about as long as so many tokens
 class AnswerPeer:
     """A peer that can answer, as the newest final view shows it. Rates are in parts per million.
 
+    `model` is the digest of the manifest (32 B) of the model that it serves. `is_behind` says that this version is
+    retired or recalled.
+
     `standing` is None and the rates are 0 and 1,000,000 for a peer that is in no view. `cut` is the view's cut.
     `is_contested` says that this node itself contests its conviction.
     """
@@ -35,6 +38,7 @@ class AnswerPeer:
     peer: bytes
     is_own: bool
     class_index: int
+    model: bytes
     standing: Standing | None
     low_ppm: int
     high_ppm: int
@@ -42,6 +46,7 @@ class AnswerPeer:
     cut: bytes
     epoch: int
     is_contested: bool = False
+    is_behind: bool = False
 
     @property
     def rank(self) -> tuple[int, int] | None:
@@ -50,7 +55,7 @@ class AnswerPeer:
         A convicted peer comes last if this node itself contests the conviction, because it has computed the decisions
         again. The word of other members is not enough, because a cheater may have a friend.
         """
-        if self.standing is None:
+        if self.standing is None or self.is_behind:
             return None
         return rank_of(self.standing, self.low_ppm) or (LAST_RANK if self.is_contested else None)
 
@@ -60,11 +65,11 @@ class SeenView(Protocol):
 
     @property
     def own_class(self) -> int | None:
-        """The class of this node; None if it does not run the model."""
+        """The class of this node; None if it cannot run the model."""
         ...
 
     def own(self) -> AnswerPeer | None:
-        """This node itself; None if it does not run the model."""
+        """This node itself; None if it cannot run the model."""
         ...
 
     def others(self) -> Sequence[AnswerPeer]:
@@ -85,22 +90,27 @@ class NodeView:
 
     @property
     def own_manifest(self) -> bytes:
-        """The digest of the manifest of the model that this node runs."""
-        return self.manifest_of(self.own_class)
+        """The digest of the manifest of the model that this node serves; before it is a member, that of its class."""
+        own = self.own()
+        first = self._machine.network.classes[self.own_class].manifest
+        return own.model if own.class_index == self.own_class else first
 
-    def manifest_of(self, class_index: int) -> bytes:
-        """The digest of the manifest of a class."""
-        return self._machine.network.classes[class_index].manifest
+    def is_held(self, manifest: bytes) -> bool:
+        """Whether this node can compute with the model of a manifest (digest, 32 B)."""
+        return manifest in self._machine.context.held
 
     def own(self) -> AnswerPeer:
         """This node itself, which may be in no view yet."""
-        state, key = self._machine.fold.latest, self._machine.key
-        unseen = AnswerPeer(key, True, self.own_class, None, 0, 1_000_000, 0, state.id, state.epoch)
-        return next((each for each in self.peers() if each.is_own), unseen)
+        found = next((each for each in self.peers() if each.is_own), None)
+        if found is not None:
+            return found
+        state, first = self._machine.fold.latest, self._machine.network.classes[self.own_class].manifest
+        seen = (self.own_class, first, None, 0, 1_000_000, 0, state.id, state.epoch)
+        return AnswerPeer(self._machine.key, True, *seen)
 
     def serving(self) -> Counter[bytes]:
         """How many peers that may be asked serve each model, by its manifest."""
-        return Counter(self.manifest_of(each.class_index) for each in self.peers() if each.rank is not None)
+        return Counter(each.model for each in self.peers() if each.rank is not None)
 
     def peers(self) -> tuple[AnswerPeer, ...]:
         from p2pverify.core.state import view  # noqa: PLC0415 - slow to load, and a client without a ledger has none
@@ -112,11 +122,14 @@ class NodeView:
         return self._known[1]
 
     def _peer(self, score: "Score") -> AnswerPeer:
+        from p2pverify.core.state.lines.versions import model_of  # noqa: PLC0415 - as above
+
         state, key = self._machine.fold.latest, self._machine.key
         return AnswerPeer(
             score.peer,
             score.peer == key,
             state.members[score.peer].class_index,
+            model_of(self._machine.network, state, score.peer),
             score.standing,
             score.low_ppm,
             score.high_ppm,
@@ -124,11 +137,15 @@ class NodeView:
             state.id,
             state.epoch,
             key in score.contested_by,
+            score.is_behind,
         )
 
 
 class ModelView:
-    """The peers of one model in a node's view; `manifest` is the digest of its manifest. It fulfils `SeenView`."""
+    """The peers that serve one model in a node's view; `manifest` is the digest of its manifest. It fulfils `SeenView`.
+
+    This node takes part if it can compute with the model, also if it serves another version of it.
+    """
 
     def __init__(self, view: NodeView, manifest: bytes) -> None:
         self._view = view
@@ -136,14 +153,13 @@ class ModelView:
 
     @property
     def own_class(self) -> int | None:
-        return self._view.own_class if self._view.own_manifest == self._manifest else None
+        return self._view.own_class if self._view.is_held(self._manifest) else None
 
     def own(self) -> AnswerPeer | None:
         return None if self.own_class is None else self._view.own()
 
     def others(self) -> list[AnswerPeer]:
-        members = (each for each in self._view.peers() if not each.is_own)
-        return [each for each in members if self._view.manifest_of(each.class_index) == self._manifest]
+        return [each for each in self._view.peers() if not each.is_own and each.model == self._manifest]
 
 
 class Choice:

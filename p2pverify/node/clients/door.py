@@ -29,13 +29,13 @@ from p2pverify.node.clients.choice import AnswerPeer, Choice, ModelView, NodeVie
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import LINES_MAX, FullCheck
 from p2pverify.node.clients.line import Requester
-from p2pverify.node.clients.models.named import models_named
+from p2pverify.node.clients.models.catalog import Catalog
 from p2pverify.node.clients.models.served import Askers, OpenLanguage, ServedModel
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
 from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.refusals import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
 from p2pverify.node.reports.documents.receipt import (
     CHECKED,
     DIFFERS,
@@ -56,8 +56,9 @@ TOKENISING_MAX = 2  # texts that are tokenised at once
 class Door:
     """Serves the clients of one node. `open_language` blocks, and is called with the first order for a model.
 
-    `manifest` and `info` are of the model that this node runs, and `listed` are the known manifests of the network: any
-    of its models can be asked for. `policy` is the policy of clients that name none, and `report` what they agree to.
+    `manifest` and `info` are of the model with which this node started, and `listed` are the manifests of the network
+    file. Any of their models can be asked for, and all versions that were released since. `policy` is the policy of
+    clients that name none, and `report` what they agree to.
     The `auditor` scores stored receipts again.
     """
 
@@ -90,11 +91,11 @@ class Door:
         self._lines = trio.CapacityLimiter(LINES_MAX)
         tokenising = trio.CapacityLimiter(TOKENISING_MAX)
         shared = (self._context.params, open_language, tokenising)
-        self.own = ServedModel(manifest, self._view.own_manifest, info, self._askers(self._view.own_manifest), *shared)
-        others = [one for one in listed if one.digest != self.own.digest]
-        self._models = {self.own.digest: self.own} | {
-            one.digest: ServedModel(one, one.digest, None, self._askers(one.digest), *shared) for one in others
-        }
+
+        def make(of: Manifest, digest: bytes, engine: ports.ModelInfo | None) -> ServedModel:
+            return ServedModel(of, digest, engine, self._askers(digest), *shared)
+
+        self._catalog = Catalog(driver.machine, self._view, manifest, info, listed, make)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
@@ -102,14 +103,14 @@ class Door:
     # ------------------------------------------------------------ what clients can know
 
     @property
-    def models(self) -> tuple[ServedModel, ...]:
-        """The models of the network, this node's first."""
-        return tuple(self._models.values())
+    def catalog(self) -> Catalog:
+        """The models of the network."""
+        return self._catalog
 
-    def named(self, name: str) -> list[ServedModel]:
-        """The models that a client can mean by a name, or by the digest of a manifest in hexadecimal."""
-        manifests = {digest: one.manifest for digest, one in self._models.items()}
-        return [self._models[digest] for digest in models_named(manifests, name)]
+    @property
+    def own(self) -> ServedModel:
+        """The model that this node serves."""
+        return self._catalog.own
 
     def serving(self) -> Counter[bytes]:
         """How many peers of good standing serve each model, by the digest of its manifest."""
@@ -145,7 +146,7 @@ class Door:
         """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             raise _stopped()
-        now_ms = self._driver.now_ms()
+        model, now_ms = self._model(order), self._driver.now_ms()
         place = self._desk.take(order.client, len(order.prompts), now_ms)
         receipt_id = f"rcpt_{self._dice.randbytes(16).hex()}"
         document = ReceiptDocument(
@@ -153,7 +154,7 @@ class Door:
             id=receipt_id,
             state="asking",
             network=self._context.network_id.hex(),
-            model=self._model(order).name,
+            model=model.name,
             endpoint=order.endpoint,
             created_ms=now_ms,
             finished_ms=None,
@@ -168,7 +169,7 @@ class Door:
         self._counters.count("orders")
         panels = [self._panel(order) for _ in order.prompts]
         self._desk.widen(place, order.client, sum(panels) - len(panels), now_ms)
-        self._nursery.start_soon(self._carry_out, order, opened, place, panels)
+        self._nursery.start_soon(self._carry_out, order, model, opened, place, panels)
         return opened
 
     async def receipt(self, receipt_id: str, client: Client) -> ReceiptDocument | None:
@@ -187,15 +188,17 @@ class Door:
         opened = self._open.get(receipt_id)
         return opened if opened is not None and opened.client.id == client.id else None
 
-    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place, panels: Sequence[int]) -> None:
+    async def _carry_out(
+        self, order: Order, model: ServedModel, opened: OpenOrder, place: Place, panels: Sequence[int]
+    ) -> None:
         answers: dict[int, AnsweredQuestion] = {}
         error: DoorError | None = None
-        questions = self._questions(order)
+        questions = self._questions(order, model.digest)
         try:
-            error = await self._ask_all(order, questions, panels, opened, answers)
+            error = await self._ask_all(order, model.askers, questions, panels, opened, answers)
             if error is None and order.logprobs:
                 await self._score_all(questions, opened, answers)
-            await self._finish(self._model(order), opened, questions, answers, "failed" if error else "answered")
+            await self._finish(model, opened, questions, answers, "failed" if error else "answered")
         except BookError as failed:
             error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
         except DoorError as failed:
@@ -207,9 +210,9 @@ class Door:
         if error is not None:
             self._counters.count(f"orders failed: {error.code}")
 
-    def _questions(self, order: Order) -> list[Question]:
+    def _questions(self, order: Order, model: bytes) -> list[Question]:
         """One question for each prompt. Equal prompts differ in their seeds."""
-        key, seen, model = self._context.key, Counter[tuple[int, ...]](), self._model(order).digest
+        key, seen = self._context.key, Counter[tuple[int, ...]]()
         found = []
         for prompt in order.prompts:
             seed = self._dice.randbytes(16) if order.seed is None else _seed(order.seed, seen[prompt])
@@ -220,6 +223,7 @@ class Door:
     async def _ask_all(
         self,
         order: Order,
+        askers: Askers,
         questions: Sequence[Question],
         panels: Sequence[int],
         opened: OpenOrder,
@@ -230,7 +234,7 @@ class Door:
 
         async def ask(index: int, question: Question, panel: int) -> None:
             try:
-                found = answers[index] = await self._ask(order, question, panel, opened, index)
+                found = answers[index] = await self._ask(order, askers, question, panel, opened, index)
                 if found.returned is None:
                     errors.append(_no_majority(found))
             except NoAnswer as error:
@@ -246,30 +250,34 @@ class Door:
         return errors[0] if errors else None
 
     def _model(self, order: Order) -> ServedModel:
-        return self.own if order.model is None else self._models[order.model]
+        found = self.own if order.model is None else self._catalog.find(order.model)
+        if found is None:
+            raise DoorError("no_model", "the network has no such model any more")
+        return found
 
     def _askers(self, manifest: bytes) -> Askers:
-        """Those who ask the peers of a model. This node's engine and referee take part only for its own model."""
+        """Those who ask the peers of a model. This node's engine and referee take part only if they can run it."""
         own, driver, network = self._context, self._driver, self._network
-        is_here = manifest == self._view.own_manifest
-        identity = (own.network, own.seed, own.key, driver.now_ms)
-        requester = Requester(*identity, driver.serve, driver.cost_ms) if is_here else Requester(*identity)
+
+        def cost_ms(question: Question) -> int:
+            return driver.cost_ms(question) if manifest in own.held else 0
+
+        requester = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, cost_ms)
         view = ModelView(self._view, manifest)
         choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
         asking = Asking(requester, network, choice, self._counters)
-        judge = driver if is_here else None
-        return Askers(choice, asking, FullCheck(own.network, asking, choice, self._counters, judge, self._lines))
+        fullcheck = FullCheck(own.network, asking, choice, self._counters, driver, self._lines)
+        return Askers(choice, asking, fullcheck)
 
     def _panel(self, order: Order) -> int:
         """How many peers are to answer the client's next question. A client that names a peer is answered by it."""
         return 1 if order.peer is not None else self._windows.panel(order.client.id, order.policy)
 
     async def _ask(
-        self, order: Order, question: Question, panel: int, opened: OpenOrder, index: int
+        self, order: Order, askers: Askers, question: Question, panel: int, opened: OpenOrder, index: int
     ) -> AnsweredQuestion:
         take, note = partial(opened.take, index), partial(self._note, opened, index)
         salt_of = partial(client_salt, self._context, opened.document.id, index)
-        askers = self._model(order).askers
         if panel > 1:
             return await askers.fullcheck.answer(question, panel, salt_of, take, note)
         named = None if order.peer is None else askers.choice.named(order.peer)
@@ -286,9 +294,9 @@ class Door:
             score = partial(_score, questions[index], answered.returned.exchanged.answer.output.tokens)
             try:
                 with trio.fail_after(ANSWER_S):
-                    opened.scores[index] = await self._driver.use_engine(score)
-            except (EngineBusy, ValueError, trio.TooSlowError) as error:
-                is_busy = not isinstance(error, ValueError)
+                    opened.scores[index] = await self._driver.use_engine(score, model=questions[index].manifest)
+            except (EngineBusy, ModelUnavailable, ValueError, trio.TooSlowError) as error:
+                is_busy = not isinstance(error, ValueError | ModelUnavailable)
                 message = f"this node cannot compute the log-probabilities now ({error or 'it has too much to do'})"
                 raise DoorError("no_logprobs", message, is_busy=is_busy) from None
 

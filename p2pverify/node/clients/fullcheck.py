@@ -33,7 +33,7 @@ from p2pverify.node.clients.asking import (
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import LineFailed
 from p2pverify.node.engines.measuring import measure_answer
-from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable, RefereeUnavailable
 
 if TYPE_CHECKING:
     from p2pverify.node.driver import Driver
@@ -65,8 +65,8 @@ class _Sitting:
 class FullCheck:
     """Carries out full checks of the answers of one model.
 
-    `driver` has the referee over this model; without it answers of several classes are not judged. `lines` bounds the
-    answers that are being made at once, of all models.
+    `driver` has the referee, if this node can run the model; else answers of several classes are not judged. `lines`
+    bounds the answers that are being made at once, of all models.
     """
 
     def __init__(
@@ -151,16 +151,21 @@ class FullCheck:
         return found
 
     async def _verdict(self, question: Question, answered: PeerAnswer) -> Verdict | None:
-        bounds = self._network.classes[answered.candidate.class_index].across
-        driver = self._driver
-        if driver is None or bounds is None or not self._network.referee:
+        from p2pverify.core.state.lines.versions import contract_with  # noqa: PLC0415 - a client without a ledger has none
+
+        driver, model = self._driver, question.manifest
+        if driver is None or model not in driver.machine.context.held or not self._network.referee:
+            return None
+        contract = contract_with(self._network, driver.machine.fold.latest, model)
+        bounds = contract.classes[answered.candidate.class_index].across
+        if bounds is None:
             return None
         output = answered.exchanged.answer.output
         judge = partial(measure_answer, question=question, output=output)
         try:
             with trio.fail_after(ANSWER_S):
-                return verdict(await driver.use_engine(judge, role=REFEREE), bounds)
-        except (EngineBusy, RefereeUnavailable, ValueError, trio.TooSlowError) as error:
+                return verdict(await driver.use_engine(judge, role=REFEREE, model=model), bounds)
+        except (EngineBusy, ModelUnavailable, RefereeUnavailable, ValueError, trio.TooSlowError) as error:
             self._counters.count(f"answers not judged: {type(error).__name__}")
             return None
 

@@ -126,14 +126,14 @@ class LightClient:
         began_ms, order = self._clock(), _Order(self._clock)
         prompt = self._language.chat([Message("user", wish.text)], PROMPT_TOKENS_MAX)
         panel = wish.policy.panel if self._dice.randrange(wish.policy.every) == 0 else 1
-        question = self._question(prompt, context_tokens(self._network.params))
+        question = self._question(prompt, context_tokens(self._network.params), wish)
         try:
             answered = await self._ask(question, wish, panel, take, order)
         except NoAnswer as failed:
             context = self._choice.usual_context(self._requester.epoch, CONTEXT_TOKENS_MAX)
             if TOO_LONG not in failed.reasons or not len(prompt) < context < CONTEXT_TOKENS_MAX:
                 raise _no_answer(failed) from None
-            question = self._question(prompt, context)  # as much as they have said that they can hold
+            question = self._question(prompt, context, wish)  # as much as they have said that they can hold
             try:
                 answered = await self._ask(question, wish, panel, take, order)
             except NoAnswer as again:
@@ -159,7 +159,7 @@ class LightClient:
         self, question: Question, wish: LightWish, panel: int, take: Take, order: _Order
     ) -> AnsweredQuestion:
         if wish.peer is not None:
-            named = self._choice.named(wish.peer)
+            named = self.view.named(wish.peer)
             if named is None:
                 raise LightError("no passport of that peer was shown", "'p2pverify scores' on a node lists the peers")
             return await self._asking.answer(question, self._salt, take, order.note, named)
@@ -171,11 +171,13 @@ class LightClient:
         """A salt that nobody needs later, because a client without weight reports nothing."""
         return self._dice.randbytes(32)
 
-    def _question(self, prompt: tuple[int, ...], context: int) -> Question:
-        """The question to peers that hold `context` tokens."""
+    def _question(self, prompt: tuple[int, ...], context: int, wish: LightWish) -> Question:
+        """The question to peers that hold `context` tokens, for the version that they or the named peer serve."""
         tokens_max = usual_answer(context, len(prompt))
         seed = self._dice.randbytes(16)
-        return Question(self._manifest.digest, prompt, tokens_max, TEMPERATURE_MILLI, seed, self._requester.key)
+        named = None if wish.peer is None else self.view.named(wish.peer)
+        model = self.view.model if named is None else named.model
+        return Question(model, prompt, tokens_max, TEMPERATURE_MILLI, seed, self._requester.key)
 
     def _receipt(
         self, began_ms: int, wish: LightWish, question: Question, answered: AnsweredQuestion, order: _Order

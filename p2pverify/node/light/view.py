@@ -5,13 +5,14 @@ definition names have signed it: the founders, or for a forked network those wit
 begins. Otherwise a liar could show a cut of keys of its own. Protocol page: protocol/passport.md.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.proofs.exchange import decode_passports
 from p2pverify.core.proofs.passport import Passport, PassportFacts, Refuted, check_passports
-from p2pverify.core.state.score import Standing
+from p2pverify.core.state.score import LAST_RANK, Standing
 from p2pverify.node.clients.choice import AnswerPeer
 
 #: A cut that is older than both counts as stale.
@@ -59,7 +60,10 @@ class KnownPeer:
 
 
 class LightView:
-    """The newest cut that was shown, and its rows. It fulfils `SeenView`. `manifest` is the digest of the model's."""
+    """The newest cut that was shown, and its rows. It fulfils `SeenView`. `manifest` is the digest of the model's.
+
+    If a line begins with this manifest, it stands for all versions of the line.
+    """
 
     own_class = None
 
@@ -88,9 +92,7 @@ class LightView:
             self._peers.clear()
             self._cut, self._index, self.epoch = cut_id, index, epoch
         for fact, passport in zip(facts, found.passports(), strict=True):
-            classes = self._network.classes
-            place = fact.row.class_index
-            if place < len(classes) and classes[place].manifest == self._manifest:
+            if self._is_of_model(fact):
                 self._peers[fact.row.peer] = KnownPeer(fact, passport)
         return len(facts)
 
@@ -101,9 +103,35 @@ class LightView:
     def own(self) -> None:
         """A light client has no engine."""
 
+    @property
+    def model(self) -> bytes:
+        """The manifest (digest, 32 B) of the version to ask for: the one that most of the shown peers serve.
+
+        Those that are behind count only if all are. Among several versions with the same number of peers it is the one
+        whose best peer is better.
+        """
+        peers = [self._seen(each.facts) for each in self._peers.values()]
+        asked = [each for each in peers if each.rank is not None] or peers
+        counts = Counter(each.model for each in asked)
+        best = min(asked, key=lambda each: (-counts[each.model], each.rank or LAST_RANK, each.peer), default=None)
+        return self._manifest if best is None else best.model
+
+    def named(self, peer: bytes) -> AnswerPeer | None:
+        """A peer whose passport was shown, whatever version it serves."""
+        known = self._peers.get(peer)
+        return None if known is None else self._seen(known.facts)
+
     def others(self) -> list[AnswerPeer]:
-        """The peers whose passports were shown."""
-        return [self._seen(each.facts) for each in self._peers.values()]
+        """The peers whose passports were shown, and that serve the version to ask for."""
+        model = self.model
+        seen = (self._seen(each.facts) for each in self._peers.values())
+        return [each for each in seen if each.model == model]
+
+    def _is_of_model(self, facts: PassportFacts) -> bool:
+        place, classes = facts.row.class_index, self._network.classes
+        if place >= len(classes):
+            return False
+        return self._manifest in (classes[place].manifest, facts.row.manifest)
 
     def age_ms(self, now_ms: int) -> int:
         """How long ago the epoch of the cut began."""
@@ -122,6 +150,6 @@ class LightView:
         row = facts.row
         standing = Standing(row.standing) if row.standing in set(Standing) else Standing.SUSPECT
         judged = row.agreements + row.dissents + row.inconclusive
-        return AnswerPeer(
-            *(row.peer, False, row.class_index, standing, row.low_ppm, row.high_ppm, judged, facts.cut_id, facts.epoch)
-        )
+        model = row.manifest or self._network.classes[row.class_index].manifest
+        seen = (standing, row.low_ppm, row.high_ppm, judged, facts.cut_id, facts.epoch)
+        return AnswerPeer(row.peer, False, row.class_index, model, *seen, is_behind=row.is_behind)

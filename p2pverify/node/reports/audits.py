@@ -15,12 +15,13 @@ from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, report_of
 from p2pverify.core.roles.context import Context
+from p2pverify.core.state.lines.versions import contract_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.duties import find_fault
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.node.ports import UnknownAudit
-from p2pverify.node.reports.disputes import any_dispute
+from p2pverify.node.reports.disputes import any_dispute, contract_about
 from p2pverify.node.reports.documents.audits import AskedPeerDocument, AuditDocument, AuditStatus, DisputeDocument
 
 #: Whether the decision of a dispute is this node's own result; None if it has none.
@@ -75,7 +76,8 @@ class AuditLog:
     def _listed(self, dispute: Dispute) -> DisputeDocument:
         is_own = None if dispute.decision is None else self._finding(dispute.key)
         rerun: Literal["confirmed", "refuted"] | None = None if is_own is None else "confirmed" if is_own else "refuted"
-        told = any_dispute(self._context.network, dispute)
+        context = self._context
+        told = any_dispute(contract_about(context.network, context.fold.latest, dispute), dispute)
         return DisputeDocument(id=audit_name(dispute.key), **vars(told), rerun=rerun)
 
     def find(self, name: str) -> Audit:
@@ -172,7 +174,10 @@ class AuditLog:
 
     def _status_opened(self, audit: Audit, opening: Opening, state: State) -> AuditStatus:
         """The status of an undisputed audit, from its opening, by the rules of the fold."""
-        context, network = self._context, self._context.network
+        context = self._context
+        anchor = context.fold.state(audit.anchor) or state
+        is_known = audit.challenger in anchor.members
+        network = contract_of(context.network, anchor, audit.challenger) if is_known else context.network
         receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
         if audit.is_across and not all(_is_judged(network.classes, receipt.class_index) for receipt in receipts):
             return "void"

@@ -75,7 +75,7 @@ class Explainer:
         dispute = self._log.dispute(audit.key)
         network, state = self._context.network, self._context.fold.latest
         votes = None if dispute is None else whole_dispute(network, state, dispute, found.own_output)
-        return found.to_document(network, self._log.told(audit), votes, self._log.report(audit.key))
+        return found.to_document(self._log.told(audit), votes, self._log.report(audit.key))
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Work on requested explanations until cancelled."""
@@ -215,7 +215,7 @@ class Explainer:
                 explanation.judge_measure(asked, finding)
             for milli in explanation.worth_supposing(finding):
                 await self._use(partial(suppose, judge, finding, milli), explanation.role, question.manifest)
-            explanation.find_cause(self._context.network, asked, finding)
+            explanation.find_cause(asked, finding)
         except _CannotSay as reason:
             finding.missing = str(reason)
             explanation.notes.append(f"{peer_id(asked.responder)}: {reason}")

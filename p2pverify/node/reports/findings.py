@@ -123,12 +123,12 @@ class Explanation:
             return []
         return [milli for milli in TEMPERATURES if milli != finding.claim.ask.temperature_milli]
 
-    def find_cause(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
+    def find_cause(self, asked: AskedPeer, finding: AnswerFinding) -> None:
         if finding.claim is not None:
-            finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
+            finding.cause = find_cause(finding.claim, bounds_of(self.contract, asked) or USUAL)
 
     def to_document(
-        self, network: Network, told: AuditDocument, votes: WholeDispute | None, report: AnswerReport | None
+        self, told: AuditDocument, votes: WholeDispute | None, report: AnswerReport | None
     ) -> ExplainedAudit:
         """The explanation so far, of an audit that a list shows as `told`. Readers convert micronats to nats."""
         return ExplainedAudit(
@@ -139,7 +139,7 @@ class Explanation:
             judge=self._judge(),
             question=None if self.question is None else _question(self.question, self.prompt),
             answers=tuple(
-                _answer(network, asked, self.answers.get(asked.responder), is_across=self.audit.is_across)
+                _answer(self.contract, asked, self.answers.get(asked.responder), is_across=self.audit.is_across)
                 for asked in self.audit.asked
             ),
             dispute=votes,

@@ -46,6 +46,8 @@ def score_document(score: view.Score, rerun: LossesRerun | None = None) -> Score
         sponsors=tuple(peer_id(peer) for peer in score.sponsors),
         rests=score.rests,
         hardware=None if score.speed is None else _speed(score.speed),
+        version=score.version,
+        behind=score.is_behind,
     )
 
 

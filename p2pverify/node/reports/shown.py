@@ -32,6 +32,7 @@ COLUMNS = {
     "ANSWERED": "share of requests that it answered, the median over challengers with weight",
     "NO-SHOWS": "audits that it owed and did not carry out",
     "UNOPENED": "own audits whose answers it did not show afterwards",
+    "VERSION": "the version of the model that it serves; behind: it is retired or recalled, so nobody asks the peer",
     "CUT": "epoch of the newest final cut that it has",
     "VIEW": "final, or provisional: it can still change",
     "DIR": "which side dialled: out is this node, in is the other",

@@ -15,6 +15,7 @@ class Obstacle(Enum):
     """Why this machine cannot run a case again."""
 
     OTHER_CLASS = auto()  # the answers are of a class or a model of other machines
+    OTHER_VERSION = auto()  # the answers are of another version of the model than the one that this machine has proven
     SEALED = auto()  # a report: its question was shown to the seats of the dispute alone
     NO_ANSWERS = auto()  # a referee would need the claimed tokens, which the ledger does not hold
 

@@ -104,10 +104,14 @@ class CaseJudge:
         """Why this machine cannot run a case again, or None."""
         if case.is_sealed:
             return Obstacle.SEALED
-        if not case.is_across:
-            return None if case.classes[0] == self._proven.index else Obstacle.OTHER_CLASS
-        if self._network.classes[case.classes[0]].manifest != self._proven.manifest.digest:
+        place = case.classes[0]
+        if not case.is_across and place != self._proven.index:
             return Obstacle.OTHER_CLASS
+        if case.model != self._proven.manifest.digest:
+            is_version = self._network.classes[place].manifest == self._proven.manifest.digest
+            return Obstacle.OTHER_VERSION if is_version else Obstacle.OTHER_CLASS
+        if not case.is_across:
+            return None
         return Obstacle.NO_ANSWERS if self._find_answers(case) is None else None
 
     def run(self, case: Case) -> Rerun:
@@ -126,18 +130,24 @@ class CaseJudge:
         In this machine's class it must have the same bits, and an answer that has not is computed a second time. In
         another class of the model the referee measures it. Raises ValueError if the engine cannot take the question.
         """
+        other, own = self._network.classes[class_index], self._proven.manifest.digest
+        if class_index != self._proven.index and (other.across is None or other.manifest != own):
+            raise CannotJudgeError(
+                f"this machine cannot tell what a peer of class {other.name!r} answers",
+                "run it on a machine of that class",
+            )
+        if question.manifest != own:
+            raise CannotJudgeError(
+                f"the answer is of another version of the model: its manifest is {question.manifest.hex()}",
+                "only the model with which a line begins can be run again",
+            )
         if class_index == self._proven.index:
             wanted = output.digest(question.id)
             found = self._engine.answer(question.ask).output.digest(question.id)
             if found != wanted and self._engine.answer(question.ask).output.digest(question.id) != found:
                 raise _contradicts_itself()
             return Verdict.MATCH if found == wanted else Verdict.MISMATCH
-        other = self._network.classes[class_index]
-        if other.across is None or other.manifest != self._proven.manifest.digest:
-            raise CannotJudgeError(
-                f"this machine cannot tell what a peer of class {other.name!r} answers",
-                "run it on a machine of that class",
-            )
+        assert other.across is not None
         return verdict(measure_answer(self._get_referee(), question, output), other.across)
 
     def _compute(self, case: Case) -> Rerun:

@@ -15,8 +15,9 @@ from p2pverify.core.inference.compare import measures_value, read_measures
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, Kind, Record
 from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
-from p2pverify.core.records.payloads.vote import ASKED_MAX, decode_vote
-from p2pverify.core.replica.cases import Case, undisputed_output
+from p2pverify.core.records.payloads.audit import audit_of
+from p2pverify.core.records.payloads.vote import ASKED_MAX, UNDERIVABLE, decode_vote
+from p2pverify.core.replica.cases import Case, classes_of, undisputed_output
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
 from p2pverify.core.roles.disputes.evidence_fetch import Outputs
 from p2pverify.core.state.verdicts.derive import owed_slot
@@ -89,9 +90,14 @@ def wrong_case(case: Case, votes: Sequence[Record], computed: Rerun, outputs: Ou
 
 
 def make_proof(network: Network, manifest: Manifest, cases: Iterable[WrongCase]) -> RerunProof:
-    """A proof file with as many of the cases as fit, the first ones first."""
+    """A proof file with as many of the cases as fit, the first ones first.
+
+    Those that need a ledger, because only it says which version of the model was asked, are left out.
+    """
     proof = RerunProof(network.encode(), manifest.encode(), ())
     for case in cases:
+        if not shows_model(network, manifest.digest, case.computed):
+            continue
         longer = RerunProof(proof.definition, proof.manifest, (*proof.cases, case))
         if len(longer.cases) <= CASES_MAX and len(longer.encode()) <= PROOF_BYTES_MAX:
             proof = longer
@@ -145,12 +151,16 @@ def signed_case(network: Network, wrong: WrongCase) -> Case:
     rules = Rules(network, network.id, FAR_FUTURE)
     audit_record = _judged(wrong.audit, Kind.AUDIT, rules)
     duty_record = _judged(wrong.duty, Kind.DUTY, rules)
-    case = Case(audit_record, duty_record, wrong.decision, bool(wrong.votes), wrong.cut)
+    places = classes_of(audit_of(audit_record))
+    if not places or max(places) >= len(network.classes):
+        raise ProofRefuted("the audit has no receipt of a class of the network")
+    model = network.classes[places[0]].manifest
+    case = Case(audit_record, duty_record, wrong.decision, bool(wrong.votes), wrong.cut, model)
     audit, duty = case.audit, case.duty
     if (duty_record.author, duty.epoch, duty.anchor) != (audit.challenger, audit.epoch, audit.anchor):
         raise ProofRefuted("the duty is not that of the audit")
-    if not case.classes or max(case.classes) >= len(network.classes):
-        raise ProofRefuted("the audit has no receipt of a class of the network")
+    if not shows_model(network, model, wrong.computed):
+        raise ProofRefuted("the records do not show which version of the model was asked")
     if owed_slot(duty, audit.slot, network.params) is None:
         raise ProofRefuted("the challenger did not owe this slot")
     if case.is_disputed:
@@ -161,6 +171,15 @@ def signed_case(network: Network, wrong: WrongCase) -> Case:
     if outputs != wrong.outputs or (case.is_across and not all_fit(audit, outputs)):
         raise ProofRefuted("the answers are not those of the receipts")
     return case
+
+
+def shows_model(network: Network, model: bytes, computed: Rerun) -> bool:
+    """Whether the records of a case show that it is about the model of its class (the digest of its manifest).
+
+    The id of the question names the model. So only a question that does not follow from the slot can be one of a later
+    version.
+    """
+    return computed.output != UNDERIVABLE or all(line.genesis != model for line in network.lines)
 
 
 def _judged(data: bytes, kind: Kind, rules: Rules) -> Record:

@@ -83,6 +83,7 @@ def tell_outcome(judge: CaseJudge, draw: Draw, outcome: Outcome, proof: str | No
         wrong=tuple(told for told, _ in outcome.wrong),
         not_checked=NotChecked(
             other_classes=draw.left_out[Obstacle.OTHER_CLASS],
+            other_versions=draw.left_out[Obstacle.OTHER_VERSION],
             without_answers=draw.left_out[Obstacle.NO_ANSWERS],
             sealed=draw.left_out[Obstacle.SEALED],
             refused_by_engine=outcome.refused,

@@ -18,6 +18,7 @@ from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
 from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.api.openai.test_door import ASKED, CHAT, COMPLETIONS, MODEL, Served, listening
 from tests.support.doors import grown_world, open_door
+from tests.support.lines import VERSION_1, overlap_world
 from tests.support.networks import MANIFEST
 
 OTHER = replace(MANIFEST, model="Other one Q4", weights=b"\2" * 32)
@@ -119,7 +120,7 @@ async def test_without_its_tokens_a_model_cannot_be_asked(served):
 
 async def test_two_models_of_one_name_need_a_digest(served):
     """The error has both digests."""
-    served.bench.door._models[UNKNOWN.digest].manifest = replace(UNKNOWN, model=OTHER.model)
+    served.bench.door.catalog.models[UNKNOWN.digest].manifest = replace(UNKNOWN, model=OTHER.model)
     refused = await served.ask(CHAT, asked())
     assert (refused.status, refused.error["param"]) == (400, "model")
     assert OTHER.digest.hex() in refused.error["message"]
@@ -161,3 +162,24 @@ async def test_answers_of_other_models_are_not_audited(served):
     (audit,) = await auditor.book.all()
     assert audit.peer in peers(served, 3, 6)
     assert auditor.statistics()["answers of other models, which are not audited"] == 1
+
+
+async def test_versions_are_models_of_one_name(tmp_path):
+    """The name is the id of the version that it means, and the digest of the manifest is that of every other one."""
+    with trio.fail_after(60):
+        async with open_door(tmp_path, overlap_world()) as bench, listening(bench, tmp_path) as found:
+            second, first = (await found.ask("/v1/models")).json["data"]
+            names, kept = ("line", "version", "status", "peers"), [one["p2pverify"] for one in (first, second)]
+            told = [tuple(one[name] for name in names) for one in kept]
+            assert told == [("story", 0, "overlap", 2), ("story", 1, "current", 4)]
+            assert (second["id"], first["id"]) == (MODEL, kept[0]["manifest"])
+            assert second["p2pverify"]["manifest"] == VERSION_1.digest.hex()
+            assert (await found.ask("/v1/models/story")).json == second
+            for model, peer, number in ((MODEL, 3, 1), (MODEL, 1, 0), ("story", 1, 0), (first["id"], 2, 0)):
+                named = {"peer": peer_id(bench.world.peers[peer].machine.key)}
+                reply = await found.ask(CHAT, asked(model=model, p2pverify=named))
+                assert reply.status == 200
+                assert reply.json["p2pverify"]["manifest"] == kept[number]["manifest"]
+            named = {"peer": peer_id(bench.world.peers[3].machine.key)}
+            refused = await found.ask(CHAT, asked(model=first["id"], p2pverify=named))
+            assert (refused.status, refused.error["code"]) == (404, "no_such_peer")

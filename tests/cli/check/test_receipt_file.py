@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pverify.cli.check.receipt_file import version_lines
+from p2pverify.client.checking import check_receipt
 from p2pverify.node.clients.desk import LOCAL
 from p2pverify.node.clients.order import Order
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.reports.documents.receipt import FullCheckDocument, ReceiptDocument
+from p2pverify.testnet.world.world import MANIFEST as WORLD_MANIFEST
 from tests.cli.transcript import run
 from tests.support.doors import EPOCHS, open_door
+from tests.support.lines import VERSION_1, overlap_world
 from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.toyworld import ToyWorld
 
@@ -121,6 +125,34 @@ def test_a_receipt_without_passports_says_so(answered: tuple[Path, ReceiptDocume
     done = verify(folder, bare)
     assert done.returncode == 0
     assert done.stdout.count("not proven: anything about the peer") == 2
+
+
+def test_versions_are_proven_by_passports_alone(tmp_path: Path) -> None:
+    """The definition names the first version. That a later one is a version, and served, the row shows."""
+    world = overlap_world()
+    (tmp_path / "network.toml").write_text(dump_network(world.network, (WORLD_MANIFEST,)))
+
+    async def ask() -> ReceiptDocument:
+        async with open_door(tmp_path, world) as bench:
+            going = bench.door.begin(Order("chat.completions", (PROMPT, PROMPT), 40, 800, 7, model=VERSION_1.digest))
+            while await going.receive() is not None:
+                pass
+            return going.document
+
+    first, second = (receipt := trio.run(ask)).answers
+    done = verify(tmp_path, replace(receipt, answers=(first, replace(second, passport=None))))
+    assert (done.returncode, done.stderr) == (0, "")
+    served, model = f"served version with manifest {VERSION_1.digest.hex()}", first.question.manifest
+    assert done.stdout.count(f"proven: {served}, by the view of epoch") == 1
+    assert done.stdout.count(f"assumed: the peer computed with the version asked for, with manifest {model}") == 1
+    assert done.stdout.count("assumed: this is a version of the model of its class") == 1
+    assert "the version with manifest" in done.stdout
+    facts = check_receipt(world.network, receipt).answers[0].facts
+    assert facts.passport is not None
+    moved = replace(facts.passport, row=replace(facts.passport.row, manifest=WORLD_MANIFEST.digest))
+    said = version_lines(world.network, replace(facts, passport=moved))
+    assert said[-1].endswith(f"it served the one with manifest {WORLD_MANIFEST.digest.hex()}")
+    assert version_lines(replace(world.network, lines=()), facts) == []
 
 
 def test_a_passport_is_checked_alone(answered: tuple[Path, ReceiptDocument]) -> None:

@@ -138,9 +138,20 @@ def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
             assert all(one in wide for one in STRANGE)
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_versions_are_shown_only_where_a_model_has_some(wide: bool) -> None:
+    """A peer that is behind is marked. A peer whose model has no version has a dash."""
+    assert "VERSION" not in scoretable.score_table(SCORES.scores, None, wide=wide)
+    rows = [replace(ROW, version=2), replace(ROW, peer_id="bob", version=0, behind=True), replace(ROW, peer_id="carol")]
+    header, *shown = scoretable.score_table(rows, None, wide=wide).splitlines()
+    assert header.split()[-1] == "VERSION"
+    assert [line.split()[-1] for line in shown] == ["2", "(behind)", "-"]
+
+
 def test_every_column_is_explained_in_the_help() -> None:
     """Every column header is in the help of its command, with one meaning in all commands."""
-    commands = {"scores": (*scoretable.COLUMNS, *scoretable.ONLY_WIDE), "peers": ("DIR", "MESH"), "audits": ("GOT",)}
+    scores = (*scoretable.COLUMNS, scoretable.VERSION, *scoretable.ONLY_WIDE)
+    commands = {"scores": scores, "peers": ("DIR", "MESH"), "audits": ("GOT",)}
     for name, columns in commands.items():
         command = main.get_command(click.Context(main), name)
         assert command is not None

@@ -278,6 +278,16 @@ async def test_without_a_referee_they_are_not_compared(tmp_path, mixed):
         assert bench.door.statistics()["answers not judged: RefereeUnavailable"] == 2
 
 
+async def test_across_classes_the_thresholds_are_those_of_the_version(tmp_path, mixed, monkeypatch):
+    """A version can have none for a class, whatever the class has."""
+    one, other = mixed.network.classes
+    contract = replace(mixed.network, classes=(one, replace(other, across=None)))
+    monkeypatch.setattr("p2pverify.core.state.lines.versions.contract_with", lambda *_: contract)
+    async with open_door(tmp_path, mixed, referee=True) as bench:
+        opened, _ = await answered(bench)
+        assert numbers(opened) == (5, 3, 0, 2)  # the referee of the test above judges all five
+
+
 def test_windows_are_of_a_client_and_a_policy():
     """Requests of others, and under other policies, do not move the place of a check. Nothing grows without bound."""
     windows = ClientWindows(random.Random(1))

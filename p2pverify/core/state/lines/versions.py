@@ -116,8 +116,23 @@ def contract_at(network: Network, state: State, class_index: int, number: int) -
     """The contract among the members of a class that serve a version. That of an unknown version is the network's."""
     line = network.line_of(class_index) if number else None
     version = None if line is None else find_version(notes_of(network, state, line), number)
-    if line is None or version is None:
-        return network
+    return network if line is None or version is None else _contract(network, state, line, version)
+
+
+def contract_with(network: Network, state: State, manifest: bytes) -> Network:
+    """The contract among the members that serve the version with a manifest (digest, 32 B).
+
+    That of another manifest, and of one with which a line begins, is the network's.
+    """
+    for line in range(len(network.lines)):
+        versions = notes_of(network, state, line).versions
+        version = next((each for each in versions if each.manifest == manifest), None)
+        if version is not None:
+            return _contract(network, state, line, version)
+    return network
+
+
+def _contract(network: Network, state: State, line: int, version: Version) -> Network:
     known = state.contracts.get((line, version.manifest))
     if known is None:
         known = state.contracts[line, version.manifest] = network.with_version(line, version.manifest, version.bounds)
@@ -134,9 +149,13 @@ def current_manifest(network: Network, state: State, peer: bytes) -> bytes:
     index = network.line_of(class_index)
     if index is None:
         return network.classes[class_index].manifest
+    return current_in(network, state, index)
+
+
+def current_in(network: Network, state: State, index: int) -> bytes:
+    """The manifest (digest, 32 B) of the current version of a line."""
     line, notes = network.lines[index], notes_of(network, state, index)
-    number = current_number(line, notes, state.epoch)
-    version = find_version(notes, number)
+    version = find_version(notes, current_number(line, notes, state.epoch))
     return line.genesis if version is None else version.manifest
 
 

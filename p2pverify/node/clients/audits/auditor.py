@@ -21,7 +21,7 @@ from p2pverify.node.clients.audits.rescoring import Rescorer
 from p2pverify.node.clients.book import BookError, ReceiptBook, ReportWish
 from p2pverify.node.clients.paper import read_receipt
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.refusals import EngineBusy, RefereeUnavailable
+from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable, RefereeUnavailable
 from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument, ReceiptEvent
 
 #: Receipts that wait for their audit. Those beyond it are found again at the next start.
@@ -87,7 +87,7 @@ class Auditor:
                 await self._woken.wait()
             try:
                 await self.audit(self._waiting[0])
-            except (BookError, RefereeUnavailable) as error:
+            except (BookError, ModelUnavailable, RefereeUnavailable) as error:
                 self._counters.count(f"audits not made: {type(error).__name__}")
             self._waiting.popleft()
 
@@ -96,7 +96,10 @@ class Auditor:
         await self._idle.wait()
 
     async def audit(self, receipt_id: str) -> list[Rescored]:
-        """Score the answers of one receipt again, if peers gave them. Raises BookError and RefereeUnavailable."""
+        """Score the answers of one receipt again, if peers gave them.
+
+        Raises BookError, ModelUnavailable, RefereeUnavailable.
+        """
         kept = await self._receipts.find(receipt_id)
         document = None if kept is None else read_receipt(kept.document)
         if kept is None or document is None:
@@ -115,7 +118,7 @@ class Auditor:
         if facts is None:
             return []
         class_index = facts.answer.receipt.class_index
-        if not self._rescorer.can_score(class_index):
+        if not self._rescorer.can_score(class_index, facts.question):
             self._counters.count("answers of other models, which are not audited")
             return []
         found = await self._score(facts)
@@ -163,7 +166,7 @@ class Auditor:
             return None
 
     async def _score(self, facts: AnswerFacts) -> Rescored:
-        """Score an answer when the machine is idle. Raises RefereeUnavailable."""
+        """Score an answer when the machine is idle. Raises ModelUnavailable, RefereeUnavailable."""
         while True:
             try:
                 return await self._rescorer.score(facts.answer.receipt.class_index, facts.question, facts.answer.output)

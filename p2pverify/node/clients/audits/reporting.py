@@ -7,6 +7,7 @@ from p2pverify.core.proofs.receipt import AnswerFacts
 from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.reporter import can_show
+from p2pverify.core.state.lines.versions import model_of
 from p2pverify.node.clients.book import ReportWish
 
 
@@ -20,11 +21,16 @@ def wrong_answer(
 ) -> WrongAnswer | None:
     """The report of a wrong answer; None if the client does not agree, or if no dispute could decide it.
 
-    Only answers of this peer's own class are reported. `own_digest` is that of its own answer, for the wish "digest".
+    Only answers of this peer's own class are reported, and of the version that the other serves, because voters compute
+    with it. `own_digest` is that of its own answer, for the wish "digest".
     """
     request, receipt, question = facts.request, facts.answer.receipt, facts.question
+    state = context.fold.latest
     kind = context.network.classes[context.class_index]
     if wish == "never" or kind.is_any or receipt.class_index != context.class_index or request.requester != context.key:
+        return None
+    responder = request.responder
+    if responder not in state.members or model_of(context.network, state, responder) != question.manifest:
         return None
     if wish == "reveal" and (not can_show(question) or receipt.token_count > ANSWER_TOKENS_MAX):
         return None

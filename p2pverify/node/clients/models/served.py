@@ -1,7 +1,7 @@
 """A model of the network, for the clients of one node: its language, whom to ask, and how long an answer can be.
 
-This node runs one of the models. Of the others it needs the tokens and the chat template only: peers that serve the
-model answer, and this node's engine and referee say nothing about their answers.
+This node runs one of the models, perhaps in several versions. Of the others it needs the tokens and the chat template
+only: peers that serve the model answer, and this node's engine and referee say nothing about their answers.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Askers:
 
 
 class ServedModel:
-    """A model of the network. `digest` (32 B) is that of its manifest. `info` is None if this node does not run it.
+    """A model of the network. `digest` (32 B) is that of its manifest. `info` is None until this node can run it.
 
     `limiter` bounds the texts that are tokenised at once, of all models.
     """

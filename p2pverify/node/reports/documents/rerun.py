@@ -27,9 +27,11 @@ class WrongDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class NotChecked:
-    """How many cases were not run again: of other classes, without answers or question, and refused by the engine."""
+    """How many cases were not run again: of other classes or versions, without answers or question, and refused by the
+    engine."""
 
     other_classes: Count
+    other_versions: Count
     without_answers: Count
     sealed: Count = field(
         metadata={"description": "reports, whose questions were shown to the seats of a dispute alone"}

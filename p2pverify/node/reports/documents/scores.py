@@ -73,6 +73,12 @@ class ScoreDocument:
     sponsors: tuple[str, ...] = field(metadata={"description": "members with weight that stand for it"})
     rests: bool = field(metadata={"description": "whether its weight was put to rest after a long silence"})
     hardware: SpeedDocument | None
+    version: Count | None = field(
+        default=None, metadata={"description": "the version of its model that it serves; null if the model has none"}
+    )
+    behind: bool = field(
+        default=False, metadata={"description": "whether this version is retired or recalled, so that nobody asks it"}
+    )
 
     @property
     def in_view(self) -> "ScoreDocument":

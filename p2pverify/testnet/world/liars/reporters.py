@@ -17,6 +17,7 @@ from p2pverify.core.inference.question import (
     sign_request,
 )
 from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
+from p2pverify.core.state.lines.versions import model_of
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
@@ -66,7 +67,7 @@ class FalseReporter(BentActor):
         context, params = self.context, self.context.params
         salt = context.secret("false report", epoch)
         question = Question(
-            context.network.classes[self.args.class_index].manifest,
+            model_of(context.network, context.fold.latest, victim),
             tuple(sha256(salt)[: params.prompt_tokens]),
             params.answer_tokens,
             params.temperature_milli,

@@ -1,14 +1,26 @@
 """Versions in the fold: their statuses, who may release and recall them, and who serves which."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.state.lines.take import VERSIONS_MAX
-from p2pverify.core.state.lines.versions import Status, contract_of, is_behind, is_tainted, notes_of
+from p2pverify.core.state.lines.versions import (
+    Status,
+    contract_at,
+    contract_of,
+    contract_with,
+    current_in,
+    is_behind,
+    is_tainted,
+    notes_of,
+)
 from p2pverify.core.state.view import scores
+from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.support.lines import NOTICE, OVERLAP, PUBLISHERS, RECALL, LineStory, manifest_of, publishers_of
 from tests.support.networks import MANIFEST
 
@@ -231,6 +243,23 @@ def test_a_descendant_of_a_recalled_version_is_tainted() -> None:
     story.steps.step()
     notes = notes_of(story.network, story.state, 0)
     assert [is_tainted([notes], version) for version in notes.versions] == [False, True, True, False]
+
+
+def test_a_version_has_a_contract_of_its_own() -> None:
+    """It names the version's manifest, and has thresholds only where the manifest has a calibration."""
+    story, bounds = LineStory(classes=2), replace(ACROSS, end_max=ACROSS.end_max + 1)
+    measured = Calibration(story.network.referee, "exact", "toy", "path 1", 100, 64, bounds, 1)
+    manifest = replace(manifest_of(1), calibrations=(measured,))
+    story.release(1, manifest=manifest.encode())
+    story.steps.run(NOTICE + 1)
+    network, state = story.network, story.state
+    found = contract_with(network, state, manifest.digest)
+    assert found == contract_at(network, state, 1, 1)
+    assert [kind.manifest for kind in found.classes] == [manifest.digest] * 2
+    assert [kind.across for kind in found.classes] == [None, bounds]
+    assert current_in(network, state, 0) == manifest.digest
+    for other in (network.manifests[0], bytes(32)):
+        assert contract_with(network, state, other) is network
 
 
 def test_old_versions_are_forgotten() -> None:

@@ -1,6 +1,7 @@
 """From a wrong answer to its report: what the client agrees to, what the request has sealed, and restarts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import trio
@@ -9,13 +10,16 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import WrongAnswer
 from p2pverify.core.inference.question import decode_request
+from p2pverify.core.proofs.receipt import check_answer
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.report import report_of
 from p2pverify.node.clients.audits import reporting
+from p2pverify.node.clients.paper import read_receipt
 from tests.node.clients.test_door import order, read
 from tests.support.doors import DoorBench, grown_world, open_door
+from tests.support.lines import overlap_world
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +114,29 @@ async def test_no_two_requests_share_a_nonce(tmp_path, world):
                 nonces.add(request.nonce)
             assert len(nonces) == 6
             assert sign.public_key(world.peers[0].machine.context.seed) == request.requester
+
+
+async def test_only_answers_of_the_version_that_the_peer_serves_are_reported(tmp_path, reported):
+    """Voters compute with this version, so they could not decide about another one."""
+    with trio.fail_after(60):
+        async with open_door(tmp_path, overlap_world(), audit_rate=1) as bench:
+            await bench.door.auditor.wait_idle()
+            moved, stays = (bench.world.peers[number].machine.key for number in (3, 1))
+            for peer, number in ((moved, 5), (stays, 6)):
+                bench.versions[peer]._weights = bench.engines[peer]._weights = bytes([number]) * 32
+                await read(
+                    bench.door.begin(order(peer=peer, report="reveal", model=_model(bench, peer), seed=1000 + number))
+                )
+            await bench.door.auditor.wait_idle()
+            assert [found.report.responder for found in reported] == [moved, stays]
+            receipt = (await bench.door.auditor.book.all())[0].receipt
+            shown = read_receipt((await bench.book.find(receipt)).document).answers[0]
+            facts = check_answer(bench.world.network, bytes.fromhex(shown.request), bytes.fromhex(shown.response), None)
+            context = bench.world.peers[0].machine.context
+            assert reporting.wrong_answer(context, receipt, 0, facts, "reveal", None) is not None
+            first = replace(facts, question=replace(facts.question, manifest=context.network.manifests[0]))
+            assert reporting.wrong_answer(context, receipt, 0, first, "reveal", None) is None
+
+
+def _model(bench: DoorBench, peer: bytes) -> bytes:
+    return next(each.model for each in bench.door._view.peers() if each.peer == peer)
