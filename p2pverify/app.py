@@ -20,7 +20,6 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -38,9 +37,11 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.lines.fetching import VersionDownloads
+from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
-from p2pverify.node.reports.signing import STOPPED, standstill
+from p2pverify.node.requests.orders import HomeOrders
 from p2pverify.node.servedfile import contract_of_served, keep_version, read_version
 from p2pverify.node.user_error import UserError
 from p2pverify.node.versions import STAY, NamedFiles, UpgradeSettings, Versions, fetching
@@ -255,9 +256,7 @@ async def _run_services(
         blobs=blobs.server,
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
-    cover = Cover(driver, settings.cover)
-    token = home.ensure_token()
-    info = engines.own.info
+    cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
     door = Door(
@@ -268,8 +267,9 @@ async def _run_services(
         report=settings.report,
     )
     keys = StoredKeys(home.clients_path)
+    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions))
+    downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     counts = Counts()
-    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -282,9 +282,10 @@ async def _run_services(
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     keep = partial(keep_version, home.version_path)
-                    fetcher = blobs.fetcher(mesh) if settings.upgrade.fetch else None
+                    fetcher = downloads.fetcher if settings.upgrade.fetch else None
                     fetch = fetching(driver.machine, fetcher, partial(_progress, settings))
                     await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
+                    await running.start(downloads.run)
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -293,7 +294,7 @@ async def _run_services(
                         bind=settings.http,
                         token=token,
                         home_key=home_key(token, seed),
-                        orders=_Orders(home, driver),
+                        orders=HomeOrders(home, driver, downloads),
                         door=door,
                         keys=keys if settings.clients_need_key else None,
                         counts=counts,
@@ -314,6 +315,12 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+
+
+def _line_reports(settings: NodeSettings, driver: Driver, versions: Versions) -> Callable[[ScoreOf], LineReports]:
+    """Makes the reports about lines, once it is known how scores are found."""
+    listed, missing, follows = settings.manifests, versions.missing, settings.upgrade.follow
+    return partial(LineReports, driver.machine, listed=listed, missing=missing, follows=follows)
 
 
 def _start_model(settings: NodeSettings, files: BlobStore) -> tuple[EngineSettings, Network, tuple[Manifest, ...]]:
@@ -337,26 +344,6 @@ def _start_model(settings: NodeSettings, files: BlobStore) -> tuple[EngineSettin
 def _is_first_alone(home: Home, machine: Machine) -> bool:
     """Whether a network begins with this peer alone, which starts for the first time. So nobody has a record of it."""
     return home.take_unused() and weighted_peers(machine.fold.genesis) == [machine.key]
-
-
-class _Orders:
-    """What the operator of this home may have the node do."""
-
-    def __init__(self, home: Home, driver: Driver) -> None:
-        self._home = home
-        self._driver = driver
-
-    def leave(self) -> list[str]:
-        self._home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
-        self._driver.order(Leave())
-        standing = standstill(self._driver.machine, self._driver.now_ms())
-        return [text for kind, text in standing.items() if kind in STOPPED]
-
-    def sponsor(self, peer: bytes) -> str | None:
-        return self._driver.sponsor(peer)
-
-    async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
-        return await self._driver.sign(kind, payload)
 
 
 async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:

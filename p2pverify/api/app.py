@@ -5,8 +5,6 @@ node's own thread, where its state is consistent. `middleware` checks every requ
 """
 
 import hmac
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -18,15 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
+from p2pverify.api.answers import NO_TOKEN, SECURED, answers, as_decimal, refusal, reply
+from p2pverify.api.lines import add_fetches, add_lines
 from p2pverify.api.metrics import CONTENT_TYPE, render
-from p2pverify.api.middleware import FAULT, error_body, error_of
+from p2pverify.api.middleware import FAULT, error_of
 from p2pverify.api.openai.app import OPENAI_ROUTES, add_door
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.openai.routes import Guard
 from p2pverify.api.rules import RouteRule, route_of
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, Kind
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.door import Door
 from p2pverify.node.data.documents import DatasetsDocument, SignedDocument, SignedKind
@@ -35,12 +35,10 @@ from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready, SponsorDocument
-from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
-from p2pverify.node.reports.documents.shape import ApiDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.user_error import UserError
 
@@ -61,33 +59,17 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
     "/v1/datasets": RouteRule(frozenset({"view"})),
-    "/v1/sign": RouteRule(frozenset({"kind"})),
+    "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
+    "/v1/lines": RouteRule(),
+    "/v1/lines/{line}/versions": RouteRule(),
+    "/v1/lines/{line}/versions/{number}": RouteRule(),
+    "/v1/fetch": RouteRule(frozenset({"line", "number"})),
     "/livez": RouteRule(),
     "/readyz": RouteRule(),
     "/metrics": RouteRule(),
     "/openapi.json": RouteRule(),
 }
-#: Errors that every route can answer with, because `middleware` checks every request first.
-_ALWAYS = {
-    400: "The query is not one that this path takes.",
-    403: "The request is for another host.",
-    413: "The body is too large, or of unknown length.",
-    500: "The node failed to answer; its log says why.",
-}
-_NO_ERRORS: Mapping[int, str] = {}
 _EXPOSITION = {"description": "Prometheus' text format 0.0.4.", "content": {"text/plain": {}}}
-
-
-def _decimal(value: object) -> object:
-    if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) <= 9):
-        raise ValueError("not a whole number in decimal digits")
-    return value
-
-
-def _answers(model: type[ApiDocument], *, status: int = 200, errors: Mapping[int, str] = _NO_ERRORS) -> Any:
-    """The answers of a route, for FastAPI's `responses`: its document, and each error that it can give."""
-    refused = {code: {"model": ErrorDocument, "description": why} for code, why in {**_ALWAYS, **errors}.items()}
-    return {status: {"model": model, "description": (model.__doc__ or "").strip()}} | refused
 
 
 class _Described(FastAPI):
@@ -112,7 +94,7 @@ class _Described(FastAPI):
 View = Literal["final", "provisional"]
 PeerId = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 _NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
-Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
+Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(as_decimal)]
 
 
 def new_app(
@@ -132,6 +114,7 @@ def new_app(
     _add_reports(app, reports)
     _add_disk_reports(app, reports)
     _add_records(app, reports)
+    add_lines(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
     if door is not None and guard is not None:
@@ -143,96 +126,94 @@ def new_app(
 
 
 def _add_reports(app: FastAPI, reports: Reports) -> None:
-    @app.get("/v1/status", responses=_answers(StatusDocument))
+    @app.get("/v1/status", responses=answers(StatusDocument))
     async def status() -> Response:
         """The identity and the progress of this node."""
-        return _json(reports.status())
+        return reply(reports.status())
 
-    @app.get("/v1/peers", responses=_answers(PeersDocument))
+    @app.get("/v1/peers", responses=answers(PeersDocument))
     async def peers() -> Response:
         """The connected peers."""
-        return _json(reports.peers())
+        return reply(reports.peers())
 
-    @app.get("/v1/scores", responses=_answers(ScoresDocument))
+    @app.get("/v1/scores", responses=answers(ScoresDocument))
     async def scores(view: View = "final") -> Response:
         """Scores and standings in the newest certified view, or provisionally from all records that the node holds."""
-        return _json(reports.scores(final=view == "final"))
+        return reply(reports.scores(final=view == "final"))
 
-    @app.get("/v1/audits", responses=_answers(AuditsDocument))
+    @app.get("/v1/audits", responses=answers(AuditsDocument))
     async def audits(limit: Limit = AUDITS_DEFAULT) -> Response:
         """The newest audits and the disputes."""
-        return _json(reports.audits(limit=limit))
+        return reply(reports.audits(limit=limit))
 
-    @app.get("/v1/audit", responses=_answers(ExplainedAudit, errors={404: "The node knows no such audit."}))
+    @app.get("/v1/audit", responses=answers(ExplainedAudit, errors={404: "The node knows no such audit."}))
     async def audit(name: Annotated[str, Query(alias="id", max_length=NAME_CHARS_MAX)]) -> Response:
         """The explanation of one audit as far as it is known now; ask again until it is complete."""
         try:
-            return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
+            return reply(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
         except UnknownAudit as unknown:
-            return _error(404, "no_such_audit", unknown.reason)
+            return refusal(404, "no_such_audit", unknown.reason)
 
 
 def _add_records(app: FastAPI, reports: Reports) -> None:
     """The routes of what one view says of data, and of one peer."""
 
-    @app.get("/v1/datasets", responses=_answers(DatasetsDocument))
+    @app.get("/v1/datasets", responses=answers(DatasetsDocument))
     async def datasets(view: View = "final") -> Response:
         """The data sets that members offer, in the newest certified view or provisionally."""
-        return _json(reports.datasets(final=view == "final"))
+        return reply(reports.datasets(final=view == "final"))
 
-    @app.get("/v1/passport", responses=_answers(PassportDocument, errors={404: "No recent cut has this peer."}))
+    @app.get("/v1/passport", responses=answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:
         """One peer's row of a recent certified view as a file that anybody can check with the network's definition."""
         try:
             found = reports.passport(key_of(peer))
         except DecodeError:
-            return _error(400, "bad_query", _NO_PEER_ID)
+            return refusal(400, "bad_query", _NO_PEER_ID)
         if found is None:
-            return _error(404, "no_passport", "no recent certified cut has a row of this peer with enough signatures")
-        return _json(found)
+            return refusal(404, "no_passport", "no recent certified cut has a row of this peer with enough signatures")
+        return reply(found)
 
 
 def _add_disk_reports(app: FastAPI, reports: Reports) -> None:
     """The routes that read the disk."""
 
-    @app.get("/v1/me", responses=_answers(MeDocument, errors={503: "The audits on disk cannot be read."}))
+    @app.get("/v1/me", responses=answers(MeDocument, errors={503: "The audits on disk cannot be read."}))
     async def me() -> Response:
         """How peers treat the clients of this node, by its own audits, beside what the network's audits find."""
         try:
-            return _json(await reports.me())
+            return reply(await reports.me())
         except BookError as error:
-            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
+            return refusal(503, "not_readable", f"{error.reason}; {error.hint}")
 
-    @app.get("/v1/blobs", responses=_answers(BlobsDocument, errors={503: "The files on disk cannot be read."}))
+    @app.get("/v1/blobs", responses=answers(BlobsDocument, errors={503: "The files on disk cannot be read."}))
     async def blobs() -> Response:
         """The files of models on this machine, and which of them other peers can fetch."""
         try:
-            return _json(await reports.blobs())
+            return reply(await reports.blobs())
         except UserError as error:
-            return _error(503, "not_readable", f"{error.reason}; {error.hint}")
+            return refusal(503, "not_readable", f"{error.reason}; {error.hint}")
 
 
 def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:
-    @app.get("/livez", responses=_answers(Live))
+    @app.get("/livez", responses=answers(Live))
     async def livez() -> Response:
         """Whether the process answers."""
-        return _json(Live(schema="p2pverify/live/1", live=True))
+        return reply(Live(schema="p2pverify/live/1", live=True))
 
-    @app.get("/readyz", responses=_answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
+    @app.get("/readyz", responses=answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
     async def readyz() -> Response:
         """Whether the node takes part in the network; if not (503), why."""
         reasons = tuple(reports.unready())
         document = Ready(schema="p2pverify/ready/1", ready=not reasons, reasons=reasons)
-        return _json(document, status=503 if reasons else 200)
+        return reply(document, status=503 if reasons else 200)
 
-    @app.get("/metrics", response_class=Response, responses=_answers(ErrorDocument) | {200: _EXPOSITION})
+    @app.get("/metrics", response_class=Response, responses=answers(ErrorDocument) | {200: _EXPOSITION})
     async def metrics() -> Response:
         """Metrics for Prometheus."""
         return Response(render(registry), headers={"content-type": CONTENT_TYPE})
 
 
-_NO_TOKEN = {401: "There is no token.", 403: "The token, or the host, is another's."}
-_SECURED: dict[str, Any] = {"security": [{"token": []}]}
 _BYTES = {"application/cbor": {"schema": {"type": "string", "format": "binary"}}}
 _PAYLOAD: dict[str, Any] = {"requestBody": {"required": True, "content": _BYTES}}
 
@@ -245,27 +226,29 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         given = request.headers.getlist("authorization")
         if len(given) != 1:
             message = "send the token from the home directory as 'Authorization: Bearer TOKEN'"
-            return _error(401, "no_token", message, {"www-authenticate": "Bearer"})
+            return refusal(401, "no_token", message, {"www-authenticate": "Bearer"})
         if not hmac.compare_digest(given[0].encode("latin-1"), expected):
-            return _error(403, "wrong_token", "this is not the token in the node's home directory")
+            return refusal(403, "wrong_token", "this is not the token in the node's home directory")
         return None
+
+    add_fetches(app, refused, orders)
 
     @app.post(
         "/v1/leave",
         status_code=202,
-        responses=_answers(LeaveDocument, status=202, errors=_NO_TOKEN),
-        openapi_extra=_SECURED,
+        responses=answers(LeaveDocument, status=202, errors=NO_TOKEN),
+        openapi_extra=SECURED,
     )
     async def leave(request: Request) -> Response:
         """Leave the network for good; needs the bearer token from the home directory."""
         document = LeaveDocument(schema="p2pverify/leave/1", leaving=True, reasons=())
-        return refused(request) or _json(replace(document, reasons=tuple(orders.leave())), status=202)
+        return refused(request) or reply(replace(document, reasons=tuple(orders.leave())), status=202)
 
     @app.post(
         "/v1/sponsor",
         status_code=202,
-        responses=_answers(SponsorDocument, status=202, errors=_NO_TOKEN),
-        openapi_extra=_SECURED,
+        responses=answers(SponsorDocument, status=202, errors=NO_TOKEN),
+        openapi_extra=SECURED,
     )
     async def sponsor(request: Request, peer: PeerId) -> Response:
         """Stand for a newcomer, by its peer id; needs the bearer token from the home directory."""
@@ -275,16 +258,16 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         try:
             key = key_of(peer)
         except DecodeError:
-            return _error(400, "bad_query", _NO_PEER_ID)
+            return refusal(400, "bad_query", _NO_PEER_ID)
         why = orders.sponsor(key)
         said = SponsorDocument(schema="p2pverify/sponsor/1", peer_id=peer, sponsored=why is None, reason=why)
-        return _json(said, status=202)
+        return reply(said, status=202)
 
     @app.post(
         "/v1/sign",
         status_code=202,
-        responses=_answers(SignedDocument, status=202, errors=_NO_TOKEN),
-        openapi_extra={**_SECURED, **_PAYLOAD},
+        responses=answers(SignedDocument, status=202, errors=NO_TOKEN),
+        openapi_extra={**SECURED, **_PAYLOAD},
     )
     async def sign(request: Request, kind: SignedKind) -> Response:
         """Sign a record with the payload in the body, once it counts; needs the bearer token from the home."""
@@ -293,19 +276,19 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
             return answer
         record, why = await orders.sign(Kind[kind.upper()], await request.body())
         signed = None if record is None else record.hex()
-        return _json(SignedDocument(schema="p2pverify/signed/1", kind=kind, record=signed, reason=why), status=202)
+        return reply(SignedDocument(schema="p2pverify/signed/1", kind=kind, record=signed, reason=why), status=202)
 
 
 async def _bad_query(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
-    return _error(400, "bad_query", "; ".join(faults))
+    return refusal(400, "bad_query", "; ".join(faults))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _error(404, "not_found", f"there is no such path; there are {', '.join({**ROUTES, **OPENAI_ROUTES})}")
+        return refusal(404, "not_found", f"there is no such path; there are {', '.join({**ROUTES, **OPENAI_ROUTES})}")
     body = error_of(_rule(request), error.status_code, "refused", str(error.detail))
     return Response(body, error.status_code, dict(error.headers or {}), "application/json")
 
@@ -318,13 +301,3 @@ async def _fault(request: Request, _exception: Exception) -> Response:
 def _rule(request: Request) -> RouteRule:
     route = route_of(OPENAI_ROUTES, request.url.path)
     return RouteRule() if route is None else OPENAI_ROUTES[route]
-
-
-def _json(document: ApiDocument, *, status: int = 200) -> Response:
-    body = json.dumps(written(document), separators=(",", ":"), allow_nan=False)
-    return Response(body, status_code=status, media_type="application/json")
-
-
-def _error(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = error_body(error, message)
-    return Response(body, status_code=status, headers=dict(headers or {}), media_type="application/json")

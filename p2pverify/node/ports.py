@@ -10,6 +10,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.data.documents import DatasetsDocument
+from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -275,6 +276,14 @@ class NetworkPort(AskingPort, BlobPort, Protocol):
     def statistics(self) -> dict[str, int]: ...
 
 
+class UnknownVersion(LookupError):
+    """The network has no such line or version; `reason` says which there are."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class UnknownAudit(Exception):
     """This node knows no audit of this name, or several; `reason` says which."""
 
@@ -295,7 +304,15 @@ class Orders(Protocol):
         ...
 
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
-        """Sign a record of data. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
+        """Sign a record of data or of versions. Returns its id (32 B) once it is on disk, or why it was not signed."""
+        ...
+
+    def fetch(self, line: str, number: int) -> FetchDocument:
+        """Begin to fetch the files of a version, and say how far that is. Raises UnknownVersion."""
+        ...
+
+    def fetched(self, line: str, number: int) -> FetchDocument:
+        """How far that is. Raises UnknownVersion."""
         ...
 
 
@@ -311,6 +328,16 @@ class Reports(Protocol):
     def audits(self, *, limit: int) -> AuditsDocument: ...
 
     def datasets(self, *, final: bool) -> DatasetsDocument: ...
+
+    def lines(self) -> LinesDocument: ...
+
+    def versions(self, line: str) -> VersionsDocument:
+        """The versions of a line, by its name or its genesis manifest. Raises UnknownVersion."""
+        ...
+
+    def release(self, line: str, number: int) -> ReleaseDocument:
+        """The bytes of one version. Raises UnknownVersion."""
+        ...
 
     async def me(self) -> MeDocument:
         """How peers treat the clients of this node. Raises BookError."""

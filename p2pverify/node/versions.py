@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_IT = (
-    "set fetch = true in [upgrade] of config.toml, or copy the file to this machine and name it with "
-    "'p2pverify model add FILE --unmeasured'"
+    "fetch it with 'p2pverify model fetch', set fetch = true in [upgrade] of config.toml, or copy the file to this "
+    "machine and name it with 'p2pverify model add FILE --unmeasured'"
 )
 Fetch = Callable[[FileEntry], Awaitable[Path]]
 """Fetches a file from peers. Raises UserError."""
@@ -143,7 +143,7 @@ class Versions:
         `fetch` is None if the operator has no weights fetched. `ready` gets the file of each version that is ready.
         `keep` is told which version this node serves.
         """
-        driver.on_final(self._note_final)
+        driver.on_final(self.look_again)
         task_status.started()
         while True:
             self._changed = trio.Event()
@@ -168,7 +168,8 @@ class Versions:
         await trio.to_thread.run_sync(keep, served)
         self._kept = number
 
-    def _note_final(self) -> None:
+    def look_again(self) -> None:
+        """Look for what is missing once more: a view is new, or a file."""
         self._changed.set()
 
     async def _prepare(self, driver: Driver, release: KnownVersion, fetch: Fetch | None, ready: Ready) -> None:
@@ -181,7 +182,7 @@ class Versions:
             said = str(error)
             if self.missing.get(digest) != said:
                 log.warning("version %d (%s) is not ready: %s", release.number, release.status, said)
-            self.missing[digest] = said
+            self.missing[digest] = error.reason if isinstance(error, UserError) else said
             return
         self.missing.pop(digest, None)
         log.info("version %d is ready: %s", release.number, release.manifest.model)

@@ -11,7 +11,8 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.records.envelope import Kind
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.data.documents import DatasetsDocument
-from p2pverify.node.ports import UnknownAudit
+from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
+from p2pverify.node.ports import UnknownAudit, UnknownVersion
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -20,7 +21,22 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from tests.support.documents import ALICE, AUDITS, BLOBS, DATASETS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import (
+    ALICE,
+    AUDITS,
+    BLOBS,
+    DATASETS,
+    EXPLAINED,
+    FETCH,
+    LINES,
+    ME,
+    PASSPORT,
+    PEERS,
+    RELEASE_BYTES,
+    SCORES,
+    STATUS,
+    VERSIONS,
+)
 
 TOKEN = "5e" * 32
 
@@ -33,10 +49,11 @@ class NoOrders:
         self.left = 0
         self.sponsored: list[bytes] = []
         self.signed: list[tuple[Kind, bytes]] = []
+        self.fetched_versions: list[tuple[str, int]] = []
 
     @property
     def count(self) -> int:
-        return self.left + len(self.sponsored) + len(self.signed)
+        return self.left + len(self.sponsored) + len(self.signed) + len(self.fetched_versions)
 
     def leave(self) -> list[str]:
         self.left += 1
@@ -49,6 +66,15 @@ class NoOrders:
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
         self.signed.append((kind, payload))
         return (bytes(32), None) if payload else (None, "malformed")
+
+    def fetch(self, line: str, number: int) -> FetchDocument:
+        self.fetched_versions.append((line, number))
+        return self.fetched(line, number)
+
+    def fetched(self, line: str, number: int) -> FetchDocument:
+        if line not in (VERSIONS.line.name, VERSIONS.line.genesis):
+            raise UnknownVersion("the network has no such line; its lines: tiny")
+        return replace(FETCH, number=number)
 
 
 @dataclass
@@ -76,6 +102,17 @@ class FakeReports:
 
     def datasets(self, *, final: bool) -> DatasetsDocument:
         return replace(DATASETS, final=final)
+
+    def lines(self) -> LinesDocument:
+        return LINES
+
+    def versions(self, line: str) -> VersionsDocument:
+        if line not in (VERSIONS.line.name, VERSIONS.line.genesis):
+            raise UnknownVersion("the network has no such line; its lines: tiny")
+        return VERSIONS
+
+    def release(self, line: str, number: int) -> ReleaseDocument:
+        return replace(RELEASE_BYTES, line=self.versions(line).line.name, number=number)
 
     async def me(self) -> MeDocument:
         if self.unreadable:

@@ -8,6 +8,8 @@ import pytest
 import trio
 
 from p2pverify.api import middleware
+from p2pverify.api.app import ROUTES
+from p2pverify.api.rules import route_of
 from p2pverify.api.server import serve
 from p2pverify.core.state.state import Member
 from p2pverify.node.ports import Neighbour
@@ -41,7 +43,7 @@ async def check_answers(url: str, asked: list[tuple[str, str, dict[str, object]]
     schema = (await trio.to_thread.run_sync(request, port, "/openapi.json")).json()
     for method, path, options in asked:
         reply = await trio.to_thread.run_sync(partial(request, port, path, method=method, **options))
-        route = path.partition("?")[0]
+        route = route_of(ROUTES, path.partition("?")[0]) or path
         named = declared(schema, route, method, reply)
         if reply.headers["content-type"] == "application/json":
             assert named == check(reply.body), path
@@ -61,7 +63,7 @@ async def test_real_answers_fit_their_schemas(classes):
         ("GET", path, {})
         for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez", "/v1/datasets")
     ]
-    plain += [("GET", "/v1/scores?view=provisional", {}), ("GET", "/metrics", {})]
+    plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/metrics", "/v1/lines")]
     changed = [("GET", "/v1/status", {}), ("GET", "/v1/scores?view=provisional", {})]
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
@@ -92,6 +94,7 @@ async def test_every_error_is_declared_and_no_other():
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets"]
+    paths += ["/v1/lines", "/v1/lines/other/versions", "/v1/lines/other/versions/1"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
@@ -103,17 +106,18 @@ async def test_every_error_is_declared_and_no_other():
         ("GET", "/readyz", {}),
         ("GET", "/metrics", {}),
     ]
-    orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}", "/v1/sign?kind=dataset")
-    for order in orders:
+    asked += [("GET", f"/v1/lines/{path}", {}) for path in ("other/versions", "other/versions/1", "tiny/versions/x")]
+    orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}", "/v1/sign?kind=dataset", "/v1/fetch?line=other&number=1")
+    for method, order in [*(("POST", order) for order in orders), ("GET", orders[-1])]:
         asked += [
-            ("POST", order, {"host": "example.org"}),
-            ("POST", order.partition("?")[0] + "?x=1", {}),
-            ("POST", order, {"headers": (*BEARER, ("Content-Length", "9999"))}),
-            ("POST", order, {}),
-            ("POST", order, {"headers": (("Authorization", "Bearer no"),)}),
-            ("POST", order, {"headers": BEARER}),
+            (method, order, {"host": "example.org"}),
+            (method, order.partition("?")[0] + "?x=1", {}),
+            (method, order, {"headers": (*BEARER, ("Content-Length", "99999"))}),
+            (method, order, {}),
+            (method, order, {"headers": (("Authorization", "Bearer no"),)}),
+            (method, order, {"headers": BEARER}),
         ]
-    asked += [("GET", "/livez", {})]
+    asked += [("GET", "/livez", {}), ("POST", "/v1/fetch?line=tiny&number=1", {"headers": BEARER})]
     async with running(FakeReports(reasons=["no neighbours"], unreadable=True)) as server:
         seen = await check_answers(server.url, asked)
         schema = (await server.ask("/openapi.json")).json()

@@ -24,7 +24,20 @@ from p2pverify.node.reports.documents.health import Live, Ready
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.shape import ApiDocument
 from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
-from tests.support.documents import ALICE, AUDITS, BLOBS, EXPLAINED, ME, PASSPORT, PEERS, SCORES, STATUS
+from tests.support.documents import (
+    ALICE,
+    AUDITS,
+    BLOBS,
+    EXPLAINED,
+    LINES,
+    ME,
+    PASSPORT,
+    PEERS,
+    RELEASE_BYTES,
+    SCORES,
+    STATUS,
+    VERSIONS,
+)
 
 HOME_KEY = bytes(range(32))
 BEARER = (("Authorization", f"Bearer {TOKEN}"),)
@@ -108,6 +121,10 @@ async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
         ("/v1/scores?view=provisional", replace(SCORES, final=False)),
         ("/v1/audits", AUDITS),
         ("/v1/audit?id=e3-1-alice", EXPLAINED),
+        ("/v1/lines", LINES),
+        ("/v1/lines/tiny/versions", VERSIONS),
+        (f"/v1/lines/{VERSIONS.line.genesis}/versions", VERSIONS),
+        ("/v1/lines/tiny/versions/0", RELEASE_BYTES),
         ("/v1/me", ME),
         ("/v1/blobs", BLOBS),
         (f"/v1/passport?peer={ALICE}", PASSPORT),

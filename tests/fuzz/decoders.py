@@ -34,6 +34,7 @@ from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
+from p2pverify.core.records.payloads.lines.release import SignedRelease
 from p2pverify.core.roles.disputes import evidence
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
@@ -69,6 +70,7 @@ from p2pverify.node.files import (
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.lines import papers
 from p2pverify.node.reports.documents.jsonform import DocumentError
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 from p2pverify.node.rerun import proof
@@ -78,6 +80,7 @@ from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import datasets, networks
 from tests.support.canaries import TRIGGER
+from tests.support.releases import RELEASE
 from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
@@ -114,6 +117,8 @@ EXEMPT = {
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
     "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
+    "node.lines.papers.load_paper": "decode_paper with a file",
+    "node.lines.papers.load_seed": "64 digits in the publisher's own file",
     "node.data.statements.load_statement": "decode_open_statement with a file",
     "node.files.networkfile.load_start": "read_start with a file",
     "node.files.networkfile.read_start_file": "read_start with a file",
@@ -348,6 +353,7 @@ high = "3"
 """
 _TERMS = making.Terms("MIT", 1, (bytes(32),), None, 9)
 _OWN_DATASET = making.new_dataset("rows", datasets.SCHEMA, datasets.rows(3), _TERMS, None).without([1], 1)
+_PAPER = papers.new_paper(bytes(32), SignedRelease(RELEASE, ()), bytes(32))
 _OPEN_STATEMENT = statements.OpenStatement(
     bytes(32), bytes(32), "dua/1", "lot 7", bytes(32), b"text", bytes(32), (bytes(32),), bytes(32), bytes(64)
 )
@@ -396,6 +402,7 @@ DECODERS: dict[str, Decoder] = {
     "node.data.store.decode_own_dataset": Decoder(
         store.decode_own_dataset, write=_written, seeds=lambda: [_OWN_DATASET.encode()]
     ),
+    "node.lines.papers.decode_paper": Decoder(papers.decode_paper, seeds=lambda: [papers.dump_paper(_PAPER)]),
     "node.data.statements.decode_open_statement": Decoder(
         statements.decode_open_statement, write=_written, seeds=lambda: [_OPEN_STATEMENT.encode()]
     ),

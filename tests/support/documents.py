@@ -3,6 +3,19 @@
 from dataclasses import replace
 
 from p2pverify.node.data.documents import DatasetDocument, DatasetsDocument
+from p2pverify.node.lines.documents import (
+    FetchDocument,
+    LineDocument,
+    LinesDocument,
+    OwnVersion,
+    ParentDocument,
+    RecallDocument,
+    ReleaseDocument,
+    ServerDocument,
+    VersionDocument,
+    VersionFile,
+    VersionsDocument,
+)
 from p2pverify.node.reports.documents.audits import (
     AskedPeerDocument,
     AuditDocument,
@@ -295,4 +308,112 @@ ME = MeDocument(
     audit_rate=0.1,
     all=OWN_FIGURES,
     peers=(PeerFigures(peer_id=ALICE, standing="trusted", figures=OWN_FIGURES),),
+)
+
+LINE = LineDocument(
+    index=0,
+    name="tiny",
+    genesis="a0" * 32,
+    publishers=(ALICE,),
+    threshold=1,
+    struck=(),
+    rotations=0,
+    notice_epochs=2,
+    overlap_epochs=4,
+    recall_epochs=3,
+    current=1,
+    newest=3,
+    own=True,
+)
+LINES = LinesDocument(schema="p2pverify/lines/1", network=ROOT, cut="cd" * 32, epoch=12, lines=(LINE,))
+VERSION_0 = VersionDocument(
+    number=0,
+    manifest="a0" * 32,
+    record=None,
+    model="tiny Q4_1",
+    quantisation="Q4_1",
+    licence="Apache-2.0",
+    weights="b0" * 32,
+    status="overlap",
+    announced_epoch=None,
+    current_from_epoch=0,
+    ends_epoch=15,
+    recalled=None,
+    tainted=False,
+    how="initial",
+    recipe=None,
+    parents=(),
+    grade="claimed",
+    signers=(),
+    oms=None,
+    files=(),
+    servers=(ServerDocument(peer_id=ALICE, class_="avx2", standing="trusted", weight=1, behind=False),),
+    weight=1,
+    here=True,
+    missing=None,
+    thin=True,
+)
+VERSION_1 = replace(
+    VERSION_0,
+    number=1,
+    manifest="a1" * 32,
+    record="c1" * 32,
+    model="tiny Q5_0",
+    quantisation="Q5_0",
+    weights="b1" * 32,
+    status="current",
+    announced_epoch=9,
+    current_from_epoch=11,
+    ends_epoch=None,
+    how="quantise",
+    recipe="quantised to q5_0",
+    parents=(ParentDocument(manifest="a0" * 32, line="tiny", number=0),),
+    signers=(ALICE,),
+    files=(VersionFile(path="tiny.gguf", bytes=1000, sha256="b1" * 32),),
+    servers=(),
+    weight=0,
+    here=False,
+    missing="this machine does not have its weights",
+    thin=False,
+)
+VERSION_2 = replace(
+    VERSION_1,
+    number=2,
+    manifest="a2" * 32,
+    status="recalled",
+    recalled=RecallDocument(epoch=11, reason="defective"),
+    how="fine_tune",
+    recipe=None,
+    parents=(ParentDocument(manifest="ff" * 32, line=None, number=None),),
+)
+VERSIONS = VersionsDocument(
+    schema="p2pverify/versions/1",
+    network=ROOT,
+    cut="cd" * 32,
+    epoch=12,
+    line=LINE,
+    versions=(VERSION_0, VERSION_1, VERSION_2),
+)
+RELEASE_BYTES = ReleaseDocument(schema="p2pverify/release/1", line="tiny", number=0, release=None, manifest="88f6")
+FETCH = FetchDocument(
+    schema="p2pverify/fetch/1",
+    line="tiny",
+    number=1,
+    state="fetching",
+    file="tiny.gguf",
+    done=250,
+    bytes=1000,
+    sources=2,
+    reason=None,
+)
+OWN_VERSION = OwnVersion(
+    line="tiny",
+    number=0,
+    status="overlap",
+    behind=False,
+    current=1,
+    current_here=False,
+    follows=False,
+    announced=None,
+    announced_from_epoch=None,
 )

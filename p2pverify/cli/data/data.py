@@ -9,8 +9,8 @@ import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
-from p2pverify.cli.data.signing import order, read_parents
 from p2pverify.cli.params import InputFile
+from p2pverify.cli.signing import order, read_parents
 from p2pverify.cli.table import pairs, table, terminal_width
 from p2pverify.core.records.payloads.data import BASES, ERASURE_CODES, PARENTS_MAX
 from p2pverify.node.data.documents import DatasetDocument, DatasetsDocument

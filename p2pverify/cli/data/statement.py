@@ -8,11 +8,11 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.data.data import json_option, parent_option
-from p2pverify.cli.data.signing import order, read_parents
 from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.output import force_option, may_replace
 from p2pverify.cli.params import InputFile
 from p2pverify.cli.setup.init import own_key
+from p2pverify.cli.signing import order, read_parents
 from p2pverify.cli.table import pairs
 from p2pverify.core.records.payloads.data import PARENTS_MAX, is_profile
 

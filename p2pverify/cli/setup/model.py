@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify.cli.errors import CliError, NotVerifiedError
+from p2pverify.cli.lines.keys import publisher_key
+from p2pverify.cli.lines.lineage import lineage
+from p2pverify.cli.lines.publish import publish
+from p2pverify.cli.lines.recall import publishers, recall
+from p2pverify.cli.lines.serve import fetch, serve
+from p2pverify.cli.lines.versions import versions
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.calibrate import calibrate
@@ -39,15 +45,14 @@ _DIGEST_CHARS = 12
 
 @click.group()
 def model() -> None:
-    """Measure, make, describe and import models."""
+    """Measure, make, describe and import models, and follow, serve and publish their versions."""
 
 
-model.add_command(add)
-model.add_command(calibrate)
-model.add_command(canary)
-model.add_command(derive)
-model.add_command(export)
-model.add_command(import_)
+for _command in (
+    *(add, calibrate, canary, derive, export, import_),
+    *(versions, lineage, fetch, serve, publish, recall, publishers, publisher_key),
+):
+    model.add_command(_command)
 
 
 @model.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify.cli.errors import CliError
+from p2pverify.cli.lines.founding import line_options, lines_document, lines_text, take_line_options, with_line
 from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
@@ -99,6 +100,7 @@ network.add_command(shapes)
 )
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
 @force_option
+@line_options
 @rule_options
 def new(
     name: str,
@@ -112,7 +114,7 @@ def new(
     shapes_file: Path | None,
     output: str,
     force: bool,
-    **rules: int | None,
+    **rules: Any,
 ) -> None:
     """Write a network file: the models, their classes, the founders and the rules.
 
@@ -123,6 +125,9 @@ def new(
 
     Weight grows slowly, because keys are free and patience is cheap: --for says how slowly. Two members can vouch for a
     newcomer that they know with 'p2pverify sponsor', so that it waits a quarter of the time.
+
+    With --line, publishers can release later versions of the model: the next one is announced, then current, and the
+    one before is served beside it for a while. See 'p2pverify model publish'.
 
     Rules that are not given have their usual values.
 
@@ -135,6 +140,7 @@ def new(
     from p2pverify.node.files.shapesfile import load_shapes
 
     check_output(output, may_replace(force=force))
+    line = take_line_options(rules)
     seen = () if shapes_file is None else load_shapes(shapes_file)
     keys = read_founders(founders)
     others = [load_manifest(file) for file in more]
@@ -153,6 +159,7 @@ def new(
         )
         for other in others:
             made, manifests = add_model(made, manifests, other)
+        made = with_line(made, made.classes[0].manifest, line)
     except ValueError as error:
         is_weak = "honest_ppm must be below" in str(error)
         hint = (
@@ -209,6 +216,7 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
         "founders": [peer_id(key) for key in made.founders],
         "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
         "shapes": [asdict(shape) for shape in made.params.shapes],
+        "lines": lines_document(made),
         "classes": classes,
         "manifests": [
             {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
@@ -292,6 +300,7 @@ def _text(document: dict[str, Any], width: int | None) -> str:
         *([table(across_headers, across_rows, width=width, cut=_CUT)] if across_rows else []),
         *([table(line_headers, line_rows, width=width, cut=_CUT)] if line_rows else []),
         table(("MODEL", "LICENCE", "WEIGHTS"), models, width=width, cut=_CUT),
+        *([lines_text(document["lines"])] if document["lines"] else []),
         table(("RULE", "VALUE"), document["rules"].items()),
         *([_shown(document["shapes"])] if document["shapes"] else []),
     ]

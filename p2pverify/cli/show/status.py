@@ -7,6 +7,7 @@ import click
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent
+from p2pverify.node.lines.words import version_name
 from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, StatusDocument
 from p2pverify.node.reports.shown import why
 
@@ -39,6 +40,7 @@ def status(as_json: bool) -> None:
         ("network", found.network_name),
         ("network id", found.network),
         ("model", found.model),
+        *_version(found),
         ("class", found.class_),
         ("standing", _standing(found)),
         ("epoch", found.epoch),
@@ -53,6 +55,30 @@ def status(as_json: bool) -> None:
     rows += [("  because", reason) for reason in found.reasons]
     rows += [("address", address) for address in found.addresses]
     click.echo(pairs(rows))
+
+
+def _version(found: StatusDocument) -> Iterator[tuple[str, object]]:
+    """The version that this node serves, what comes after it, and the next step."""
+    own = found.version
+    if own is None:
+        return
+    line = cell(own.line)
+    yield "version", f"{version_name(line, own.number)} ({own.status}{'; this node is behind' if own.behind else ''})"
+    if own.current != own.number:
+        current = version_name(line, own.current)
+        if own.follows:
+            step = (
+                "this node moves to it by itself"
+                if own.current_here
+                else "'p2pverify model versions' says what it waits for"
+            )
+        else:
+            verb, command = ("serve", "serve") if own.current_here else ("get", "fetch")
+            step = f"{verb} it with 'p2pverify model {command} {current}'"
+        yield "", f"{current} is current; {step}"
+    if own.announced is not None:
+        coming = version_name(line, own.announced)
+        yield "", f"{coming} is announced, and current from epoch {own.announced_from_epoch} on"
 
 
 def _standing(found: StatusDocument) -> str | None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from p2pverify.node.reports.documents.shape import ApiDocument, Count
 
-SignedKind = Literal["dataset", "erasure", "statement", "release", "recall", "serve"]
+SignedKind = Literal["dataset", "erasure", "statement", "release", "recall", "rotation", "serve"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,15 @@ LEVELS: Mapping[str, str | None] = {
     "blobs held": "blobs_held",
     "blobs bytes": "blobs_bytes",
     "blobs quota": "blobs_quota_bytes",
+    "lines versions announced": "lines_versions:announced",
+    "lines versions current": "lines_versions:current",
+    "lines versions overlap": "lines_versions:overlap",
+    "lines versions retired": "lines_versions:retired",
+    "lines versions recalled": "lines_versions:recalled",
+    "lines members behind": "lines_members_behind",
+    "lines own version": "lines_own_version",
+    "lines own behind": "lines_own_behind",
+    "lines not ready": "lines_versions_missing",
     "epoch": None,
     "neighbours": None,
     "final_index": None,
@@ -68,6 +77,7 @@ LEVELS: Mapping[str, str | None] = {
     "net dials_failed": None,
 }
 ROUTER_SIZES = "net router_size_"
+_LABELS = {"queue_length": "queue", "lines_versions": "status"}
 _TEXTS = {
     "records": "Stored records.",
     "authors": "Authors of stored records.",
@@ -85,6 +95,11 @@ _TEXTS = {
     "blobs_held": "Files of models that are whole on this machine, in the store or served from their place.",
     "blobs_bytes": "Size of the store of such files.",
     "blobs_quota_bytes": "The most bytes of that store.",
+    "lines_versions": "Known versions of the network's lines, by status.",
+    "lines_members_behind": "Members that serve a version which they should have left.",
+    "lines_own_version": "Number of the version that this node serves.",
+    "lines_own_behind": "Whether this node serves a version which it should have left: serve the current one.",
+    "lines_versions_missing": "Versions that this node could not make ready; 'p2pverify model versions' says why.",
     "home_free_bytes": "Free space on the file system of the home.",
 }
 
@@ -213,10 +228,10 @@ def _levels(figures: Mapping[str, int]) -> Iterator[Metric]:
     for key, told in LEVELS.items():
         if told is None or key not in figures:
             continue
-        name, _, queue = told.partition(":")
-        labels = ("queue",) if queue else ()
+        name, _, label = told.partition(":")
+        labels = (_LABELS[name],) if label else ()
         family = found.setdefault(name, GaugeMetricFamily(PREFIX + name, _TEXTS[name], labels=labels))
-        family.add_metric((queue,) if queue else (), figures[key])
+        family.add_metric((label,) if label else (), figures[key])
     yield from found.values()
 
 

@@ -1,6 +1,7 @@
 """A node's report about itself: documents made on demand. It decides nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +20,8 @@ from p2pverify.node.data.documents import DatasetsDocument
 from p2pverify.node.data.report import datasets_document
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
+from p2pverify.node.lines.documents import LinesDocument, ReleaseDocument, VersionsDocument
+from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.ports import ModelInfo, Reports
 from p2pverify.node.reports import metrics, outlook, readiness
 from p2pverify.node.reports.audits import AuditLog
@@ -52,6 +55,7 @@ class NodeReports(Reports):
         cover: Cover | None = None,
         door: Door | None = None,
         blobs: BlobFiles | None = None,
+        lines: Callable[[ScoreOf], LineReports] | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
@@ -61,6 +65,7 @@ class NodeReports(Reports):
         self._cover = cover
         self._door = door
         self._blobs = blobs
+        self.line_reports = (lines or partial(LineReports, self._machine))(self._score_of)
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context, self._machine.objector.finding)
@@ -102,6 +107,7 @@ class NodeReports(Reports):
             recent_cuts=recent,
             quiet=self._is_quiet(),
             jobs=_jobs(self._driver.engine_statistics()),
+            version=self.line_reports.own(),
         )
 
     def peers(self) -> PeersDocument:
@@ -135,6 +141,15 @@ class NodeReports(Reports):
     def datasets(self, *, final: bool) -> DatasetsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return datasets_document(self._machine.context.ledger, self._machine.context.network_id, state, final=final)
+
+    def lines(self) -> LinesDocument:
+        return self.line_reports.lines()
+
+    def versions(self, line: str) -> VersionsDocument:
+        return self.line_reports.versions(line)
+
+    def release(self, line: str, number: int) -> ReleaseDocument:
+        return self.line_reports.release(line, number)
 
     def _rerun(self, state: State, peer: bytes) -> LossesRerun | None:
         """This node's own findings on the disputes that count against a peer; None if there are none."""
@@ -204,6 +219,7 @@ class NodeReports(Reports):
             "cover": {} if self._cover is None else self._cover.statistics(),
             "clients": {} if self._door is None else self._door.statistics(),
             "blobs": {} if self._blobs is None else self._blobs.statistics(),
+            "lines": self.line_reports.statistics(),
             "driver": self._driver.statistics(),
             "store": self._journal.statistics(),
             "net": self._network.statistics(),

@@ -167,7 +167,7 @@ def test_a_layout_is_a_new_folder(tmp_path: Path, folder: Path, manifest: str) -
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, folder: Path, manifest: str, key: str) -> None:
     target = str(tmp_path / "x")
     for args, reason in (
-        (("--format", "spdx", "-o", target, str(folder)), "either --manifest or --release"),
+        (("--format", "spdx", "-o", target, str(folder)), "either --manifest, --release or --version"),
         (("--format", "oms", "--manifest", manifest, "-o", target, str(folder)), "--key belongs to"),
         (("--format", "spdx", "--manifest", manifest, "--key", key, "-o", target, str(folder)), "--key belongs to"),
         (("--format", "spdx", "--manifest", manifest, "-o", target, str(tmp_path / "no")), "no such folder"),

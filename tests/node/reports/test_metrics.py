@@ -174,7 +174,10 @@ def test_somebody_said_of_each_figure_what_it_is():
             keys = [key for each in ast.walk(function) if isinstance(each, ast.Dict) for key in each.keys]
             for key in keys:
                 if isinstance(key, ast.Constant):
-                    names = {f"{of}{key.value}" for of in (parts[part], "driver ", "clients ", "blobs ", "net router_")}
+                    names = {
+                        f"{of}{key.value}"
+                        for of in (parts[part], "driver ", "clients ", "blobs ", "lines ", "net router_")
+                    }
                     if not any(name in LEVELS or name.startswith(ROUTER_SIZES) for name in names):
                         unknown.append(f"{path.name}: {key.value}")
     assert unknown == []

@@ -1,4 +1,4 @@
-"""`model export`: a model as other projects' formats describe it, from local files."""
+"""`model export`: a model as other projects' formats describe it, from local files or from the newest final view."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotVerifiedError
+from p2pverify.cli.lines.facts import view_facts
+from p2pverify.cli.lines.naming import VersionArgument, VersionName
 from p2pverify.cli.output import force_option, may_replace
 from p2pverify.cli.params import InputFile, InputFolder
 from p2pverify.cli.table import pairs
@@ -43,6 +45,13 @@ DATE_VARIABLE = "SOURCE_DATE_EPOCH"
 )
 @click.option("--line", default="", metavar="NAME", help="The name of the release's line.")
 @click.option(
+    "--version",
+    "version",
+    type=VersionArgument(),
+    metavar="LINE@N",
+    help="A version in the running node's newest final view, instead of either file.",
+)
+@click.option(
     "--key",
     "key_file",
     type=InputFile("make one with 'openssl ecparam -name prime256v1 -genkey -noout -out key.pem'"),
@@ -65,6 +74,7 @@ def export(
     manifest_file: Path | None,
     release_file: Path | None,
     line: str,
+    version: VersionName | None,
     key_file: Path | None,
     form: str,
     output: Path,
@@ -87,13 +97,16 @@ def export(
     """
     from p2pverify.interop.foreign import MismatchError
 
-    if (manifest_file is None) == (release_file is None):
-        raise click.UsageError("give either --manifest or --release")
+    if sum(each is not None for each in (manifest_file, release_file, version)) != 1:
+        raise click.UsageError("give either --manifest, --release or --version")
     if (form == "oms") != (key_file is not None):
         raise click.UsageError("--key belongs to --format oms, which needs it")
     if form != "oci":
         check_output(output, may_replace(force=force))
-    facts = local_facts(folder, manifest_file, release_file, line=line, besides=_besides(folder, output))
+    if version is None:
+        facts = local_facts(folder, manifest_file, release_file, line=line, besides=_besides(folder, output))
+    else:
+        facts = view_facts(version, folder, _date())
     seed = current_home().load_identity() if form == "slsa" else b""
     key = b"" if key_file is None else _key(key_file)
     try:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from p2pverify.node.lines.documents import OwnVersion
 from p2pverify.node.reports.documents.scores import ScoreDocument, StandingName
 from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Weight
 
@@ -102,3 +103,6 @@ class StatusDocument(ApiDocument):
     recent_cuts: tuple[RecentCut, ...]  # oldest first
     quiet: bool
     jobs: JobsDocument
+    version: OwnVersion | None = field(
+        default=None, metadata={"description": "the version of its model; null if the model has no line"}
+    )

@@ -1,4 +1,4 @@
-"""Orders to the running node: sign a record of data, and say what went wrong if it did not."""
+"""Orders to the running node: sign a record of data or of versions, and say what went wrong if it did not."""
 
 import click
 
@@ -8,7 +8,8 @@ from p2pverify.cli.params import read_id
 from p2pverify.node.data.documents import SignedDocument, SignedKind
 from p2pverify.node.files.home import Home
 
-#: What to do about some reasons of the machine and the fold (protocol/data.md).
+_SHOW = "'p2pverify model versions' shows the versions"
+#: What to do about some reasons of the machine and the fold (protocol/data.md, protocol/line.md).
 _HINTS = {
     "this peer may not sign now": "'p2pverify wait --ready' returns once it may",
     "author is no active member": "wait until its join is in a cut: 'p2pverify status' shows it",
@@ -16,6 +17,14 @@ _HINTS = {
     "it is live already": "'p2pverify data list' shows it",
     "no live data set of the author": "it is over, so no peer may use it any more",
     "it is over": "choose more days with --days",
+    "too few publishers signed": "the next publisher signs with 'p2pverify model publish --sign FILE --key KEY'",
+    "the number is taken": f"another release was quicker, so prepare this one again; {_SHOW}",
+    "not the next number": f"prepare it again; {_SHOW}",
+    "the manifest is that of another version": f"nothing is new in it; {_SHOW}",
+    "no such version": _SHOW,
+    "no version to go back to": f"choose another one with --back-to; {_SHOW}",
+    "author has no weight": "only members with weight vote; publishers sign with --key",
+    "this network has no such records": "this network has no lines; only a network file can add them",
 }
 
 

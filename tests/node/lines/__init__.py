@@ -1,0 +1,1 @@
+"""Tests of reports about lines, downloads and papers."""
