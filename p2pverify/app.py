@@ -38,13 +38,14 @@ from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.lines.fetching import VersionDownloads
+from p2pverify.node.lines.known import NamedFiles
+from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
 from p2pverify.node.lines.report import LineReports, ScoreOf
+from p2pverify.node.lines.served import contract_of_served, keep_version, read_version
 from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
-from p2pverify.node.servedfile import contract_of_served, keep_version, read_version
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import STAY, NamedFiles, UpgradeSettings, Versions, fetching
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys

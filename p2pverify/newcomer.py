@@ -22,9 +22,10 @@ from p2pverify.node.blobs.files import NO_SERVING, BlobFiles
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import runnable_models
 from p2pverify.node.engines.none import NoEngine
-from p2pverify.node.servedfile import ServedFile, keep_version, read_version
+from p2pverify.node.lines.known import KnownVersion, NamedFiles, releases
+from p2pverify.node.lines.ready import fetching
+from p2pverify.node.lines.served import ServedFile, keep_version, read_version
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import KnownVersion, NamedFiles, fetching, releases
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store

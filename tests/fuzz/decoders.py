@@ -85,7 +85,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
-    "node.servedfile.read_version": "of the node's own home: decode_manifest reads what it holds",
+    "node.lines.served.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",

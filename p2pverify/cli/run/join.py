@@ -103,7 +103,7 @@ def join(
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.registry import EngineOpening
     from p2pverify.node.blobs.files import GIGABYTE, MEGABYTE, BlobSettings
-    from p2pverify.node.versions import UpgradeSettings
+    from p2pverify.node.lines.ready import UpgradeSettings
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)

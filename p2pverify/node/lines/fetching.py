@@ -12,9 +12,9 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.lines.documents import FetchDocument, FetchState
+from p2pverify.node.lines.known import sources
 from p2pverify.node.lines.report import LineReports
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import sources
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name

@@ -13,8 +13,8 @@ from p2pverify.core.state.lines.versions import Status, current_in, notes_of, nu
 from p2pverify.node.clients.choice import NodeView
 from p2pverify.node.clients.models.named import models_named
 from p2pverify.node.clients.models.served import ServedModel
+from p2pverify.node.lines.known import released_manifests
 from p2pverify.node.ports import ModelInfo
-from p2pverify.node.versions import released_manifests
 
 Make = Callable[[Manifest, bytes, ModelInfo | None], ServedModel]
 """Makes a model for clients, of a manifest, its digest (32 B), and what this node's engine says if it runs it."""

@@ -19,10 +19,11 @@ from p2pverify.core.records.payloads.lines.signatures import sign_statement
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.refusals import ModelUnavailable
+from p2pverify.node.lines.known import NamedFiles, releases, sources
+from p2pverify.node.lines.ready import Versions
+from p2pverify.node.lines.served import ServedFile, contract_of_served, keep_version, read_version
 from p2pverify.node.ports import Engine
-from p2pverify.node.servedfile import ServedFile, contract_of_served, keep_version, read_version
 from p2pverify.node.user_error import UserError
-from p2pverify.node.versions import NamedFiles, Versions, releases, sources
 from tests.node.fakes import FakeJournal
 from tests.support.lines import PUBLISHERS, with_line
 from tests.support.networks import MANIFEST
