@@ -60,7 +60,7 @@ class BlobLimits:
 
 def limits_at(bytes_per_second: int) -> BlobLimits:
     """The limits for a pool of so many bytes a second, at least 1 MB."""
-    own = Rate(bytes_per_second // 4, BLOB_RATE.burst)
+    own = Rate(bytes_per_second // 32, BLOB_RATE.burst)
     return BlobLimits(own=own, pool=Rate(bytes_per_second, max(2 * bytes_per_second, 2 * _MIB)))
 
 
