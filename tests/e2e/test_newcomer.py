@@ -1,4 +1,4 @@
-"""A machine without any weights joins: it fetches those that the network serves, serves them, and starts with them again.
+"""A machine without weights joins: it fetches those that the network serves, serves them, and starts with them again.
 
 It is no quick test, because two nodes make certified cuts. The engine is the toy, for which any file is a model.
 """

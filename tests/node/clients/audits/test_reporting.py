@@ -31,7 +31,7 @@ def world():
 def reported(monkeypatch) -> Iterator[list[WrongAnswer]]:
     """What the node hands to its machine."""
     found: list[WrongAnswer] = []
-    monkeypatch.setattr("p2pverify.node.driver.Driver.report", lambda _driver, one: found.append(one))
+    monkeypatch.setattr("p2pverify.node.driver.Driver.order", lambda _driver, one: found.append(one))
     return found
 
 
