@@ -39,7 +39,7 @@ def blob(tmp_path: Path) -> Blob:
 def _serving(monkeypatch: pytest.MonkeyPatch, blob: Blob) -> None:
     """Nodes serve the file, as if a counted record named it, and are impatient."""
     allowed = blob.allowed
-    monkeypatch.setattr(app, "named_files", lambda: allowed)
+    monkeypatch.setattr(app, "NamedFiles", lambda _machine: lambda: allowed)
     monkeypatch.setattr(app, "NodeSettings", partial(app.NodeSettings, blobs=BlobSettings(serve=True)))
     limits = partial(BlobLimits, confirm_seconds_max=1.0, take_seconds_max=1.0)
     monkeypatch.setattr(blob_protocol, "BlobLimits", limits)
