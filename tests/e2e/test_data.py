@@ -8,7 +8,7 @@ from pathlib import Path
 
 from p2pverify.core.encoding.canon import sha256
 from tests.cli.transcript import run
-from tests.e2e.test_data_commands import SCHEMA, TABLE, bytes_below
+from tests.e2e.test_data_commands import LINED, SCHEMA, TABLE, bytes_below
 from tests.e2e.test_identity import Lab, Node, lab
 
 CONSENT = "Alice Example consents to study 12.\n"
@@ -33,7 +33,7 @@ def test_data_between_three_processes(tmp_path: Path) -> None:
     Another peer signs a statement, and the third one traces all of it without ever getting a row."""
     for name, text in (("schema.toml", SCHEMA), ("cells.csv", TABLE), ("consent.txt", CONSENT)):
         (tmp_path / name).write_text(text, encoding="utf-8")
-    with lab(tmp_path, "owner", "partner", "reader") as made:
+    with lab(tmp_path, "owner", "partner", "reader", options=LINED) as made:
         reader = made.start("reader")
         partner = made.start("partner", reader.address)
         owner = made.start("owner", reader.address, partner.address)

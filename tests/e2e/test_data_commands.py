@@ -13,6 +13,9 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.node.data.statements import decode_open_statement
 from tests.cli.transcript import Player, matches, read_steps, run
 
+#: Records of data count in a network whose model has a line.
+PUBLISHER = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
+LINED = ("--line", "cells", "--publisher", PUBLISHER)
 SCHEMA = """
 label = "diagnosis"
 labels = ["benign", "malignant"]
@@ -35,7 +38,7 @@ $ p2pverify init
 new identity in HOME
 peer id: 12D3KooW...
 next: 'p2pverify network new' ...
-$ p2pverify network new --name alone --engine toy --epoch-ms 300
+$ p2pverify network new --name alone --engine toy --epoch-ms 300 --line cells --publisher KEY
 network ... in network.toml
 founders: 1. ...
 weight: ...
@@ -168,7 +171,7 @@ def test_from_a_table_to_a_trace(player: Player) -> None:
     """A node commits to rows, erases one, signs statements alone and with another home, and traces them."""
     home, folder = player.home, player.directory
     try:
-        _play(player, FOUND + COMMIT)
+        _play(player, FOUND.replace("KEY", PUBLISHER) + COMMIT)
         salt = bytes.fromhex(str(printed(home, "data", "show", "cells", "--row", "2", "--json")["row"]["salt"]))  # type: ignore[index]
         _cosign(home, folder)
         wait_final(home, 2)

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ class Node:
 class Lab:
     """A directory with homes, their network, and the processes that run there."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], *options: str) -> None:
         self.folder = folder
         self.started: list[Node] = []
         self.ids = {}
@@ -68,7 +68,7 @@ class Lab:
         founders = [part for name in names for part in ("--founder", self.ids[name])]
         made = run(
             self.home(names[0]), "network", "new", "--engine", "toy", "--epoch-ms", str(EPOCH_MS), *founders,
-            "-o", str(self.network),
+            "-o", str(self.network), *options,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
 
@@ -97,8 +97,9 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, *names: str) -> Iterator[Lab]:
-    made = Lab(folder, names)
+def lab(folder: Path, *names: str, options: Sequence[str] = ()) -> Iterator[Lab]:
+    """Homes with these names. `options` are more ones of 'p2pverify network new'."""
+    made = Lab(folder, names, *options)
     try:
         yield made
     finally:

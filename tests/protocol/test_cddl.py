@@ -1,6 +1,7 @@
 """The grammar accepts every valid vector, and refuses other forms."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,11 @@ def _check_view(shown: Any) -> None:
     assert all(len(each) == 1 for each in rules)
 
 
-STATEMENTS = {Kind.RECALL: (recall.decode_recall, "recall"), Kind.ROTATION: (rotation.decode_rotation, "rotation")}
+Decode = Callable[[bytes], recall.Recall | rotation.Rotation]
+STATEMENTS: dict[Kind, tuple[Decode, str]] = {
+    Kind.RECALL: (recall.decode_recall, "recall"),
+    Kind.ROTATION: (rotation.decode_rotation, "rotation"),
+}
 
 
 @pytest.mark.parametrize("kind", STATEMENTS, ids=lambda kind: KINDS[kind])

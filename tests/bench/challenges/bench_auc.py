@@ -87,7 +87,7 @@ def bundled_questions() -> list[str]:
     spec = find_spec("chatterbot_corpus")
     if spec is None or spec.origin is None:
         sys.exit("chatterbot-corpus is not installed: give --human FILE, a text file with a human prompt a line")
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     found = set()
     for path in sorted((Path(spec.origin).parent / "data" / "english").glob("*.yml")):

@@ -14,7 +14,7 @@ from p2pverify.node.clients.order import Order
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.reports.documents.receipt import FullCheckDocument, ReceiptDocument
-from p2pverify.testnet.world.world import MANIFEST as WORLD_MANIFEST
+from p2pverify.testnet.world.peer.versions import MANIFEST as WORLD_MANIFEST
 from tests.cli.transcript import run
 from tests.support.doors import EPOCHS, open_door
 from tests.support.lines import VERSION_1, overlap_world

@@ -70,7 +70,7 @@ def _list(comment: str, data: bytes, reason: str | None = None, *, entry: FileEn
     except DecodeError as error:
         found = error.reason
     assert found == reason, f"{comment}: {found}"
-    inputs = {"list": data.hex(), "entry": encode(entry.to_value()).hex()}
+    inputs: dict[str, object] = {"list": data.hex(), "entry": encode(entry.to_value()).hex()}
     return _case(comment, inputs, "accept" if reason is None else "reject", reason)
 
 

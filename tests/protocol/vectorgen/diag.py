@@ -50,8 +50,8 @@ def members(kind: str, count: int) -> list[tuple[str, str]]:
     if " / " in body and body.startswith("null"):  # maybe-receipt
         return members(body.removeprefix("null / "), count)
     if " / " in body and not body.startswith("["):  # the first alternative with as many items
-        found = (members(each, count) for each in body.split(" / ") if rules().get(each, "").startswith("["))
-        return next((each for each in found if len(each) == count), [("", "")] * count)
+        kinds = (members(each, count) for each in body.split(" / ") if rules().get(each, "").startswith("["))
+        return next((each for each in kinds if len(each) == count), [("", "")] * count)
     if not body.startswith("["):
         return [("", "")] * count
     inner = body[1:-1].strip()
