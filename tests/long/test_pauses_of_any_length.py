@@ -1,4 +1,4 @@
-"""Pauses of up to 1,000 epochs, which take some time to play."""
+"""Pauses of up to 400 epochs, which take some time to play. That is longer than any part of a state is remembered."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.testnet.world.test_pauses import KINDS, PAUSES, play
 
 
-@settings(max_examples=16)
+@settings(max_examples=10)
 @given(
     what=st.sampled_from(PAUSES),
     kind=st.sampled_from(KINDS),
@@ -21,5 +21,5 @@ def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, 
 
 
 @pytest.mark.parametrize(("what", "kind"), list(zip(PAUSES, ("slanderer", "forker", "slanderer"), strict=True)))
-def test_a_pause_of_a_thousand_epochs(what: str, kind: str) -> None:
-    play(what, kind, 2, 9, 1_000)
+def test_a_pause_that_outlasts_all_memory(what: str, kind: str) -> None:
+    play(what, kind, 2, 9, 400)
