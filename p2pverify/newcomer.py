@@ -114,7 +114,13 @@ async def _current(settings: NodeSettings, driver: Driver, first: Manifest) -> K
     while machine.fold.latest.epoch < params.epoch_at(driver.now_ms()) - RECENT_EPOCHS or not machine.fold.latest.index:
         await driver.wait_final(machine.fold.latest.index + 1)
     known = releases(machine, {first.digest: first})
-    return next(one for one in known if one.status is Status.CURRENT)
+    current = next((one for one in known if one.status is Status.CURRENT), None)
+    if current is None:
+        raise NothingToFetch(
+            f"the current version of {first.model} was released in the network from which this one was forked",
+            "get its file from its publishers, and name it with --weights",
+        )
+    return current
 
 
 def _mesh(settings: NodeSettings, seed: bytes, driver: Driver) -> "Libp2pNetwork":

@@ -77,6 +77,7 @@ class _Table:
         self.weighted = frozenset(weighted_peers(state))
         self._steps = class_steps(network)
         self._speeds = _speeds(state, self.weighted)
+        self._behind: dict[tuple[int, int], bool] = {}  # by class and version
 
     def score(self, peer: bytes) -> Score:
         member = self._state.members[peer]
@@ -84,8 +85,7 @@ class _Table:
         score = _score(self._network, self._state, peer, member, steps, self.weighted, self._speeds.get(peer))
         if line_of(self._network, self._state, peer) is None:
             return score
-        is_late = is_behind(self._network, self._state, peer)
-        return replace(score, version=self._state.version_of(peer), is_behind=is_late)
+        return replace(score, version=self._state.version_of(peer), is_behind=self._is_behind(peer))
 
     def row(self, peer: bytes) -> bytes:
         """The row in canonical bytes."""
@@ -96,7 +96,14 @@ class _Table:
         """The last item of a row in a network with lines. It is null for a peer whose model has none."""
         if line_of(self._network, self._state, peer) is None:
             return None
-        return [model_of(self._network, self._state, peer), is_behind(self._network, self._state, peer)]
+        return [model_of(self._network, self._state, peer), self._is_behind(peer)]
+
+    def _is_behind(self, peer: bytes) -> bool:
+        """All members of a class that serve one version are behind, or none is."""
+        key = (self._state.members[peer].class_index, self._state.version_of(peer))
+        if key not in self._behind:
+            self._behind[key] = is_behind(self._network, self._state, peer)
+        return self._behind[key]
 
 
 def _speeds(state: State, weighted: frozenset[bytes]) -> dict[bytes, Speed]:

@@ -9,10 +9,9 @@ import trio
 
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.node.blobs.fetcher import BlobFetcher, BlobProgress
 from p2pverify.node.lines.documents import FetchDocument, FetchState
-from p2pverify.node.lines.known import sources
+from p2pverify.node.lines.known import release_of, sources
 from p2pverify.node.lines.report import LineReports
 from p2pverify.node.user_error import UserError
 
@@ -94,8 +93,8 @@ class VersionDownloads:
             return _Download((), "failed", reason=_GENESIS + _REMEMBER)
         if version.is_recalled:
             return _Download((), "failed", reason=_RECALLED)
-        record = self._machine.context.ledger.get(version.record)
-        files = () if record is None else decode_signed_release(record.payload).release.files
+        release = release_of(self._machine, version)
+        files = () if release is None else release.files
         if version.manifest in self._machine.context.held:
             return _Download(files, "whole", before=sum(file.size for file in files))
         return _Download(files) if files else _Download((), "failed", reason=_NO_FILES + _REMEMBER)

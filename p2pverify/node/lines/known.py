@@ -45,8 +45,9 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
             if line.genesis in listed:
                 found.append(KnownVersion(number, status, listed[line.genesis]))
             continue
-        release = _release(machine, version)
-        found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
+        release = release_of(machine, version)
+        if release is not None:
+            found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
 
 
@@ -58,14 +59,16 @@ def released_manifests(machine: Machine) -> dict[bytes, tuple[int, Manifest]]:
     found = {}
     for line, notes in sorted(machine.fold.latest.lines.items()):
         for version in notes.versions:
-            found[version.manifest] = (line, decode_manifest(_release(machine, version).manifest))
+            release = release_of(machine, version)
+            if release is not None:
+                found[version.manifest] = (line, decode_manifest(release.manifest))
     return found
 
 
-def _release(machine: Machine, version: Version) -> Release:
+def release_of(machine: Machine, version: Version) -> Release | None:
+    """The release of a version. None if its record is of the network from which this one was forked."""
     record = machine.context.ledger.get(version.record)
-    assert record is not None  # the fold counted it
-    return decode_signed_release(record.payload).release
+    return None if record is None else decode_signed_release(record.payload).release
 
 
 class NamedFiles:
@@ -90,10 +93,9 @@ class NamedFiles:
         found: dict[bytes, FileEntry] = {}
         for _, notes in sorted(lines.items()):
             for version in notes.versions:
-                record = self._machine.context.ledger.get(version.record)
-                if record is not None and not version.is_recalled:
-                    for file in decode_signed_release(record.payload).release.files:
-                        found.setdefault(file.sha256, file)
+                release = None if version.is_recalled else release_of(self._machine, version)
+                for file in () if release is None else release.files:
+                    found.setdefault(file.sha256, file)
         return found
 
 
@@ -106,9 +108,8 @@ def sources(machine: Machine, sha256: bytes) -> list[bytes]:
     serving = set()
     for index, notes in state.lines.items():
         for version in notes.versions:
-            record = machine.context.ledger.get(version.record)
-            files = () if record is None else decode_signed_release(record.payload).release.files
-            if any(file.sha256 == sha256 for file in files):
+            release = release_of(machine, version)
+            if release is not None and any(file.sha256 == sha256 for file in release.files):
                 serving |= {
                     peer
                     for peer in state.members

@@ -8,7 +8,6 @@ from p2pverify.core.contract.history.release import Grade, How, Release
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.state.lines.notes import LineNotes, Version
 from p2pverify.core.state.lines.rows import numbers_of
 from p2pverify.core.state.lines.versions import (
@@ -19,7 +18,9 @@ from p2pverify.core.state.lines.versions import (
     is_behind,
     is_tainted,
     line_of,
+    manifest_of,
     notes_of,
+    start_of,
     status_of,
 )
 from p2pverify.core.state.state import State
@@ -40,6 +41,7 @@ from p2pverify.node.lines.documents import (
     VersionFile,
     VersionsDocument,
 )
+from p2pverify.node.lines.known import release_of
 from p2pverify.node.lines.recipes import recipe_words
 from p2pverify.node.ports import UnknownVersion
 
@@ -153,10 +155,10 @@ class LineReports:
             status=_STATUSES[status_of(line, notes, number, state.epoch)],
             behind=is_behind(self._network, state, key),
             current=current,
-            current_here=self._digest(line, notes, current) in self._machine.context.held,
+            current_here=manifest_of(line, notes, current) in self._machine.context.held,
             follows=self._follows,
             announced=coming[-1].number if coming else None,
-            announced_from_epoch=coming[-1].announced_epoch + line.notice_epochs if coming else None,
+            announced_from_epoch=start_of(line, coming[-1]) if coming else None,
         )
 
     def statistics(self) -> dict[str, int]:
@@ -206,7 +208,7 @@ class LineReports:
         network, state = self._network, self._state
         line, notes = network.lines[index], notes_of(network, state, index)
         version, release = find_version(notes, number), self._release(notes, number)
-        manifest, digest = self._manifest(line, notes, number), self._digest(line, notes, number)
+        manifest, digest = self._manifest(line, notes, number), manifest_of(line, notes, number)
         status = status_of(line, notes, number, state.epoch)
         peers = [
             peer
@@ -227,7 +229,7 @@ class LineReports:
             weights=None if manifest is None else manifest.weights.hex(),
             status=_STATUSES[status],
             announced_epoch=None if version is None else version.announced_epoch,
-            current_from_epoch=_start(line, version),
+            current_from_epoch=0 if version is None else start_of(line, version),
             ends_epoch=_end(line, notes, number, version),
             recalled=_recalled(version),
             tainted=version is not None and is_tainted(all_notes, version),
@@ -264,24 +266,19 @@ class LineReports:
         for index, line in enumerate(self._network.lines):
             notes = notes_of(self._network, self._state, index)
             for number in numbers_of(notes):
-                if self._digest(line, notes, number) == manifest:
+                if manifest_of(line, notes, number) == manifest:
                     return ParentDocument(manifest=manifest.hex(), line=line.name, number=number)
         return ParentDocument(manifest=manifest.hex(), line=None, number=None)
 
     def _release(self, notes: LineNotes, number: int) -> Release | None:
         version = find_version(notes, number)
-        record = None if version is None else self._machine.context.ledger.get(version.record)
-        return None if record is None else decode_signed_release(record.payload).release
+        return None if version is None else release_of(self._machine, version)
 
     def _manifest(self, line: ModelLine, notes: LineNotes, number: int) -> Manifest | None:
         release = self._release(notes, number)
         if release is not None:
             return decode_manifest(release.manifest)
         return self._listed.get(line.genesis) if number == 0 else None
-
-    def _digest(self, line: ModelLine, notes: LineNotes, number: int) -> bytes:
-        version = find_version(notes, number)
-        return line.genesis if version is None else version.manifest
 
     def _is_own(self, index: int) -> bool:
         return self._network.line_of(self._machine.context.class_index) == index
@@ -301,15 +298,11 @@ class LineReports:
         return not is_comparable and not judged_classes(contract, class_index)
 
 
-def _start(line: ModelLine, version: Version | None) -> int:
-    return 0 if version is None else version.announced_epoch + line.notice_epochs
-
-
 def _end(line: ModelLine, notes: LineNotes, number: int, version: Version | None) -> int | None:
     """The epoch from which members that serve a version are behind; None while no end is known."""
     if version is not None and version.is_recalled:
         return version.recalled_epoch + line.recall_epochs
-    later = [_start(line, each) for each in notes.versions if each.number > number and not each.is_recalled]
+    later = [start_of(line, each) for each in notes.versions if each.number > number and not each.is_recalled]
     return min(later) + line.overlap_epochs if later else None
 
 

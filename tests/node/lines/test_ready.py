@@ -19,7 +19,7 @@ from p2pverify.core.records.payloads.lines.signatures import sign_statement
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.refusals import ModelUnavailable
-from p2pverify.node.lines.known import NamedFiles, releases, sources
+from p2pverify.node.lines.known import NamedFiles, released_manifests, releases, sources
 from p2pverify.node.lines.ready import Versions
 from p2pverify.node.lines.served import ServedFile, contract_of_served, keep_version, read_version
 from p2pverify.node.ports import Engine
@@ -155,6 +155,16 @@ def test_the_versions_of_the_final_view(known: Bench) -> None:
     assert named() == {FILE.sha256: FILE}
     assert named() is named()
     assert set(sources(known.machine, FILE.sha256)) == {peer.key for peer in known.world.peers} - {known.machine.key}
+
+
+def test_a_forked_network_knows_versions_without_their_releases(known: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its state notes them, and their records are in the ledger of the network from which it was forked."""
+    monkeypatch.setattr(known.machine.context.ledger, "get", lambda _record: None)
+    genesis = known.world.network.manifests[0]
+    assert [one.number for one in releases(known.machine, {genesis: MANIFEST})] == [0]
+    assert released_manifests(known.machine) == {}
+    assert NamedFiles(known.machine)() == {}
+    assert len(sources(known.machine, FILE.sha256)) == len(known.world.peers) - 1
 
 
 async def test_a_file_of_this_machine_is_tested_and_told() -> None:

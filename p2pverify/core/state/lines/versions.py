@@ -12,7 +12,7 @@ All are epochs of certified cuts, never of a claimed date. If the current versio
 before it that is not recalled is current again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from p2pverify.core.contract.history.lines import ModelLine
@@ -54,7 +54,7 @@ def status_of(line: ModelLine, notes: LineNotes, number: int, epoch: int) -> Sta
     if version is None and number != 0:
         return Status.RETIRED
     starts = _starts(line, notes)
-    current = current_number(line, notes, epoch)
+    current = _current(starts, epoch)
     if number >= current:
         return Status.CURRENT if number == current else Status.ANNOUNCED
     superseded = min(start for each, start in starts.items() if each > number)
@@ -64,7 +64,18 @@ def status_of(line: ModelLine, notes: LineNotes, number: int, epoch: int) -> Sta
 def _starts(line: ModelLine, notes: LineNotes) -> dict[int, int]:
     """The epoch from which each version that is not recalled is current, if no later one is."""
     live = (version for version in notes.versions if not version.is_recalled)
-    return {0: 0, **{version.number: version.announced_epoch + line.notice_epochs for version in live}}
+    return {0: 0, **{version.number: start_of(line, version) for version in live}}
+
+
+def start_of(line: ModelLine, version: Version) -> int:
+    """The epoch in which the notice of a version is over."""
+    return version.announced_epoch + line.notice_epochs
+
+
+def manifest_of(line: ModelLine, notes: LineNotes, number: int) -> bytes:
+    """The manifest (digest, 32 B) of a version that the state knows, or of version 0."""
+    version = find_version(notes, number)
+    return line.genesis if version is None else version.manifest
 
 
 def is_tainted(notes: Sequence[LineNotes], version: Version) -> bool:
@@ -155,13 +166,16 @@ def current_manifest(network: Network, state: State, peer: bytes) -> bytes:
 def current_in(network: Network, state: State, index: int) -> bytes:
     """The manifest (digest, 32 B) of the current version of a line."""
     line, notes = network.lines[index], notes_of(network, state, index)
-    version = find_version(notes, current_number(line, notes, state.epoch))
-    return line.genesis if version is None else version.manifest
+    return manifest_of(line, notes, current_number(line, notes, state.epoch))
 
 
 def current_number(line: ModelLine, notes: LineNotes, epoch: int) -> int:
     """The number of the current version of a line."""
-    return max(number for number, start in _starts(line, notes).items() if start <= epoch)
+    return _current(_starts(line, notes), epoch)
+
+
+def _current(starts: Mapping[int, int], epoch: int) -> int:
+    return max(number for number, start in starts.items() if start <= epoch)
 
 
 def model_of(network: Network, state: State, peer: bytes) -> bytes:
