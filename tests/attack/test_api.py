@@ -28,7 +28,7 @@ REQUESTS = {
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The API's timeout for silent clients is shorter here."""
-    monkeypatch.setattr(connections, "IDLE_S", 0.5)
+    monkeypatch.setattr(connections, "IDLE_S", 2)
 
 
 async def connect(live: Live) -> trio.SocketStream:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
@@ -31,6 +32,8 @@ class GatedEngine(FakeEngine):
 
 
 FOREVER_MS = 2**53
+#: Its clock stands still: two clocks that tick between two submissions would put equal deadlines in another order.
+StillWorker = partial(Worker, clock=lambda: 0)
 
 
 def job(
@@ -69,7 +72,7 @@ async def done(worker: Worker, nursery: trio.Nursery, count: int, *jobs: Compute
 
 async def test_jobs_go_in_the_order_of_the_queue(nursery):
     """In each kind, the earliest deadline is first."""
-    worker = Worker(FakeEngine())
+    worker = StillWorker(FakeEngine())
     jobs = ((1, Purpose.AUDIT, 3), (2, Purpose.AUDIT, 2), (3, Purpose.VOTE, 4), (4, Purpose.VOTE, 1))
     for number, purpose, later in jobs:
         assert worker.submit_nowait(job(number, purpose, deadline_ms=FOREVER_MS + later * 60_000)) is None
@@ -82,7 +85,7 @@ async def test_jobs_go_in_the_order_of_the_queue(nursery):
 
 async def test_an_engine_that_fails_fails_one_job(nursery):
     """An exception of the engine becomes the job's failure, and the next job is done."""
-    worker = Worker(FakeEngine())
+    worker = StillWorker(FakeEngine())
     worker.submit_nowait(job(1, prompt=(666,)))
     worker.submit_nowait(job(2))
     first, second = await done(worker, nursery, 2)
@@ -95,7 +98,7 @@ async def test_an_engine_that_fails_fails_one_job(nursery):
 async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
     """With a seed the engine writes the prompt. With no tokens to make, there is no answer."""
     engine = FakeEngine()
-    worker = Worker(engine)
+    worker = StillWorker(engine)
     worker.submit_nowait(written(1, tokens_max=3))
     worker.submit_nowait(written(2))
     both, only_prompt = await done(worker, nursery, 2)
@@ -118,7 +121,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
         opened.append(threading.get_ident())
         return referee
 
-    worker = Worker(own, open_referee)
+    worker = StillWorker(own, open_referee)
     worker.submit_nowait(job(1))
     worker.submit_nowait(written(2, role=REFEREE))
     worker.submit_nowait(score_job(3, (1, 2, 3)))
@@ -141,7 +144,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
 async def test_foreign_tokens_are_no_failure_of_the_referee(nursery):
     """Tokens outside the vocabulary cannot be scored, so there are no margins and the engine is not called."""
     referee = FakeEngine()
-    worker = Worker(FakeEngine(), lambda: referee)
+    worker = StillWorker(FakeEngine(), lambda: referee)
     worker.submit_nowait(score_job(1, (1, referee.info.vocab_tokens)))
     worker.submit_nowait(score_job(2, (1, 2)))
     assert await done(worker, nursery, 2) == [MeasureDone(1, (), ()), MeasureDone(2, *_margins(referee))]
@@ -162,7 +165,7 @@ async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(n
         tries.append(1)
         raise OSError("the weights are gone: put them back")
 
-    worker = Worker(FakeEngine(), open_referee)
+    worker = StillWorker(FakeEngine(), open_referee)
     for event in (score_job(1, (1,)), written(2, role=REFEREE), job(3)):
         worker.submit_nowait(event)
     first, second, third = await done(worker, nursery, 3)
@@ -177,7 +180,7 @@ async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(n
 
 async def test_without_a_referee_its_jobs_fail(nursery):
     """A node in a network without a referee has none."""
-    worker = Worker(FakeEngine())
+    worker = StillWorker(FakeEngine())
     worker.submit_nowait(score_job(1, (1,)))
     (failed,) = await done(worker, nursery, 1)
     assert failed == ComputeFailed(1, NO_REFEREE)
@@ -199,7 +202,7 @@ class LanesEngine(GatedEngine):
 async def test_an_engine_with_lanes_does_several_jobs_at_a_time(nursery):
     """However many requests wait, an audit and a vote begin at once. All have their outcomes."""
     engine = LanesEngine()
-    worker = Worker(engine)
+    worker = StillWorker(engine)
     fed: list[Computed] = []
     nursery.start_soon(worker.run, fed.append)
     for number in range(1, 9):
@@ -226,7 +229,7 @@ async def test_an_engine_with_lanes_does_several_jobs_at_a_time(nursery):
 async def test_too_many_jobs_are_refused(monkeypatch):
     """The queue is bounded for each kind of work."""
     monkeypatch.setattr("p2pverify.core.inference.jobs.WAITING_MAX", 2)
-    worker = Worker(FakeEngine())
+    worker = StillWorker(FakeEngine())
     dropped = ComputeFailed(2, module.TOO_MANY, is_dropped=True)
     assert [worker.submit_nowait(job(n)) for n in range(3)] == [None, None, dropped]
     assert worker.submit_nowait(job(3, Purpose.VOTE)) is None
@@ -236,7 +239,7 @@ async def test_too_many_jobs_are_refused(monkeypatch):
 async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
     """Shutting down does not wait for a long answer. The engine counts as busy until its thread ends."""
     engine = GatedEngine()
-    worker = Worker(engine)
+    worker = StillWorker(engine)
     worker.submit_nowait(job(1))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run, lambda event: None)
@@ -253,7 +256,7 @@ async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
 async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
     """The call comes after urgent jobs and returns its result or raises its error. The machine gets no event."""
     engine = GatedEngine()
-    worker = Worker(engine)
+    worker = StillWorker(engine)
     fed: list[object] = []
     results: list[object] = []
 
@@ -285,7 +288,7 @@ async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
 
 async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
     monkeypatch.setattr("p2pverify.core.inference.jobs.WAITING_MAX", 0)
-    worker = Worker(FakeEngine())
+    worker = StillWorker(FakeEngine())
     with pytest.raises(EngineBusy):
         await worker.call(lambda engine: engine.info)
 
