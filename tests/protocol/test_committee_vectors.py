@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core.blind import committees
 from p2pverify.core.encoding import vrf
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -36,20 +37,22 @@ def test_lots(case: dict[str, Any]) -> None:
     output = vrf.verify(_bytes(case, "vrf_key"), alpha, _bytes(case, "proof"))
     assert output is not None
     assert output.hex() == expected["output"]
-    assert lots.is_drawn(output, given["stage"], given["voters"]) == expected["drawn"]
+    assert committees.is_drawn(output, given["stage"], given["voters"]) == expected["drawn"]
 
 
 @pytest.mark.parametrize("case", _load("bars"))
 def test_bars(case: dict[str, Any]) -> None:
     """An output near the bar is on this side of it."""
-    assert lots.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
+    assert (
+        committees.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
+    )
 
 
 @pytest.mark.parametrize("case", _load("seats"))
 def test_seats(case: dict[str, Any]) -> None:
     """These volunteers get seats."""
     outputs = {bytes.fromhex(voter): bytes.fromhex(output) for voter, output in case["input"]["lots"]}
-    found = lots.take_seats(outputs, case["input"]["stage"])
+    found = committees.take_seats(outputs, case["input"]["stage"])
     assert sorted(voter.hex() for voter in found) == case["expect"]
 
 

@@ -204,7 +204,7 @@ def _constants(node: ast.AST) -> set[str]:
         "state/verdicts/objections.py",
         "state/verdicts/reports.py",
         "state/verdicts/results.py",
-        "state/verdicts/rounds.py",
+        "blind/refusals.py",
         "replica/states.py",
     ],
 )

@@ -3,8 +3,9 @@ results."""
 
 from collections import Counter
 
+from p2pverify.core.blind.committees import COMMITTEES, EVERYONE
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.payloads.lots import COMMITTEES, EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import decode_commit
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world import World

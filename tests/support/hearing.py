@@ -5,16 +5,17 @@ Records are written by hand and certified by all members. No answer is computed.
 
 from collections.abc import Iterable
 
+from p2pverify.core.blind import committees, rounds
+from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.lots import EVERYONE, Lot
+from p2pverify.core.records.payloads.lots import Lot
 from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import State
-from p2pverify.core.state.verdicts import rounds
 from p2pverify.core.state.verdicts.notes import Dispute
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
 
@@ -63,7 +64,7 @@ class Hearing:
         dispute = self.dispute
         free = [seed for seed in self.story.seeds if sign.public_key(seed) in rounds.voters(dispute)]
         outputs = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
-        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.round.stage, dispute.round.voters)]
+        low = [seed for seed in free if committees.is_drawn(outputs[seed], dispute.round.stage, dispute.round.voters)]
         return sorted(low, key=outputs.__getitem__)
 
     def dissents(self) -> set[bytes]:
@@ -143,7 +144,7 @@ class Hearing:
         """
         self.cut()
         drawn = self.drawn()
-        seats = drawn[: lots.COMMITTEES[self.dispute.round.stage].seats]
+        seats = drawn[: committees.COMMITTEES[self.dispute.round.stage].seats]
         liars = set(seats[:wrong])
         other = self.wrong if measures == self.right else self.right
         self.seal([seed for seed in drawn if seed not in liars], measures)

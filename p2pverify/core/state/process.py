@@ -18,7 +18,7 @@ from p2pverify.core.state.lines import take
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
-from p2pverify.core.state.verdicts import disputes, duties, objections, reports, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, reports
 from p2pverify.core.state.verdicts.notes import AuditNote
 
 
@@ -62,10 +62,10 @@ def advance(
     disputes.open_disputes(step, opened)
     reported = [found for record in by_kind.get(Kind.REPORT, ()) for found in reports.take_report(step, record)]
     reports.open_reports(step, reported)
-    rounds.draw(step)
+    disputes.draw(step)
     for record in by_kind.get(Kind.VOTE_COMMIT, ()):
         disputes.take_commit(step, record)
-    rounds.close_sealing(step)
+    disputes.close_sealing(step)
     for record in by_kind.get(Kind.VOTE, ()):
         disputes.take_vote(step, record)
     for record in by_kind.get(Kind.OBJECTION, ()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from p2pverify.core.blind import rounds
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Measures, Verdict
@@ -9,7 +10,7 @@ from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import State
-from p2pverify.core.state.verdicts import cross_class, rounds
+from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.node.reports.documents.audits import AnyDispute
 from p2pverify.node.reports.documents.explained import OutputDocument, VoterDocument, WholeDispute

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from p2pverify.core.blind import rounds
+from p2pverify.core.blind.committees import COMMITTEES
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import (
@@ -18,10 +20,8 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
-from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.records.payloads.vote import decode_commit, decode_vote
 from p2pverify.core.roles.disputes.evidence import encode_evidence
-from p2pverify.core.state.verdicts import rounds
 from tests.support.across import COUNT
 from tests.support.hearing import Hearing
 from tests.support.networks import MANIFEST

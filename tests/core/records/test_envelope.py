@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.blind.committees import STAGE_MAX
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.core.contract.shapes import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding import sign, vrf
@@ -33,7 +34,7 @@ from p2pverify.core.records.payloads.audit import AskedPeer, Audit, decode_audit
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
-from p2pverify.core.records.payloads.lots import STAGE_MAX, DisputeKey, Lot
+from p2pverify.core.records.payloads.lots import DisputeKey, Lot
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import ASKED_MAX, Commit, Vote
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core.blind.values import OpenedAnswer
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.work import Result
 from p2pverify.core.state.state import LOST_DISPUTES, Loss, State
 from p2pverify.core.state.transition import class_steps
-from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer
+from p2pverify.core.state.verdicts.notes import Dispute
 from tests.support.hearing import Hearing
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.inference.compare import Measures
-from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes

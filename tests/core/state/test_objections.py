@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.encoding import sign
-from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.state import LOST_DISPUTES, Loss, Member, State, genesis
 from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.verdicts.notes import Dispute

@@ -2,12 +2,13 @@
 
 import pytest
 
+from p2pverify.core.blind.committees import COMMITTEES, EVERYONE_MAX
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.question import Receipt, request_id, salted_digest
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
-from p2pverify.core.records.payloads.lots import COMMITTEES, EVERYONE_MAX, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, vote_commit
 from p2pverify.core.state.verdicts import disputes, reports

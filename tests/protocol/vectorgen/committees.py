@@ -6,10 +6,11 @@ from vectorgen.book import Book
 from vectorgen.case import Case
 from vectorgen.examples import BEACON, BOB, CAROL, DISPUTE, NETWORK_ID, OUTPUT, VOTE_SALT
 
+from p2pverify.core.blind import committees
+from p2pverify.core.blind.committees import COMMITTEES
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.records.payloads.vote import vote_commit
 from tests.support.hearing import Hearing
 
@@ -46,7 +47,7 @@ def lot_cases() -> list[Case]:
             "proof": proof.hex(),
             "voters": voters,
         }
-        drawn = lots.is_drawn(beta, stage, voters)
+        drawn = committees.is_drawn(beta, stage, voters)
         expect = {"alpha": alpha.hex(), "output": beta.hex(), "drawn": drawn}
         found.append(case(f"{peer.name} for stage {stage}, of {voters} voters", inputs, expect))
     return found
@@ -60,7 +61,7 @@ def bars() -> list[Case]:
         for comment, number in (("the highest that is drawn", bar - 1), ("the lowest that is not", bar)):
             output = number.to_bytes(8, "big") + bytes(56)
             inputs: dict[str, object] = {"stage": stage, "voters": voters, "output": output.hex()}
-            drawn = lots.is_drawn(output, stage, voters)
+            drawn = committees.is_drawn(output, stage, voters)
             found.append(case(f"stage {stage}, {voters} voters: {comment}", inputs, drawn))
     return found
 
@@ -68,7 +69,7 @@ def bars() -> list[Case]:
 def seats() -> list[Case]:
     def seated(comment: str, stage: int, count: int) -> Case:
         outputs = {sha256(b"voter %d" % each): sha256(b"lot %d" % each) * 2 for each in range(count)}
-        taken = lots.take_seats(outputs, stage)
+        taken = committees.take_seats(outputs, stage)
         given = [[voter.hex(), output.hex()] for voter, output in sorted(outputs.items())]
         inputs: dict[str, object] = {"stage": stage, "lots": given}
         return case(comment, inputs, [voter.hex() for voter in sorted(taken)])

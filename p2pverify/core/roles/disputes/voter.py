@@ -5,19 +5,21 @@ vote on the measures. The challenger of a dispute has sealed its answer or its m
 If a committee votes, only the members drawn for it do anything.
 """
 
+from p2pverify.core.blind import committees, rounds
+from p2pverify.core.blind.committees import EVERYONE
+from p2pverify.core.blind.values import RoundPhase
 from p2pverify.core.encoding import vrf
 from p2pverify.core.events import Effects
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey, Lot
+from p2pverify.core.records.payloads.lots import DisputeKey, Lot
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
 from p2pverify.core.state.state import State
-from p2pverify.core.state.verdicts import rounds
-from p2pverify.core.state.verdicts.notes import Dispute, RoundPhase
+from p2pverify.core.state.verdicts.notes import Dispute
 
 _Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
 
@@ -128,7 +130,7 @@ class Voter:
         if turn not in self._lots:
             alpha = lots.lot_alpha(context.network_id, dispute.key, current.stage, current.beacon)
             proof = vrf.prove(context.vrf_seed, alpha)
-            is_drawn = lots.is_drawn(vrf.proof_to_beta(proof), current.stage, current.voters)
+            is_drawn = committees.is_drawn(vrf.proof_to_beta(proof), current.stage, current.voters)
             self._lots[turn] = Lot(current.stage, current.beacon, context.vrf_key, proof) if is_drawn else None
         return self._lots[turn]
 

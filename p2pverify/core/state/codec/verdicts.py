@@ -2,11 +2,12 @@
 
 from functools import lru_cache
 
+from p2pverify.core.blind.committees import EVERYONE
+from p2pverify.core.blind.values import OpenedAnswer, Round, RoundPhase, Sealed
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, sha256
 from p2pverify.core.inference.compare import Measures, measures_value, read_measures
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from p2pverify.core.records.payloads.audit import Audit, decode_audit
-from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.records.payloads.vote import ASKED_MAX
 from p2pverify.core.state.codec.forms import (
     BOOL,
@@ -25,7 +26,7 @@ from p2pverify.core.state.codec.forms import (
 )
 from p2pverify.core.state.codec.lines import VERSION
 from p2pverify.core.state.codec.rows import SEQ, SLOT
-from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, RoundPhase, Sealed
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 STAGE = uint(EVERYONE)
 MEASURES: Form[Measures] = Form(measures_value, lambda value: read_measures(value, ASKED_MAX))

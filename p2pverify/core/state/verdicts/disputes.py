@@ -1,26 +1,30 @@
 """Disputes: a wider, blind vote on the same question.
 
 A dispute opens with the first cut that holds both an audit with differing answers and its duty. Then members seal their
-answers. They open them only after a certified cut has closed the sealing. `rounds` defines who votes in a large
-electorate, when the sealing closes, and what decides. This module opens disputes, counts commits and votes, and settles
-the decisions.
+answers. They open them only after a certified cut has closed the sealing. `core/blind` defines who votes in a
+large electorate, when the sealing closes, and what decides. This module opens disputes, counts commits and votes, and
+settles the decisions.
 """
 
 from dataclasses import replace
 
+from p2pverify.core.blind import rounds
+from p2pverify.core.blind.committees import EVERYONE
+from p2pverify.core.blind.refusals import refuse_opening, refuse_seal, refuse_ticket
+from p2pverify.core.blind.values import OpenedAnswer, Sealed
 from p2pverify.core.contract import sortition
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.records.payloads.lots import EVERYONE
+from p2pverify.core.records.payloads.lots import Lot, lot_output
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.state.verdicts import cross_class, objections, results, rounds
+from p2pverify.core.state.verdicts import cross_class, objections, results
 from p2pverify.core.state.verdicts.duties import Opened, credit, is_sampled
-from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer, RoundPhase, Sealed
+from p2pverify.core.state.verdicts.notes import Dispute, first_stage
 from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: An undecided dispute whose round has lasted for more than this many cuts no longer prevents other disputes.
@@ -50,10 +54,16 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         busy |= participants
         own = state.members[audit.challenger].class_index
         electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across), version)
-        first = rounds.first_round(audit, electorate, state.index)
-        sampled, is_long = is_sampled(slot, step.network.params), slot.is_long(step.network.params)
         state.disputes[audit.key] = Dispute(
-            audit, state.index, state.epoch, duty_seq, electorate, sampled, is_long, first, version=version
+            audit=audit,
+            electorate=electorate,
+            opened_index=state.index,
+            opened_epoch=state.epoch,
+            duty_seq=duty_seq,
+            sampled=is_sampled(slot, step.network.params),
+            is_long=slot.is_long(step.network.params),
+            round=rounds.begin(first_stage(audit, electorate), state.index),
+            version=version,
         )
         state.count("disputes")
 
@@ -115,6 +125,20 @@ def rank(audit: Audit) -> bytes:
     return sortition.dispute_rank(audit.challenger, audit.epoch, audit.slot)
 
 
+def draw(step: Transition) -> None:
+    """Give a beacon to the committees whose rounds began with the cut before this one."""
+    state = step.state
+    for key, dispute in state.disputes.items():
+        state.disputes[key] = rounds.draw(dispute, state.index, state.beacon)
+
+
+def close_sealing(step: Transition) -> None:
+    """Close the sealing of rounds with enough sealed answers or no time left."""
+    state = step.state
+    for key, dispute in state.disputes.items():
+        state.disputes[key] = rounds.close_sealing(dispute, state.index)
+
+
 def take_commit(step: Transition, record: Record) -> None:
     """Count a sealed answer, if its author may vote in this round and the sealing is not closed."""
     state = step.state
@@ -133,21 +157,44 @@ def take_commit(step: Transition, record: Record) -> None:
         state.count(f"commit: {refused}")
         return
     sealed = Sealed(commit.commit, record.seq, stage)
-    state.disputes[dispute.key] = rounds.count_commit(step, dispute, record.author, sealed, commit.lot)
+    beta = None if commit.lot is None else _ticket(step, dispute, commit.lot)
+    state.disputes[dispute.key] = rounds.count_seal(dispute, record.author, sealed, beta)
 
 
 def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
     """The reason why a commit is not counted, or None."""
-    if voter not in dispute.electorate:
-        return "not of the electorate"
-    if dispute.round.phase is RoundPhase.OPENING:
-        return "after the sealing was closed"
+    refused = refuse_seal(dispute, voter)
+    if refused is not None:
+        return refused
     if not step.is_certified(commit.certificate):
         return "certificate is not one here"
     cited = step.frame.state_of(commit.certificate)
     if cited is None or dispute.key not in cited.disputes:
         return "certificate does not hold the dispute"
-    return rounds.refuse_lot(step, dispute, voter, commit.lot)
+    return refuse_lot(step, dispute, voter, commit.lot)
+
+
+def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
+    """The reason why a sealed answer does not belong to the round, or None."""
+    current = dispute.round
+    if not current.is_committee:
+        return None if lot is None else "a lot where everybody votes"
+    if lot is None:
+        return "no lot where a committee votes"
+    if (lot.stage, lot.beacon) != (current.stage, current.beacon):
+        return "lot for another committee"
+    if voter in dispute.parties:
+        return "lot of a party to the dispute"
+    member = step.state.members[voter]
+    if member.vrf_key != lot.vrf_key or member.joined_index > dispute.opened_index:
+        return "lot by another key"
+    return refuse_ticket(current, _ticket(step, dispute, lot))
+
+
+def _ticket(step: Transition, dispute: Dispute, lot: Lot) -> bytes:
+    beta = lot_output(step.network_id, dispute.key, lot)
+    assert beta is not None  # the record was judged
+    return beta
 
 
 def take_vote(step: Transition, record: Record) -> None:
@@ -180,21 +227,15 @@ def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) ->
         return refused
     if voter == dispute.audit.challenger:
         return None if vote.shown is None else "shows work without need"
-    sealed = dispute.commits.get(voter)
-    if sealed is None:
-        return "no commit was counted"
     cited = step.frame.state_of(vote.certificate)
     assert cited is not None  # refuse_certificate checked it
-    head = cited.heads.get(voter)
-    if head is None or head[1] < sealed.seq:
-        return "certificate does not hold the commit"
-    if not rounds.may_open(cited.disputes[dispute.key], voter):
-        return "certificate gives it no turn"
-    if (vote.shown is not None) != rounds.is_informed(dispute, sealed.stage):
-        return "shows work without need" if vote.shown is not None else "shows no work"
+    seen, then = cited.heads.get(voter, (b"", -1))[1], cited.disputes[dispute.key]
+    refused = refuse_opening(dispute, then, voter, seen, is_work_shown=vote.shown is not None)
+    if refused is not None:
+        return refused
     said = (vote.class_index, vote.output, vote.salts[0], vote.shown)
     opened = vote_commit(step.network_id, dispute.key, voter, *said)
-    return None if opened == sealed.commit else "does not open the commit"
+    return None if opened == dispute.commits[voter].commit else "does not open the commit"
 
 
 def refuse_answer(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
@@ -222,9 +263,10 @@ def decide(step: Transition) -> None:
         dispute = state.disputes[key]
         is_over = state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs
         if dispute.decision is None:
-            dispute = rounds.tally(step, dispute)
+            dispute = _tally(state, dispute)
         elif objections.is_appealed(state, dispute):
-            dispute = rounds.appeal(state, dispute)
+            state.count("appeals")
+            dispute = rounds.appeal(dispute, state.index)
         if dispute.decision is not None and (is_over or objections.has_effect(dispute, state.index)):
             dispute = _take_effect(step, dispute)
         if is_over:
@@ -233,6 +275,15 @@ def decide(step: Transition) -> None:
             del state.disputes[key]
         else:
             state.disputes[key] = dispute
+
+
+def _tally(state: State, dispute: Dispute) -> Dispute:
+    """The dispute after a count: decided, in its next round, or unchanged."""
+    counted = rounds.tally(dispute, state.index)
+    if not rounds.is_stuck(counted, state.index):
+        return counted
+    state.count(f"committees of stage {dispute.round.stage} without a decision")
+    return rounds.go_on(counted, state.index)
 
 
 def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
@@ -247,21 +298,12 @@ def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
     return (_settle_across if dispute.is_across else _settle)(step, dispute)
 
 
-def _losers(dispute: Dispute) -> set[bytes]:
-    """The voters that voted against the decision, or copied it."""
-    return {voter for voter in dispute.votes if rounds.has_lost(dispute, voter)}
-
-
-def _winners(dispute: Dispute) -> set[bytes]:
-    return set(dispute.votes) - _losers(dispute)
-
-
 def _settle(step: Transition, dispute: Dispute) -> Dispute:
     """Count an agreement or a dissent once for each peer that answered. Late openings are settled when they come."""
     decision = dispute.decision
     assert decision is not None
     audit = dispute.audit
-    right, wrong = _winners(dispute), _losers(dispute)
+    right, wrong = rounds.winners(dispute), rounds.losers(dispute)
     if decision == UNDERIVABLE:
         wrong.add(audit.challenger)
         right.discard(audit.challenger)
@@ -286,7 +328,7 @@ def _settle_report(step: Transition, dispute: Dispute) -> Dispute:
     assert asked.receipt is not None
     assert dispute.decision is not None
     is_true = dispute.decision != UNDERIVABLE and not dispute.audit.matches(asked.receipt, dispute.decision)
-    wrong = _losers(dispute) | {asked.responder if is_true else dispute.audit.challenger}
+    wrong = rounds.losers(dispute) | {asked.responder if is_true else dispute.audit.challenger}
     for peer in sorted(wrong - dispute.settled):
         step.dissent(peer, dispute.audit, is_long=False)
     return replace(dispute, settled=dispute.settled | wrong)
@@ -298,7 +340,7 @@ def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
     A right vote is no agreement here, because it shows that a peer runs the referee, not which model it serves.
     """
     decision, audit = dispute.decision, dispute.audit
-    wrong = _losers(dispute)
+    wrong = rounds.losers(dispute)
     judged = [one for one in _judge(step, dispute) if one.responder not in dispute.settled]
     if decision == UNDERIVABLE:
         wrong.add(audit.challenger)
@@ -324,7 +366,7 @@ def _credit_winners(step: Transition, dispute: Dispute) -> None:
         return
     audit, decision = dispute.audit, dispute.decision
     assert decision is not None
-    same = _winners(dispute)
+    same = rounds.winners(dispute)
     if dispute.is_across:
         right = sorted(one.responder for one in _judge(step, dispute) if one.verdict is Verdict.MATCH)
         credit(step.state, audit.challenger, sorted(same.union(right)), right)
@@ -341,10 +383,7 @@ def _close(step: Transition, dispute: Dispute) -> None:
     state = step.state
     if dispute.decision is None:
         state.count("undecided disputes")
-    if state.index - max(dispute.closed_index, dispute.round.sealed_index) < 2:
-        return  # there was no certified cut in between, so nobody could open an answer
-    sealed = {*dispute.commits} if dispute.is_report else {*dispute.commits, dispute.audit.challenger}
-    for peer in sorted(peer for peer in sealed - set(dispute.votes) if rounds.may_open(dispute, peer)):
+    for peer in rounds.unopened(dispute, state.index):
         member = state.members.get(peer)
         if member is not None:
             state.change(peer, unopened=member.unopened + 1)

@@ -2,90 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
+from p2pverify.core.blind import committees
+from p2pverify.core.blind.values import BlindVote
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A counted commit: the seal, the number of its record, and the stage of the dispute in which it was made."""
-
-    commit: bytes
-    seq: int
-    stage: int
+def first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:
+    """The stage in which the dispute of an audit opens. The few seats of a report vote at once."""
+    if audit.is_report:
+        return committees.EVERYONE
+    return committees.first_stage(len(electorate), len(electorate - audit.parties))
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedAnswer:
-    """An opened answer. `shown` is set if other voters had opened their answers before this one was sealed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute(BlindVote):
+    """An open or decided dispute: a blind vote on the answer to an audit's question.
 
-    output: bytes
-    shown: bytes | None = None
-
-
-class RoundPhase(Enum):
-    """The phases of a round. The table in `rounds` shows how they follow each other."""
-
-    DRAWING = auto()  # a committee waits for the beacon that draws its lots
-    SEALING = auto()  # voters seal their answers
-    OPENING = auto()  # the sealing is closed, and voters open their answers
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The voting in one stage of a dispute: by a committee, or by everybody.
-
-    `began_index` is the path index of the cut with which the round began. `sealed_index` is that of the cut that
-    closed its sealing, or -1. Only a committee has the other fields: the `beacon` that drew its lots, the number of
-    `voters` at the newest draw of the dispute, the `lots` of the voters that sealed, and the `seats`.
-    """
-
-    stage: int
-    began_index: int
-    phase: RoundPhase
-    sealed_index: int = -1
-    beacon: bytes = b""
-    voters: int = 0
-    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
-    seats: frozenset[bytes] = frozenset()
-
-    @property
-    def is_committee(self) -> bool:
-        return self.stage != EVERYONE
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """An open or decided dispute, and the `round` that it is in.
-
-    `opened_index` is the path index of the first cut that held both audit and duty. `closed_index` is that of the first
-    cut that closed the sealing of a round, or -1. `measures` come from votes across classes, by the digest that is
-    voted on. `shown` is the work that most voters for the decision showed. `heard` are the voters that had a seat in an
-    earlier round.
+    The cut that opened it is the first one that held both audit and duty. `measures` come from votes across classes, by
+    the digest that is voted on.
     """
 
     audit: Audit
-    opened_index: int
     opened_epoch: int
     duty_seq: int
-    electorate: frozenset[bytes]
     sampled: bool
     is_long: bool
-    round: Round
-    closed_index: int = -1
-    commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
-    votes: Mapping[bytes, OpenedAnswer] = field(default_factory=dict)  # by voter
     settled: frozenset[bytes] = frozenset()
-    decision: bytes | None = None
-    decided_index: int = -1
     has_effect: bool = False  # whether the decision was settled
     objections: Mapping[bytes, bytes] = field(default_factory=dict)  # member -> its own result
-    shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
     measures: Mapping[bytes, Measures] = field(default_factory=dict)
-    heard: frozenset[bytes] = frozenset()
     version: int = 0  # the number of the challenger's version at the anchor of the slot
 
     @property
@@ -99,6 +47,27 @@ class Dispute:
     @property
     def is_report(self) -> bool:
         return self.audit.is_report  # the `electorate` are its seats then, and `duty_seq` is the report's number
+
+    @property
+    def parties(self) -> frozenset[bytes]:
+        return self.audit.parties
+
+    @property
+    def sealed_before(self) -> frozenset[bytes]:
+        """The challenger, which has sealed its answer with its nonces. A reporter has sealed none."""
+        return frozenset() if self.is_report else frozenset((self.audit.challenger,))
+
+    @property
+    def first_stage(self) -> int:
+        return first_stage(self.audit, self.electorate)
+
+    @property
+    def quorum(self) -> int:
+        """More than half. Drawn seats of a report must be as many as in a committee."""
+        count = len(self.electorate)
+        if self.is_report and count == committees.EVERYONE_MAX:
+            return committees.COMMITTEES[committees.STAGE_MAX].equal
+        return count // 2 + 1
 
 
 @dataclass(frozen=True, slots=True)

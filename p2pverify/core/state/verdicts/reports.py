@@ -7,15 +7,16 @@ alone. Therefore a decision needs more than half of all seats, not only of those
 
 from collections.abc import Sequence
 
+from p2pverify.core.blind import rounds
+from p2pverify.core.blind.committees import EVERYONE_MAX
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.report import AnswerReport, report_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.state.verdicts import disputes, rounds
-from p2pverify.core.state.verdicts.notes import Dispute
+from p2pverify.core.state.verdicts import disputes
+from p2pverify.core.state.verdicts.notes import Dispute, first_stage
 from p2pverify.core.state.verdicts.targets import IN_CLASS_MIN
 
 SEATS = "p2pverify/report-seats/1"
@@ -80,10 +81,16 @@ def open_reports(step: Transition, reported: Sequence[Reported]) -> None:
             continue
         opened += 1
         busy |= audit.parties
-        first = rounds.first_round(audit, seats, state.index)
-        version = state.version_of(audit.asked[0].responder)
         state.disputes[audit.key] = Dispute(
-            audit, state.index, state.epoch, seq, seats, False, False, first, version=version
+            audit=audit,
+            electorate=seats,
+            opened_index=state.index,
+            opened_epoch=state.epoch,
+            duty_seq=seq,
+            sampled=False,
+            is_long=False,
+            round=rounds.begin(first_stage(audit, seats), state.index),
+            version=state.version_of(audit.asked[0].responder),
         )
         state.count("disputes about reports")
 
@@ -93,10 +100,10 @@ def seats_of(state: State, audit: Audit) -> frozenset[bytes]:
     own = state.members[audit.challenger].class_index
     (accused,) = audit.asked
     voters = state.electorate((own,), state.version_of(accused.responder)) - audit.parties
-    if len(voters) <= lots.EVERYONE_MAX:
+    if len(voters) <= EVERYONE_MAX:
         return voters
     key = audit.key.to_value()
-    return frozenset(sorted(voters, key=lambda peer: digest([SEATS, state.beacon, key, peer]))[: lots.EVERYONE_MAX])
+    return frozenset(sorted(voters, key=lambda peer: digest([SEATS, state.beacon, key, peer]))[:EVERYONE_MAX])
 
 
 def _parties(state: State) -> set[bytes]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.blind.committees import EVERYONE
+from p2pverify.core.blind.values import OpenedAnswer, Round, RoundPhase, Sealed
 from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, FASTEST_KEPT, WINDOWS_KEPT, Sample, Window
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state import rows
 from p2pverify.core.state.history.datasets import DATASETS_MAX, DATASETS_OF_NEWCOMER_MAX
@@ -29,7 +31,7 @@ from p2pverify.core.state.memory import (
     memory_cuts,
 )
 from p2pverify.core.state.state import Contact, Loss, State
-from p2pverify.core.state.verdicts.notes import Dispute, OpenedAnswer, Round, RoundPhase, Sealed
+from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.testnet.world.state_size import bytes_max, part_bytes, state_bytes
 from tests.core.state.bounds.authors import audit_of, conflict_of, founded, many_heads
 from tests.support.steps import Steps, key
@@ -74,14 +76,14 @@ def dispute_of(state: State, number: int) -> Dispute:
     liars = voters[: len(voters) // 3]
     measures = (Measure(64, BIG, BIG, BIG),) * 3
     return Dispute(
-        audit_of(key(f"challenger {number}"), state.epoch, 0),
-        state.index,
-        state.epoch,
-        BIG,
-        frozenset(voters),
-        True,
-        True,
-        Round(EVERYONE, state.index, RoundPhase.OPENING, state.index),
+        audit=audit_of(key(f"challenger {number}"), state.epoch, 0),
+        opened_index=state.index,
+        opened_epoch=state.epoch,
+        duty_seq=BIG,
+        electorate=frozenset(voters),
+        sampled=True,
+        is_long=True,
+        round=Round(EVERYONE, state.index, RoundPhase.OPENING, state.index),
         commits=dict.fromkeys(voters, Sealed(bytes(32), BIG, EVERYONE)),
         votes=dict.fromkeys(voters, OpenedAnswer(bytes(32))),
         settled=frozenset(voters),

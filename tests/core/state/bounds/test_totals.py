@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import p2pverify.core.state as package
-from p2pverify.core.records.payloads.lots import COMMITTEES
+from p2pverify.core.blind import refusals
+from p2pverify.core.blind.committees import COMMITTEES
 from p2pverify.core.state import memory, sponsors
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
-from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
 
 PLAIN = {
     "abstained",
@@ -39,7 +40,7 @@ PLAIN = {
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
-    "commit": (disputes.refuse_commit, rounds.refuse_lot),
+    "commit": (disputes.refuse_commit, disputes.refuse_lot, refusals.refuse_seal, refusals.refuse_ticket),
     "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty,),
     "erasure": (datasets.refuse_erasure,),
@@ -52,7 +53,13 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "sponsor": (sponsors.refuse,),
     "statement": (datasets.refuse_statement,),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
-    "vote": (disputes.refuse_vote, disputes.refuse_answer, results.refuse_certificate, results.refuse_result),
+    "vote": (
+        disputes.refuse_vote,
+        disputes.refuse_answer,
+        refusals.refuse_opening,
+        results.refuse_certificate,
+        results.refuse_result,
+    ),
 }
 #: All names with a prefix.
 NAMES = {
@@ -199,7 +206,7 @@ def test_every_counter_has_a_fixed_name_or_a_prefix_with_a_fixed_reason() -> Non
                 assert name in HELD
                 prefixes.add(text.removesuffix(": "))
             case [ast.JoinedStr(values=[ast.Constant(value=text), ast.FormattedValue(value=value), ast.Constant()])]:
-                assert (text, ast.unparse(value)) == ("committees of stage ", "current.stage")
+                assert (text, ast.unparse(value)) == ("committees of stage ", "dispute.round.stage")
             case _:
                 raise AssertionError(ast.unparse(call))
     assert plain == PLAIN

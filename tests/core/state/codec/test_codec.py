@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.blind.values import OpenedAnswer, Round, Sealed
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.data.live import LiveDataset
@@ -40,7 +41,7 @@ from p2pverify.core.state.codec.sections import (
 )
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, EarlyConflict, Loss, Member, State, genesis
-from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, OpenedAnswer, Round, Sealed
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 from p2pverify.core.state.view import dispute_rows, score_rows, view_root
 from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.core.state.bounds.authors import conflict_of

@@ -2,13 +2,12 @@
 
 import pytest
 
+from p2pverify.core.blind import committees, rounds
+from p2pverify.core.blind.committees import EVERYONE, EVERYONE_MAX
+from p2pverify.core.blind.values import RoundPhase
 from p2pverify.core.encoding import sign
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.lots import EVERYONE, EVERYONE_MAX
 from p2pverify.core.records.payloads.vote import Commit
-from p2pverify.core.state.verdicts import rounds
-from p2pverify.core.state.verdicts.notes import RoundPhase
 from p2pverify.core.state.verdicts.objections import APPEAL_CUTS
 from p2pverify.core.state.view import view_root
 from tests.support.book import Book
@@ -197,7 +196,7 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
         hearing.cut()
         drawn = hearing.drawn()
         hearing.seal(drawn, hearing.right)
-        unopened = keys(drawn[: lots.COMMITTEES[stage].seats])
+        unopened = keys(drawn[: committees.COMMITTEES[stage].seats])
     opened = hearing.dispute.opened_epoch
     while hearing.slotted.key in hearing.state.disputes:
         assert hearing.state.epoch <= opened + hearing.story.network.params.dispute_epochs

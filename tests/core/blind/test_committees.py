@@ -12,16 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.blind import committees
+from p2pverify.core.blind.committees import COMMITTEES, EVERYONE, EVERYONE_MAX, LOTS_PER_SEAT, STAGE_MAX
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.lots import (
-    COMMITTEES,
-    EVERYONE,
-    EVERYONE_MAX,
-    LOTS_PER_SEAT,
-    STAGE_MAX,
-    DisputeKey,
-)
+from p2pverify.core.records.payloads.lots import DisputeKey
 
 PAGE = (Path(__file__).parents[3] / "protocol" / "vote-commit.md").read_text(encoding="utf-8")
 KEY = DisputeKey(bytes(32), 5, 0)
@@ -36,31 +31,31 @@ def lot(number: int) -> bytes:
 
 def test_small_electorates_vote_at_once() -> None:
     """Up to 31 voters all vote. Above that, a committee votes, unless most of the voters would volunteer for it."""
-    assert [lots.first_stage(n, n - 3) for n in (1, 4, EVERYONE_MAX)] == [EVERYONE] * 3
-    assert lots.first_stage(EVERYONE_MAX + 1, EVERYONE_MAX - 2) == 1
-    assert lots.first_stage(EVERYONE_MAX + 1, 18) == EVERYONE
+    assert [committees.first_stage(n, n - 3) for n in (1, 4, EVERYONE_MAX)] == [EVERYONE] * 3
+    assert committees.first_stage(EVERYONE_MAX + 1, EVERYONE_MAX - 2) == 1
+    assert committees.first_stage(EVERYONE_MAX + 1, 18) == EVERYONE
     assert sorted(COMMITTEES) == list(range(1, STAGE_MAX + 1)) == list(range(1, EVERYONE))
 
 
 def test_a_stage_for_which_all_would_volunteer_is_left_out() -> None:
     """After the nine come the thirty-one if more than twice as many voters are left. After them, all vote."""
-    assert [lots.next_stage(1, left) for left in (0, 20, 62, 63, 500)] == [EVERYONE] * 3 + [2, 2]
-    assert [lots.next_stage(2, left) for left in (0, 500)] == [EVERYONE] * 2
+    assert [committees.next_stage(1, left) for left in (0, 20, 62, 63, 500)] == [EVERYONE] * 3 + [2, 2]
+    assert [committees.next_stage(2, left) for left in (0, 500)] == [EVERYONE] * 2
 
 
 @given(stage=st.sampled_from(sorted(COMMITTEES)), voters=st.integers(32, 1000), number=st.integers(0, 10**6))
 def test_the_bar_is_a_share_of_the_voters(stage: int, voters: int, number: int) -> None:
     """A lot below the bar of two seats per number of voters is drawn, and no lot above it."""
     share = Fraction(int.from_bytes(lot(number)[:8], "big"), 2**64)
-    assert lots.is_drawn(lot(number), stage, voters) == (share * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats)
+    assert committees.is_drawn(lot(number), stage, voters) == (share * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats)
 
 
 def test_how_many_are_drawn() -> None:
     """Of a hundred voters, about eighteen and about sixty-two are drawn. With fewer voters, all are drawn."""
-    drawn = [sum(lots.is_drawn(lot(n), stage, 100) for n in range(10_000)) / 100 for stage in (1, 2)]
+    drawn = [sum(committees.is_drawn(lot(n), stage, 100) for n in range(10_000)) / 100 for stage in (1, 2)]
     assert 17 < drawn[0] < 19
     assert 60 < drawn[1] < 64
-    assert all(lots.is_drawn(b"\xff" * 64, 2, voters) for voters in (1, 61))
+    assert all(committees.is_drawn(b"\xff" * 64, 2, voters) for voters in (1, 61))
 
 
 def test_lots_depend_on_everything() -> None:
@@ -80,8 +75,8 @@ def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
     """All seats are filled, or none, for any order of arrival."""
     outputs = {b"%d" % number: lot(number) for number in numbers}
     seats = COMMITTEES[stage].seats
-    taken = lots.take_seats(outputs, stage)
-    assert taken == lots.take_seats(dict(reversed(outputs.items())), stage)
+    taken = committees.take_seats(outputs, stage)
+    assert taken == committees.take_seats(dict(reversed(outputs.items())), stage)
     assert len(taken) == (seats if len(outputs) >= seats else 0)
     if taken:
         assert max(outputs[voter] for voter in taken) <= min(
@@ -108,8 +103,8 @@ def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
 )
 def test_what_decides(stage: int, counts: list[int], *, decides: bool, may_still: bool) -> None:
     """Nine of nine decide, and twenty-six of thirty-one. A decision can also become impossible."""
-    assert any(lots.decides(stage, count) for count in counts) == decides
-    assert lots.may_still_decide(stage, counts) == may_still
+    assert any(committees.decides(stage, count) for count in counts) == decides
+    assert committees.may_still_decide(stage, counts) == may_still
 
 
 # ---------------------------------------------------------------- probabilities

@@ -1,0 +1,1 @@
+"""The blind vote: members seal their answers to one question, and open them once nobody can seal any more."""
