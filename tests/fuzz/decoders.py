@@ -93,6 +93,7 @@ EXEMPT = {
     "core.contract.classes.read_class": "a part of decode_network",
     "core.contract.history.lines.read_lines": "a part of decode_network",
     "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
+    "core.contract.history.training.read_training": "a part of decode_network",
     "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
     "core.contract.history.release.read_release": "a part of decode_statement",
