@@ -132,6 +132,8 @@ def _check_together(rule: TrainingRule) -> None:
         raise DecodeError(f"{SGD} has a batch and epochs, and no noise")
     if rule.trainer == DP and (any(steps) or 0 in noise):
         raise DecodeError(f"{DP} has noise, a clip of rows and a delta, and no batch or epochs")
+    if rule.trainer == DP and rule.mode == OPEN:
+        raise DecodeError(f"{DP} hides rows that mode 0 shows")
     if (rule.held_rows == 0) != (rule.mode == REPORTED):
         raise DecodeError("held_rows is 0 in mode 2, and in no other")
     if (rule.f == 0) != (rule.aggregate in (MEDIAN, MEAN)):

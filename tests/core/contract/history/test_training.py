@@ -60,6 +60,7 @@ def test_bounds(at: int, name: str) -> None:
         ({"mode": 2}, "held_rows"),
         ({"batch": 0}, "has a batch"),
         ({"sigma": 1}, "no noise"),
+        ({**NOISE, "mode": 0}, "mode 0"),
         ({**NOISE, "batch": 1}, "has noise"),
         ({**NOISE, "delta_exponent": 0}, "has noise"),
         ({"gain_min": 20_001}, "gain_full"),
