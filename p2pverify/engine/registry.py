@@ -120,6 +120,16 @@ def _transformers(given: EngineOpening) -> Engine:
     )
 
 
+def _tabular(given: EngineOpening) -> Engine:
+    from p2pverify.engine.tabular.engine import NUMERIC_PATH, open_model  # noqa: PLC0415 - few nodes need it
+
+    if given.weights is None:
+        raise EngineUnavailable("no tabular model is bundled: name the file of one with --weights")
+    if given.variant not in ("", NUMERIC_PATH):
+        raise EngineUnavailable(f"tabular models have one numeric path, {NUMERIC_PATH!r}: leave out {given.variant!r}")
+    return open_model(given.weights, given.expect_sha256, given.progress)
+
+
 def _toy(given: EngineOpening) -> Engine:
     name, digest = "honest", None
     if given.weights is not None:
@@ -135,4 +145,5 @@ OPENERS: dict[EngineKind, Callable[[EngineOpening], Engine]] = {
     "openai": _openai,
     "transformers": _transformers,
     "toy": _toy,
+    "tabular": _tabular,
 }

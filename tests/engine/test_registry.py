@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from p2pverify.engine import exact, toy
+from p2pverify.engine import exact, tabular, toy
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.openai import engine as openai_engine
 from p2pverify.engine.registry import OPENERS, open_engine, open_referee
@@ -31,8 +31,8 @@ def test_every_kind_has_a_row_and_an_opener():
 
 def test_what_commands_offer():
     """Testnets know what each engine costs that they may run, and those that found networks are among them."""
-    assert FOUNDING_KINDS == ("llama", "toy")
-    assert LOCAL_KINDS == ("llama", "exact", "toy")
+    assert FOUNDING_KINDS == ("llama", "toy", "tabular")
+    assert LOCAL_KINDS == ("llama", "exact", "toy", "tabular")
     assert all(load_of(kind).start_s > 0 and ENGINES[kind].paths for kind in FOUNDING_KINDS)
 
 
@@ -47,6 +47,7 @@ def test_every_engine_has_a_judge(kind):
 def test_ids_begin_as_the_table_says():
     """A class names an engine by its id, and the kind that can serve it is found by the beginning."""
     assert exact.engine.ENGINE.startswith(ENGINES["exact"].prefix)
+    assert tabular.engine.ENGINE.startswith(ENGINES["tabular"].prefix)
     assert openai_engine.ENGINE.startswith(ENGINES["openai"].prefix)
     assert open_engine("toy").info.engine.startswith(ENGINES["toy"].prefix)
     assert (referee_for("toy"), referee_for("exact")) == (toy.REFEREE, exact.engine.ENGINE)
@@ -62,5 +63,5 @@ def test_a_server_must_be_named():
 def test_a_language_model_has_two_referees():
     """Exact arithmetic is usual, because every machine has it; llama.cpp knows more models."""
     assert referees_for("llama") == referees_for("openai") == ("exact/1", ENGINES["llama"].referee)
-    assert referees_for("toy") == (toy.REFEREE,)
+    assert (referees_for("toy"), referees_for("tabular")) == ((toy.REFEREE,), (tabular.engine.ENGINE,))
     assert all(is_referee(referee, referee, ENGINES[kind].referee_path) for referee, kind in REFEREES.items())

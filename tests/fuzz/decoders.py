@@ -46,6 +46,8 @@ from p2pverify.engine.cheats import spec
 from p2pverify.engine.endpoint import client
 from p2pverify.engine.gguf import reader
 from p2pverify.engine.llama import variants
+from p2pverify.engine.tabular import model as tabular_model
+from p2pverify.engine.tabular import update as tabular_update
 from p2pverify.interop import foreign, modelcard, oms, slsa
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
@@ -93,6 +95,7 @@ EXEMPT = {
     "core.contract.classes.read_class": "a part of decode_network",
     "core.contract.history.lines.read_lines": "a part of decode_network",
     "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
+    "core.contract.history.training.read_training": "a part of decode_network",
     "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
     "core.contract.history.release.read_release": "a part of decode_statement",
@@ -391,6 +394,18 @@ DECODERS: dict[str, Decoder] = {
     ),
     "core.data.schema.decode_schema": Decoder(
         schema.decode_schema, write=_written, seeds=seeds.of("data-schema", "schema")
+    ),
+    "engine.tabular.model.decode_model": Decoder(
+        tabular_model.decode_model, write=_written, seeds=seeds.of("training-model", "model")
+    ),
+    "engine.tabular.model.decode_rows": Decoder(
+        lambda data: tabular_model.decode_rows(datasets.SCHEMA, [data[at : at + 5] for at in range(0, len(data), 5)]),
+        seeds=lambda: [b"".join(datasets.rows(3))],
+    ),
+    "engine.tabular.update.decode_update": Decoder(
+        lambda data: tabular_update.decode_update(data, 6, 1 << 16),
+        write=tabular_update.encode_update,
+        seeds=seeds.of("training-update", "update"),
     ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
+EngineKind = Literal["llama", "exact", "openai", "transformers", "toy", "tabular"]
 DEFAULT_ENGINE: EngineKind = "llama"
 #: The size of the bundled weights, with which the memory of peers was measured.
 BUNDLED_MB = 98.4
@@ -47,7 +47,7 @@ class EngineTraits:
     judge: EngineKind = "exact"
     referee: str = ""
     referee_path: str = ""
-    is_model: bool = True  # if not, it computes nonsense, at once and without weights
+    is_model: bool = True  # if not, it is no language model: it answers at once, and needs no GGUF file
     founds: bool = False
     paths: tuple[str, ...] = ()
     load: EngineLoad | None = None
@@ -77,6 +77,15 @@ ENGINES: dict[EngineKind, EngineTraits] = {
         paths=("sha256",),
         load=EngineLoad(0.3, 40.0, 0.0),
     ),
+    "tabular": EngineTraits(
+        "tabular/",
+        judge="tabular",
+        referee="tabular/1",
+        is_model=False,
+        founds=True,
+        paths=("integer",),
+        load=EngineLoad(0.3, 40.0, 0.0),
+    ),
 }
 #: The engine ids of all referees.
 REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
@@ -101,7 +110,7 @@ def referees_for(kind: EngineKind) -> tuple[str, ...]:
     """The engine ids of all referees between engines of a kind. The usual one comes first."""
     usual = referee_for(kind)
     return usual, *(
-        other for other in REFEREES if other != usual and ENGINES[REFEREES[other]].is_model == ENGINES[kind].is_model
+        other for other in REFEREES if other != usual and ENGINES[REFEREES[other]].judge == ENGINES[kind].judge
     )
 
 

@@ -86,6 +86,7 @@ TEMPLATE = """\
 # "llama" is llama.cpp, the usual engine.
 # "exact" computes in integers: slowly, but with the same bits on every machine.
 # "toy" computes nonsense quickly, for trials.
+# "tabular" is a small model of rows of data, trained in rounds.
 # "openai" is a server with OpenAI's completions, token ids and logprobs (vLLM, SGLang, llama-server).
 # "transformers" is PyTorch, if that extra is installed.
 # "openai" and "transformers" also need the weights on this machine. A referee judges their answers.

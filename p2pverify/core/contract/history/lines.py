@@ -7,12 +7,14 @@ version starts, and how long the one before it is served beside it. Protocol pag
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from p2pverify.core.contract.history.training import TrainingRule, read_training
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted
 from p2pverify.core.errors import DecodeError
 
 LINES_MAX = 8
 PUBLISHERS_MAX = 8
 LINE_EPOCHS_MAX = 2**20
+_ITEMS = 6  # of a line without a training rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,10 @@ class Publishers:
 
 @dataclass(frozen=True, slots=True)
 class ModelLine:
-    """One line, in wire order. `genesis` is the digest of the manifest of version 0."""
+    """One line, in wire order. `genesis` is the digest of the manifest of version 0.
+
+    Without a training rule, a line has no item for it.
+    """
 
     name: str
     genesis: bytes
@@ -36,10 +41,12 @@ class ModelLine:
     notice_epochs: int  # from the cut that holds a release until its version is current
     overlap_epochs: int  # for how long the version before is served beside it
     recall_epochs: int  # how long the peers that serve a recalled version have to leave it
+    training: TrainingRule | None = None
 
     def to_value(self) -> list[object]:
         epochs = [self.notice_epochs, self.overlap_epochs, self.recall_epochs]
-        return [self.name, self.genesis, self.publishers.to_value(), *epochs]
+        training = [] if self.training is None else [self.training.to_value()]
+        return [self.name, self.genesis, self.publishers.to_value(), *epochs, *training]
 
 
 def lines_value(lines: Sequence[ModelLine]) -> list[object]:
@@ -73,7 +80,10 @@ def read_publishers(value: Value) -> Publishers:
 
 
 def _line(value: Value) -> ModelLine:
-    name, genesis, publishers, notice, overlap, recall = as_array(value, "line", length=6)
+    items = as_array(value, "line", length_max=_ITEMS + 1)
+    if len(items) < _ITEMS:
+        raise DecodeError(f"line: not {_ITEMS} or {_ITEMS + 1} items")
+    name, genesis, publishers, notice, overlap, recall, *training = items
     found = ModelLine(
         as_text(name, "line name", 64),
         as_bytes(genesis, "line genesis", size=32),
@@ -81,6 +91,7 @@ def _line(value: Value) -> ModelLine:
         as_uint(notice, "notice_epochs", LINE_EPOCHS_MAX),
         as_uint(overlap, "overlap_epochs", LINE_EPOCHS_MAX),
         as_uint(recall, "recall_epochs", LINE_EPOCHS_MAX),
+        read_training(training[0]) if training else None,
     )
     if not found.name or "@" in found.name:
         raise DecodeError("a line name is not empty, and has no @")

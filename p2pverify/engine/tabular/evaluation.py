@@ -1,0 +1,121 @@
+"""The result of a round: new weights from all updates, and what each update was worth on the rows of others.
+
+Contributors of one house count as one: their updates are averaged, their rows are one shard, and they share its credit.
+So nobody gains weight or credit by further keys, as long as the houses of a rule are right.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+import numpy as np
+
+from p2pverify.core.contract.history.training import REPORTED, TrainingRule
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.engine.tabular.aggregate import aggregate, mean
+from p2pverify.engine.tabular.credit import Worths, is_harmful, lower_median, shapley_values
+from p2pverify.engine.tabular.manifest import round_manifest
+from p2pverify.engine.tabular.model import Rows, TabularModel
+from p2pverify.engine.tabular.numbers import Ints
+from p2pverify.engine.tabular.training import check_fits, check_rows
+from p2pverify.engine.tabular.update import is_within
+
+_House = tuple[int, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a round gives. Losses are in micronats.
+
+    `gain` is by how much the new weights lower the loss: the lower median over the shards of all houses. `credits` and
+    `marks` have all authors of updates: what an update was worth, and whether this is a mark against its author.
+    """
+
+    model: TabularModel
+    manifest: Manifest
+    gain: int
+    credits: dict[bytes, int]
+    marks: dict[bytes, bool]
+
+    @property
+    def manifest_digest(self) -> bytes:
+        """The name (32 B) of the new version."""
+        return self.manifest.digest
+
+
+def evaluate(
+    base: TabularModel,
+    parent: Manifest,
+    updates: Mapping[bytes, Ints],
+    shards: Mapping[bytes, Rows],
+    rule: TrainingRule,
+    seed: bytes,
+    left_out: AbstractSet[bytes] = frozenset(),
+) -> Evaluation:
+    """Aggregate updates, and give credit for them.
+
+    `updates` and `shards` are by author (key, 32 B): the weights' changes, and the held-out rows that were opened.
+    `parent` is the manifest of the base. `seed` (32 B) draws the orders of more than 8 houses. The updates of authors
+    in `left_out` (those in quarantine) get credit, but are not in the aggregate.
+
+    With no update in the aggregate the weights stay. Without shards, all credits and the gain are 0. Nobody is marked
+    if the lower median of the credits is negative, because then the round itself is at fault.
+
+    Raises ValueError if something does not fit the rule: base, number of weights, norm of an update, an empty shard, or
+    shards in mode 2, where owners report losses instead.
+    """
+    _check(base, updates, shards, rule)
+    houses = _houses(rule, updates)
+    kept = [[updates[key] for key in keys if key not in left_out] for keys in houses.values()]
+    heard = [mean(np.stack(each)) for each in kept if each]
+    model = base.moved(aggregate(np.stack(heard), rule.aggregate, rule.f)) if heard else base
+    manifest = round_manifest(model, parent)
+    if not shards:
+        return Evaluation(model, manifest, 0, dict.fromkeys(sorted(updates), 0), dict.fromkeys(sorted(updates), False))
+    owners = _houses(rule, shards)
+    players = [mean(np.stack([updates[key] for key in keys])) for keys in houses.values()]
+    worths = Worths(base, players, [_joined([shards[key] for key in keys]) for keys in owners.values()])
+    values = {
+        house: [value for owner, value in zip(owners, row, strict=True) if owner != house]
+        for house, row in zip(houses, shapley_values(worths, len(houses), seed), strict=True)
+    }
+    credit = {house: lower_median(row) for house, row in values.items()}
+    is_sound = lower_median(list(credit.values())) >= 0
+    return Evaluation(
+        model,
+        manifest,
+        lower_median((worths.of(0) - worths.losses(model)).tolist()),
+        {key: credit[house] // len(keys) for house, keys in houses.items() for key in keys},
+        {
+            key: is_sound and is_harmful(values[house], rule.mark_below)
+            for house, keys in houses.items()
+            for key in keys
+        },
+    )
+
+
+def _check(base: TabularModel, updates: Mapping[bytes, Ints], shards: Mapping[bytes, Rows], rule: TrainingRule) -> None:
+    """Raises ValueError if something does not fit the rule."""
+    check_fits(base, rule)
+    for shard in shards.values():
+        check_rows(base, shard)
+    if shards and rule.mode == REPORTED:
+        raise ValueError("in mode 2 nobody opens rows")
+    if any(len(each) != len(base.weights) or not is_within(each, rule.clip_q16) for each in updates.values()):
+        raise ValueError("an update has another number of weights, or a norm above the clip of the rule")
+
+
+def _houses(rule: TrainingRule, keys: Mapping[bytes, object]) -> dict[_House, list[bytes]]:
+    """The keys (32 B) of each house, in the order of the house's first key. An unlisted key is a house of its own."""
+    found: dict[_House, list[bytes]] = {}
+    for key in sorted(keys):
+        number = rule.house_of(key)
+        found.setdefault((-1, key) if number is None else (number, b""), []).append(key)
+    return found
+
+
+def _joined(shards: list[Rows]) -> Rows:
+    """The rows of several shards as one."""
+    return Rows(
+        np.concatenate([shard.features for shard in shards]), np.concatenate([shard.labels for shard in shards])
+    )

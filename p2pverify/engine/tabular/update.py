@@ -1,0 +1,60 @@
+"""An update: what one contributor's training adds to the weights. Its canonical bytes, its norm, and the clip.
+
+update = the domain, then each number as a big-endian integer of 32 bits, in the order of the weights
+"""
+
+from math import isqrt
+
+import numpy as np
+
+from p2pverify.core.contract.history.training import RULE_BOUNDS
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.engine.tabular.model import WEIGHTS_MAX
+from p2pverify.engine.tabular.numbers import Ints
+
+MAGIC = b"p2pverify/update/1\0"
+#: The greatest clip of a rule, which no number of an update exceeds.
+UPDATE_MAX = next(high for name, _, high in RULE_BOUNDS if name == "clip_q16")
+UPDATE_BYTES_MAX = len(MAGIC) + 4 * WEIGHTS_MAX
+
+
+def encode_update(update: Ints) -> bytes:
+    """The canonical bytes of an update."""
+    return MAGIC + update.astype(">i4").tobytes()
+
+
+def update_digest(update: Ints) -> bytes:
+    """SHA-256 (32 B) of the canonical bytes: the name of the update."""
+    return sha256(encode_update(update))
+
+
+def decode_update(data: bytes, count: int, clip: int) -> Ints:
+    """Read an update of `count` numbers, whose norm must be at most `clip` (Q16). Raises DecodeError."""
+    if not data.startswith(MAGIC):
+        raise DecodeError("not an update")
+    if len(data) != len(MAGIC) + 4 * count:
+        raise DecodeError(f"an update: not {count} numbers")
+    update = np.frombuffer(data, ">i4", offset=len(MAGIC)).astype(np.int64)
+    if np.abs(update).max(initial=0) > UPDATE_MAX or not is_within(update, clip):
+        raise DecodeError("an update: its norm is above the clip")
+    return update
+
+
+def norm_squared(update: Ints) -> int:
+    """The squared Euclidean norm. Exact for numbers of at most 2^23 and 2^16 + 256 of them: below 2^63."""
+    return int((update * update).sum())
+
+
+def is_within(update: Ints, clip: int) -> bool:
+    """Whether the Euclidean norm is at most `clip`."""
+    return norm_squared(update) <= clip * clip
+
+
+def clipped(update: Ints, clip: int) -> Ints:
+    """The update, shrunk to the norm `clip` if it is longer. Numbers are rounded towards 0, so no norm is above it."""
+    if is_within(update, clip):
+        return update
+    norm = isqrt(norm_squared(update) - 1) + 1
+    shrunk: Ints = np.sign(update) * (np.abs(update) * clip // norm)
+    return shrunk
