@@ -185,6 +185,11 @@ class Network:
         """The network id: SHA-256 of the canonical form."""
         return digest(self.to_value())
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether a line is trained in rounds."""
+        return any(line.training is not None for line in self.lines)
+
     def line_of(self, class_index: int) -> int | None:
         """The index of the line to which the model of a class belongs; None if it belongs to none."""
         return self.line_from(self.classes[class_index].manifest)

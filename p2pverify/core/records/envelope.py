@@ -49,6 +49,10 @@ class Kind(IntEnum):
     ERASURE = 19
     STATEMENT = 20
     ROTATION = 21
+    UPDATE_SEAL = 22
+    UPDATE = 23
+    ROUND_COMMIT = 24
+    ROUND_VOTE = 25
 
 
 @dataclass(frozen=True, slots=True)

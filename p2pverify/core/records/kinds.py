@@ -17,6 +17,7 @@ from p2pverify.core.records.payloads import (
 )
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
+from p2pverify.core.records.payloads.rounds import seal, update, votes
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
@@ -58,6 +59,10 @@ KINDS: dict[int, KindRule] = {
         data.ERASURE_RULE,
         data.STATEMENT_RULE,
         rotation.ROTATION_RULE,
+        seal.UPDATE_SEAL_RULE,
+        update.UPDATE_RULE,
+        votes.ROUND_COMMIT_RULE,
+        votes.ROUND_VOTE_RULE,
     )
 }
 
@@ -65,6 +70,12 @@ KINDS: dict[int, KindRule] = {
 _OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE)
 
 
+#: The kinds that a network has only if one of its lines is trained in rounds.
+_OF_ROUNDS = frozenset((Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE))
+
+
 def rule_of(kind: int, network: Network) -> KindRule | None:
     """The rule of a kind in a network, None if the network has no such kind."""
-    return None if kind in _OF_HISTORY and not network.lines else KINDS.get(kind)
+    if (kind in _OF_HISTORY and not network.lines) or (kind in _OF_ROUNDS and not network.is_trained):
+        return None
+    return KINDS.get(kind)

@@ -15,6 +15,8 @@ from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
+from p2pverify.core.state.rounds import phases
+from p2pverify.core.state.rounds import take as rounds
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -71,6 +73,8 @@ def advance(
     for record in by_kind.get(Kind.OBJECTION, ()):
         objections.take_objection(step, record)
     disputes.decide(step)
+    if network.is_trained:
+        _take_rounds(step, by_kind)
     datasets.take(state, by_kind)
     _test(step)
     capital.take_bets(step)
@@ -81,6 +85,8 @@ def advance(
     if network.lines:
         take.forget_rows(state)
     datasets.forget(state)
+    if network.is_trained:
+        phases.open_rounds(step)
     objections.forget_contested(state)
     memory.forget(state, network.params)
     return state
@@ -95,6 +101,20 @@ def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> No
         take.take_rotation(step, record)
     for record in by_kind.get(Kind.SERVE, ()):
         take.take_serve(step, record)
+
+
+def _take_rounds(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
+    """Take the records of training rounds. A round passes through one phase with a cut."""
+    phases.void_recalled(step)
+    for kind, take_one, close in (
+        (Kind.UPDATE_SEAL, rounds.take_seal, phases.close_sealing),
+        (Kind.UPDATE, rounds.take_update, phases.open_vote),
+        (Kind.ROUND_COMMIT, rounds.take_round_commit, phases.close_vote_sealing),
+        (Kind.ROUND_VOTE, rounds.take_round_vote, phases.decide),
+    ):
+        for record in by_kind.get(kind, ()):
+            take_one(step, record)
+        close(step)
 
 
 def _conflict(step: Transition, record: Record) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import first_beacon
-from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
+from p2pverify.core.state.rounds.notes import LineRounds
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
@@ -175,6 +176,7 @@ class State:
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
+    rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
     rested_epoch: int = -1  # of the newest change between resting weight and weight
@@ -216,6 +218,7 @@ class State:
             dict(self.last_signed),
             dict(self.totals),
             dict(self.datasets),
+            dict(self.rounds),
             self.admitted_epoch,
             self.sponsored_epoch,
             self.rested_epoch,

@@ -11,6 +11,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Head
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state import memory
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import Convictions, Loss, Member, State
@@ -72,13 +73,23 @@ class Transition:
 
     def dissent(self, peer: bytes, audit: Audit, *, is_long: bool, across: int | None = None) -> None:
         """Count a dissent: at most one per accused and epoch of the slot; further ones have no effect."""
+        if self.dissent_over(peer, audit.key, is_long=is_long, across=across):
+            member = self.state.members[peer]
+            self.state.change(
+                peer,
+                last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
+                auditors=memory.with_auditor(member.auditors, audit.challenger),
+            )
+
+    def dissent_over(self, peer: bytes, cause: DisputeKey, *, is_long: bool = False, across: int | None = None) -> bool:
+        """Count a dissent in a vote, whether it is about an audit or not. Returns whether it has an effect."""
         member = self.state.members.get(peer)
-        if member is None or (peer, audit.epoch) in self.state.dissent_marks:
-            return
-        self.state.dissent_marks[peer, audit.epoch] = self.state.index
+        if member is None or (peer, cause.epoch) in self.state.dissent_marks:
+            return False
+        self.state.dissent_marks[peer, cause.epoch] = self.state.index
         up = self.test_of(member, across).up
         self._add(peer, up, is_long=is_long)
-        loss = Loss(audit.key, up)
+        loss = Loss(cause, up)
         if is_long:
             self.state.change(peer, long_losses=(*member.long_losses, loss)[-memory.LOSSES_MAX :])
         self.state.change(
@@ -86,9 +97,8 @@ class Transition:
             losses=(*member.losses, loss)[-memory.LOSSES_MAX :],
             dissents=member.dissents + 1,
             disputes_lost=member.disputes_lost + 1,
-            last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
-            auditors=memory.with_auditor(member.auditors, audit.challenger),
         )
+        return True
 
     def _add(self, peer: bytes, evidence: int, *, is_long: bool) -> None:
         for sums in (self.evidence, self.long_evidence) if is_long else (self.evidence,):

@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 
 from p2pverify.core.encoding import sign
-from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, encode
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, decode, encode
 from p2pverify.core.errors import DecodeError, GossipReject
-from p2pverify.core.records.envelope import EPOCH_MAX, Kind, Record, read_fields
+from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
+from p2pverify.core.training.terms import TrainingTerms, read_terms
 
 STATEMENT_DOMAIN = "p2pverify/statement/1"
 PARENTS_MAX = 8
@@ -21,6 +22,7 @@ PROFILE_BYTES_MAX = 64
 BASES = ("none", "consent", "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests")
 #: Why rows were erased, by the number on the wire.
 ERASURE_CODES = ("other", "request", "consent-withdrawn", "retention-over", "mistake")
+_DATASET_ITEMS = 9  # without terms
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:() -]*")
 _PROFILE = re.compile(r"[a-z0-9][a-z0-9./-]*")
 
@@ -31,7 +33,8 @@ class Dataset:
 
     `root` is the Merkle root over the commitments to its `rows` rows. `schema` is the digest of their schema. `parents`
     are data sets (ids of records, or roots) from which these rows were made, and `recipe` is the digest of how. `card`
-    is the commitment to a description for people. The author offers the rows before the epoch `until`.
+    is the commitment to a description for people. The author offers the rows before the epoch `until`, for training
+    rounds if there are `terms` for them. Without terms, the payload has no item for them.
     """
 
     root: bytes
@@ -43,10 +46,12 @@ class Dataset:
     recipe: bytes | None
     card: bytes
     until: int
+    terms: TrainingTerms | None = None
 
     def encode(self) -> bytes:
         head = [self.root, self.rows, self.schema, self.licence, self.basis]
-        return encode([*head, list(self.parents), self.recipe, self.card, self.until])
+        terms = [] if self.terms is None else [self.terms.to_value()]
+        return encode([*head, list(self.parents), self.recipe, self.card, self.until, *terms])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,10 @@ class Statement:
 
 def decode_dataset(payload: bytes) -> Dataset:
     """Read the payload of a data set. Raises DecodeError."""
-    root, rows, schema, licence, basis, parents, recipe, card, until = read_fields(payload, "dataset", 9)
+    items = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "dataset", length_max=_DATASET_ITEMS + 1)
+    if len(items) < _DATASET_ITEMS:
+        raise DecodeError("dataset: too few items")
+    root, rows, schema, licence, basis, parents, recipe, card, until = items[:_DATASET_ITEMS]
     found = Dataset(
         as_bytes(root, "root", size=32),
         as_uint(rows, "rows", DATA_ROWS_MAX),
@@ -108,9 +116,12 @@ def decode_dataset(payload: bytes) -> Dataset:
         None if recipe is None else as_bytes(recipe, "recipe", size=32),
         as_bytes(card, "card", size=32),
         as_uint(until, "until", EPOCH_MAX),
+        read_terms(items[_DATASET_ITEMS]) if len(items) > _DATASET_ITEMS else None,
     )
     if not found.rows:
         raise DecodeError("rows: none")
+    if found.terms is not None and found.terms.held >= found.rows:
+        raise DecodeError("all rows are held out of training")
     if not is_licence(found.licence):
         raise DecodeError("licence: not an SPDX expression")
     return found

@@ -1,6 +1,5 @@
 """The forms of rows, and of other parts of a state that are about one key."""
 
-from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, Sample, Window
 from p2pverify.core.records.envelope import SEQ_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -13,6 +12,7 @@ from p2pverify.core.state.codec.forms import (
     UINT,
     Form,
     mapping,
+    maybe,
     ordered,
     plain,
     record,
@@ -20,7 +20,9 @@ from p2pverify.core.state.codec.forms import (
     text,
     uint,
 )
+from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.state import Contact, EarlyConflict, Loss, Member
+from p2pverify.core.training.terms import TrainingUse, read_terms
 
 #: Bytes of the name of a counter, or of the reason of a conviction.
 NAME_BYTES_MAX = 128
@@ -81,6 +83,9 @@ MEMBER: Form[Member] = record(
     credits=IDS,
 )
 EARLY_CONFLICT: Form[EarlyConflict] = record(EarlyConflict, forks=SEQS, is_slot=BOOL, since=UINT)
+TRAINING_USE: Form[TrainingUse] = record(
+    TrainingUse, terms=Form(lambda terms: terms.to_value(), read_terms), seed=ID, shown=UINT, spent=UINT
+)
 DATASET: Form[LiveDataset] = record(
     LiveDataset,
     author=ID,
@@ -92,4 +97,5 @@ DATASET: Form[LiveDataset] = record(
     index=UINT,
     erasures=UINT,
     erased=UINT,
+    training=maybe(TRAINING_USE),
 )

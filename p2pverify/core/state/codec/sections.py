@@ -27,6 +27,7 @@ from p2pverify.core.state.codec.forms import (
     sequence,
 )
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
+from p2pverify.core.state.codec.rounds import LINE_ROUNDS
 from p2pverify.core.state.codec.rows import DATASET, DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.state import State
@@ -113,6 +114,7 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("last_signed", ID, ID),
         StateSection("early_conflicts", ID, EARLY_CONFLICT),
         StateSection("datasets", ID, DATASET),
+        StateSection("rounds", LINE, LINE_ROUNDS),
     )
 
 

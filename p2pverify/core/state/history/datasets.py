@@ -7,10 +7,11 @@ rows. Protocol pages: protocol/dataset.md, erasure.md, statement.md.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Dataset, Erasure, decode_dataset, decode_erasure
+from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.state import State
+from p2pverify.core.training.terms import TrainingUse
 
 #: Live data sets of a member with weight, and of one that has none yet.
 DATASETS_MAX = 64
@@ -53,7 +54,8 @@ def _take_dataset(state: State, record: Record, roots: list[bytes]) -> None:
         return
     roots.append(dataset.root)
     said = (dataset.root, dataset.rows, dataset.schema, dataset.until)
-    state.datasets[record.id] = LiveDataset(record.author, *said, state.epoch, state.index)
+    use = None if dataset.terms is None else TrainingUse(dataset.terms, state.beacon)
+    state.datasets[record.id] = LiveDataset(record.author, *said, state.epoch, state.index, training=use)
     state.count("datasets")
 
 
@@ -70,8 +72,20 @@ def _take_erasure(state: State, record: Record) -> None:
         rows=erasure.rows,
         erasures=known.erasures + 1,
         erased=known.erased + known.rows - erasure.rows,
+        training=_after_erasure(state, known.training, erasure.rows),
     )
     state.count("erasures")
+
+
+def _after_erasure(state: State, use: TrainingUse | None, rows: int) -> TrainingUse | None:
+    """The use of a data set whose rows have changed: they are drawn anew, and what was spent stays spent.
+
+    As many rows are held out as before; the rest, at least one, is for training.
+    """
+    if use is None or not use.terms.held:
+        return use
+    held = min(use.terms.held, rows - 1)
+    return None if held < 1 else replace(use, terms=replace(use.terms, held=held), seed=state.beacon, shown=0)
 
 
 def refuse_statement(state: State, author: bytes) -> str | None:

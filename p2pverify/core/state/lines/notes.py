@@ -7,12 +7,16 @@ from p2pverify.core.contract.classes import Across
 from p2pverify.core.contract.history.lines import Publishers
 from p2pverify.core.records.payloads.lines.recall import Reason
 
+#: Stands for the record of a release, of a version that a training round made.
+NO_RELEASE = bytes(32)
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A counted release. Digests and ids have 32 bytes.
+    """A counted release, or the result of a training round. Digests and ids have 32 bytes.
 
-    `statement` is the digest of what the publishers in `signers` signed. `bounds` has the thresholds of the referee for
+    `statement` is the digest of what the publishers in `signers` signed; of a round it is the digest of its result, and
+    nobody signed. `bounds` has the thresholds of the referee for
     each class of the network, None where no answer of the version is judged across classes.
     """
 
@@ -26,6 +30,11 @@ class Version:
     bounds: tuple[Across | None, ...]
     recalled_epoch: int = -1
     reason: Reason = Reason.TWO_BODIES  # of the recall, if there was one
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a training round made it, and no publisher."""
+        return self.record == NO_RELEASE
 
     @property
     def is_recalled(self) -> bool:

@@ -4,18 +4,19 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.state.lines.notes import LineNotes
 from p2pverify.core.state.lines.versions import find_version, is_tainted, notes_of, status_of
+from p2pverify.core.state.rounds.rows import rounds_row
 from p2pverify.core.state.state import State
 
 
 def line_rows(network: Network, state: State) -> list[bytes]:
-    """The canonical rows: for each line its own row, then those of its versions, version 0 first."""
+    """The canonical rows: for each line its own row, then those of its versions, version 0 first; then the rounds."""
     notes = [notes_of(network, state, index) for index in range(len(network.lines))]
     rows: list[object] = []
     for index, one in enumerate(notes):
         struck = sorted(one.struck)
         rows.append([index, one.publishers.to_value(), struck, one.newest, one.rotations])
         rows += [_version_row(network, state, notes, index, number) for number in numbers_of(one)]
-    return [encode(row) for row in rows]
+    return [*map(encode, rows), *(rounds_row(index, state.rounds[index]) for index in sorted(state.rounds))]
 
 
 def numbers_of(notes: LineNotes) -> list[int]:

@@ -39,6 +39,11 @@ def find_version(notes: LineNotes, number: int) -> Version | None:
     return next((version for version in notes.versions if version.number == number), None)
 
 
+def newest_number(notes: LineNotes) -> int:
+    """The number of the newest version that is not recalled, announced or not."""
+    return max((version.number for version in notes.versions if not version.is_recalled), default=0)
+
+
 def number_of(line: ModelLine, notes: LineNotes, manifest: bytes) -> int | None:
     """The number of the version with this manifest (digest, 32 B), if it is one of the line."""
     if manifest == line.genesis:

@@ -9,7 +9,6 @@ import pytest
 
 from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.blind.values import OpenedAnswer, Round, RoundPhase, Sealed
-from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, FASTEST_KEPT, WINDOWS_KEPT, Sample, Window
@@ -18,6 +17,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state import rows
 from p2pverify.core.state.history.datasets import DATASETS_MAX, DATASETS_OF_NEWCOMER_MAX
+from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.memory import (
     AUDITORS_MAX,
     CONTACTS_MAX,

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from p2pverify.core.blind.values import OpenedAnswer, Round, Sealed
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import Network, decode_network
-from p2pverify.core.data.live import LiveDataset
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
@@ -39,6 +38,7 @@ from p2pverify.core.state.codec.sections import (
     sections_of,
     state_root,
 )
+from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, EarlyConflict, Loss, Member, State, genesis
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+from p2pverify.core.training.terms import TrainingUse
+
 
 @dataclass(frozen=True, slots=True)
 class LiveDataset:
     """A data set that its author offers. `root` and `rows` are those after all counted erasures.
 
     `until` is the first epoch in which it is offered no more. `epoch` and `index` are those of the cut that brought it.
-    `erasures` counts the counted erasures, and `erased` the rows that these took away.
+    `erasures` counts the counted erasures, and `erased` the rows that these took away. `training` is None if the rows
+    are not offered for training rounds.
     """
 
     author: bytes
@@ -20,3 +23,4 @@ class LiveDataset:
     index: int
     erasures: int = 0
     erased: int = 0
+    training: TrainingUse | None = None

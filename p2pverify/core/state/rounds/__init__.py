@@ -1,0 +1,1 @@
+"""Training rounds in the fold: phases, votes, and what a decision does."""

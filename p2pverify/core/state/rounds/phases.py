@@ -1,0 +1,222 @@
+"""The phases of training rounds. There is no coordinator: each change comes with a cut.
+
+| phase   | event at the cut                                          | next    | function        |
+|---------|-----------------------------------------------------------|---------|-----------------|
+| none    | no round is open, and enough contributors have data       | SEALING | `open_rounds`   |
+| SEALING | all expected contributors sealed, or the time is over     | OPENING | `close_sealing` |
+| OPENING | all sealed updates are open, or the time is over          | VOTING  | `open_vote`     |
+| VOTING  | more than two thirds of the electorate agree on a result  | none    | `decide`        |
+| any     | too few houses take part, or the vote is past its deadline | none    | `_void`         |
+
+The decided result is a new version of the line, or keeps the base if it gains too little.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from p2pverify.core.blind import rounds as blind
+from p2pverify.core.blind.committees import EVERYONE
+from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.lines.notes import NO_RELEASE, Version
+from p2pverify.core.state.lines.take import VERSIONS_MAX, refuse_manifest
+from p2pverify.core.state.lines.versions import find_version, line_of, manifest_of, newest_number, notes_of
+from p2pverify.core.state.rounds.marks import with_marks
+from p2pverify.core.state.rounds.notes import (
+    NO_ROUNDS,
+    ClosedRound,
+    ContributionNote,
+    LineRounds,
+    OpenRound,
+    ResultVote,
+    TrainingPhase,
+)
+from p2pverify.core.state.rounds.take import refuse_data
+from p2pverify.core.state.state import State
+from p2pverify.core.state.transition import Transition
+from p2pverify.core.training.result import Finding, RoundResult, unseen_in
+
+#: Rounds of a line that are over and still remembered; the oldest are forgotten first.
+CLOSED_ROUNDS_KEPT = 8
+#: Stands for a slot in the dissents of a round. Reports use 255.
+ROUND_SLOT = 254
+
+
+def houses_of(rule: TrainingRule, keys: Iterable[bytes]) -> int:
+    """How many houses these contributors are of. A contributor that the rule does not list is a house of its own."""
+    return len({(rule.house_of(key), key if rule.house_of(key) is None else b"") for key in keys})
+
+
+def least_houses(rule: TrainingRule) -> int:
+    """The houses without which there is no round, so that `f` false updates cannot decide it."""
+    return max(2, 3 * rule.f + 2)
+
+
+def void_recalled(step: Transition) -> None:
+    """Void the rounds whose base was recalled."""
+    state = step.state
+    for index, known in sorted(state.rounds.items()):
+        if known.open is None:
+            continue
+        base = find_version(notes_of(step.network, state, index), known.open.base)
+        if base is not None and base.is_recalled:
+            _void(state, index, known, "the base was recalled")
+
+
+def close_sealing(step: Transition) -> None:
+    """Close the sealing of rounds in which all have sealed, or whose time is over."""
+    state = step.state
+    for index, rule, known, current in _open(step, TrainingPhase.SEALING):
+        is_over = state.index >= current.opened_index + rule.seal_cuts
+        if state.index == current.opened_index or not (is_over or current.expected <= current.seals.keys()):
+            continue
+        if houses_of(rule, current.seals) < least_houses(rule):
+            _void(state, index, known, "too few updates sealed")
+            continue
+        closed = replace(current, phase=TrainingPhase.OPENING, closed_index=state.index, drawn=state.beacon)
+        state.rounds[index] = replace(known, open=closed)
+
+
+def open_vote(step: Transition) -> None:
+    """Open the vote of rounds whose updates are all open, or whose time for that is over."""
+    state = step.state
+    for index, rule, known, current in _open(step, TrainingPhase.OPENING):
+        is_over = state.index >= current.closed_index + rule.open_cuts
+        if state.index == current.closed_index or not (is_over or current.seals.keys() <= current.updates.keys()):
+            continue
+        electorate = frozenset(
+            peer
+            for peer, member in state.members.items()
+            if member.may_vote(state.epoch) and line_of(step.network, state, peer) == index
+        )
+        if houses_of(rule, current.updates) < least_houses(rule):
+            _void(state, index, known, "too few updates opened")
+            continue
+        vote = ResultVote(electorate=electorate, opened_index=state.index, round=blind.begin(EVERYONE, state.index))
+        voting = replace(current, phase=TrainingPhase.VOTING, vote=vote, vote_epoch=state.epoch)
+        state.rounds[index] = replace(known, open=voting)
+
+
+def close_vote_sealing(step: Transition) -> None:
+    """Close the sealing of votes with enough sealed results or no time left."""
+    for index, _, known, current in _open(step, TrainingPhase.VOTING):
+        assert current.vote is not None
+        vote = blind.close_sealing(current.vote, step.state.index)
+        step.state.rounds[index] = replace(known, open=replace(current, vote=vote))
+
+
+def decide(step: Transition) -> None:
+    """Decide the rounds in which enough voters agree, and void those past their deadline."""
+    state = step.state
+    for index, rule, known, current in _open(step, TrainingPhase.VOTING):
+        assert current.vote is not None
+        vote = blind.tally(current.vote, state.index)
+        if vote.decision is not None:
+            _take_effect(step, index, rule, known, current, vote)
+        elif state.epoch > current.vote_epoch + step.network.params.dispute_epochs:
+            for peer in blind.unopened(vote, state.index):
+                if peer in state.members:
+                    state.change(peer, unopened=state.members[peer].unopened + 1)
+            _void(state, index, known, "no decision")
+
+
+def open_rounds(step: Transition) -> None:
+    """Open the next round of each trained line of which none is open, if enough contributors have data for it."""
+    state = step.state
+    for index, line in enumerate(step.network.lines):
+        known = state.rounds.get(index, NO_ROUNDS)
+        rule = line.training
+        if rule is None or known.open is not None or known.decided >= rule.rounds:
+            continue
+        ready = {
+            offered.author
+            for offered in state.datasets.values()
+            if offered.index < state.index and refuse_data(rule, offered) is None
+        }
+        expected = frozenset(peer for peer in ready if _may_contribute(state, rule, peer))
+        if houses_of(rule, expected) < least_houses(rule):
+            continue
+        notes = notes_of(step.network, state, index)
+        base = newest_number(notes)
+        opened = OpenRound(
+            known.newest + 1, base, manifest_of(line, notes, base), state.index, state.epoch, state.beacon, expected
+        )
+        state.rounds[index] = replace(known, newest=opened.number, open=opened)
+
+
+def _may_contribute(state: State, rule: TrainingRule, peer: bytes) -> bool:
+    member = state.members.get(peer)
+    if member is None or not member.active or member.is_convicted:
+        return False
+    return rule.house_of(peer) is not None if rule.contributors else member.may_vote(state.epoch)
+
+
+def _open(step: Transition, phase: TrainingPhase) -> list[tuple[int, TrainingRule, LineRounds, OpenRound]]:
+    """The open rounds in a phase, by line, each with the rule of its line."""
+    found = []
+    for index, known in sorted(step.state.rounds.items()):
+        rule = step.network.lines[index].training
+        if known.open is not None and known.open.phase is phase and rule is not None:
+            found.append((index, rule, known, known.open))
+    return found
+
+
+def _void(state: State, index: int, known: LineRounds, why: str) -> None:
+    """Close a round without a result: the base stays, nobody is paid, and what was shown is shown."""
+    assert known.open is not None
+    state.count(f"void round: {why}")
+    state.rounds[index] = _closed(known, ClosedRound(known.open.number, known.open.base, -1, state.epoch, 0, ()))
+
+
+def _closed(known: LineRounds, over: ClosedRound) -> LineRounds:
+    return replace(known, open=None, closed=(*known.closed, over)[-CLOSED_ROUNDS_KEPT:])
+
+
+def _take_effect(
+    step: Transition, index: int, rule: TrainingRule, known: LineRounds, current: OpenRound, vote: ResultVote
+) -> None:
+    state = step.state
+    assert vote.decision is not None
+    result = vote.results[vote.decision]
+    state.count("decided rounds")
+    version = _release(step, index, current, result)
+    contributions = tuple(
+        ContributionNote(row, current.updates[row.author].trained.rows, seal.late, seal.dataset)
+        for row in result.rows
+        for seal in (current.seals[row.author],)
+    )
+    agreed = (len(blind.winners(vote)), len(vote.electorate))
+    over = ClosedRound(current.number, current.base, version, state.epoch, result.gain, contributions, agreed)
+    state.rounds[index] = with_marks(rule, replace(_closed(known, over), decided=known.decided + 1), over)
+    wrong = {row.author for row in result.rows if row.finding is Finding.FALSE}
+    for voter in blind.losers(vote):
+        own = vote.results[vote.votes[voter].output]
+        if unseen_in(own) == unseen_in(result):  # else they had other bytes before them
+            wrong.add(voter)
+    cause = DisputeKey(step.network.lines[index].genesis, current.opened_epoch, ROUND_SLOT)
+    for peer in sorted(wrong):
+        step.dissent_over(peer, cause)
+
+
+def _release(step: Transition, index: int, current: OpenRound, result: RoundResult) -> int:
+    """Add the version that a round made. Returns its number, or -1 if the base is kept."""
+    state = step.state
+    if result.manifest == current.manifest:
+        return -1
+    refused = refuse_manifest(step.network, state, result.manifest)
+    if refused is not None:
+        state.count(f"round: {refused}")
+        return -1
+    notes = notes_of(step.network, state, index)
+    made = Version(
+        notes.newest + 1,
+        result.manifest,
+        NO_RELEASE,
+        result.digest,
+        frozenset(),
+        (current.manifest,),
+        state.epoch,
+        (None,) * len(step.network.classes),
+    )
+    state.lines[index] = replace(notes, versions=(*notes.versions, made)[-VERSIONS_MAX:], newest=made.number)
+    return made.number
