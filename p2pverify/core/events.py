@@ -15,6 +15,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.report import AnswerReport
+from p2pverify.core.training.orders import TrainingOrder, TrainingOutcome
 
 OWN, REFEREE = "own", "referee"
 _T = TypeVar("_T")
@@ -99,6 +100,14 @@ class ComputeFailed:
     job: int
     reason: str
     is_dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingDone:
+    """An order of a training round was carried out, or could not be."""
+
+    job: int
+    outcome: TrainingOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +207,7 @@ Event = (
     | Computed
     | MeasureDone
     | ComputeFailed
+    | TrainingDone
     | ResponseArrived
     | AskFailed
     | Leave
@@ -327,6 +337,14 @@ class MeasureJob:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """Carry out an order of a training round; `TrainingDone` comes back. It takes no time of the engine."""
+
+    job: int
+    order: TrainingOrder
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """The verdicts on what arrived: one on each gossip message, in their order, or one on all that a session brought.
 
@@ -355,7 +373,20 @@ class Note:
     text: str
 
 
-Effect = Persist | Publish | Follow | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note
+Effect = (
+    Persist
+    | Publish
+    | Follow
+    | Respond
+    | Send
+    | FetchEvidence
+    | Compute
+    | MeasureJob
+    | TrainingJob
+    | Judged
+    | Finalised
+    | Note
+)
 
 #: The effects of a method, in order, and then its result. The method runs only while a caller takes its effects, with
 #: `yield from` or into a list.

@@ -32,6 +32,7 @@ from p2pverify.core.events import (
     StoredEvidence,
     Synced,
     Tick,
+    TrainingDone,
     TwinMet,
     VersionHeld,
     WriteRecord,
@@ -61,11 +62,13 @@ from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.operator import OrderTaker
+from p2pverify.core.roles.part import Part
 from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.rounds.contributor import Contributor
+from p2pverify.core.roles.rounds.evaluator import Evaluator
+from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.state.state import State
-
-PREPARE_AT_PERMILLE = 250
 
 
 class Machine:
@@ -112,11 +115,26 @@ class Machine:
         self._accuser = Accuser(context)
         self.issuer = Issuer(context.fold)
         self.reporter = Reporter(context)
+        self._training = TrainingWork(network.params.epoch_ms)
+        self._contributor = Contributor(context, self._training)
+        self._evaluator = Evaluator(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
+        #: In the order in which they act.
+        self._parts: tuple[Part, ...] = (
+            self._membership,
+            self._mover,
+            self._accuser,
+            self.challenger,
+            self._voter,
+            self._cutter,
+            self.objector,
+            self.reporter,
+            self._contributor,
+            self._evaluator,
+        )
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
-        self._prepared_epoch = -1
         self._is_resumed = False
         self._is_due = True  # an event gave `_act` something to do
         self._act_at_ms = 0  # the time of the next `_act` if no event comes before
@@ -151,8 +169,7 @@ class Machine:
 
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""
-        context = self._context
-        return context.fold.provisional(context.params.epoch_at(now_ms))
+        return self._context.provisional(now_ms)
 
     # ------------------------------------------------------------ start
 
@@ -212,6 +229,9 @@ class Machine:
                 effects += self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
                 effects += context.job_done(event, now_ms)
+                self._is_due = True
+            case TrainingDone():
+                self._training.take(event)
                 self._is_due = True
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
@@ -328,26 +348,11 @@ class Machine:
         if not self._is_resumed:
             context.silence.wake(now_ms)
             self._resume()
-        yield from self._membership.tick(now_ms)
-        yield from self._mover.tick(now_ms)
-        yield from self._accuser.tick(now_ms)
-        yield from self.challenger.tick(now_ms)
-        yield from self._prepare(now_ms)
-        yield from self._voter.tick(now_ms)
-        yield from self._cutter.tick(now_ms)
-        yield from self.objector.tick(now_ms)
-        yield from self.reporter.tick(now_ms)
+        for part in self._parts:
+            yield from part.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
-        times = [
-            self.challenger.next_wake_ms(now_ms),
-            self._cutter.next_wake_ms(now_ms),
-            self._prepare_at_ms(now_ms),
-            self._accuser.next_wake_ms(),
-            self._voter.next_wake_ms(now_ms),
-            self.objector.next_wake_ms(now_ms),
-            self.reporter.next_wake_ms(now_ms),
-        ]
+        times = [part.next_wake_ms(now_ms) for part in self._parts]
         self._act_at_ms = min(time for time in times if time is not None)
 
     def _wait_until_ms(self, now_ms: int) -> int:
@@ -358,32 +363,11 @@ class Machine:
             at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
         return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
 
-    def _prepare_at_ms(self, now_ms: int) -> int | None:
-        """When to look next for coming disputes. None if this peer may not vote, because it then needs none."""
-        params = self._context.params
-        epoch = params.epoch_at(now_ms)
-        member = self._context.fold.latest.members.get(self.key)
-        if member is None or not member.may_vote(epoch):
-            return None
-        at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
-        return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
-
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""
         self._is_resumed = True
-        self._membership.resume()
-        self.challenger.resume()
-        self._voter.resume()
-        self.objector.resume()
-        self.reporter.resume()
-        self._cutter.resume()
-
-    def _prepare(self, now_ms: int) -> Effects[None]:
-        """Answer the questions that will probably be disputed: once per epoch, before cuts are proposed."""
-        at_ms = self._prepare_at_ms(now_ms)
-        if at_ms is not None and now_ms >= at_ms:
-            self._prepared_epoch = self._context.params.epoch_at(now_ms)
-            yield from self._voter.prepare(self.provisional(now_ms), now_ms)
+        for part in self._parts:
+            part.resume()
 
     def statistics(self) -> dict[str, int]:
         return {

@@ -32,6 +32,7 @@ from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.evidence import EvidenceBox
+from p2pverify.core.roles.part import Part
 from p2pverify.core.roles.slot_plan import (
     EpochPlan,
     SlotPhase,
@@ -62,7 +63,7 @@ class Habit:
     prompt_tokens: int
 
 
-class Challenger:
+class Challenger(Part):
     """This peer's role as a challenger. Plans are functions of keys and records, so that a restart finds them again.
 
     `habits` has the habits of the newest questions, separately for slots within the class and across classes.

@@ -79,6 +79,10 @@ class Context:
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
 
+    def provisional(self, now_ms: int) -> State:
+        """The state from all records held here. Nothing in it is final."""
+        return self.fold.provisional(self.params.epoch_at(now_ms))
+
     # ------------------------------------------------------------ own records
 
     def may_write(self, now_ms: int) -> bool:

@@ -30,6 +30,7 @@ from p2pverify.core.replica.states import new_authors_max
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.omissions import Omissions
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.state import State
 
 PROPOSE_AT_PERMILLE = 400
@@ -74,7 +75,7 @@ def _lot(latest: State, head: Head) -> bytes:
     return sha256(latest.beacon + head[0])
 
 
-class Cutter:
+class Cutter(Part):
     """This peer's part in making cuts."""
 
     def __init__(self, context: Context, objector: Objector) -> None:

@@ -13,6 +13,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.part import Part
 
 EVIDENCE_PAYLOAD_MAX = 16_384
 #: The time between two turns, in thousandths of an epoch: enough for a record to reach everybody.
@@ -44,7 +45,7 @@ class _Proof:
     at_ms: int
 
 
-class Accuser:
+class Accuser(Part):
     """This peer's part in proving forks."""
 
     def __init__(self, context: Context) -> None:
@@ -80,7 +81,7 @@ class Accuser:
                 yield from self._accuse(charge, suspect, now_ms)
         self._wake_ms = min(times, default=None)
 
-    def next_wake_ms(self) -> int | None:
+    def next_wake_ms(self, now_ms: int) -> int | None:  # noqa: ARG002  # its turns are known
         """When the next turn may come, or None."""
         return self._wake_ms
 

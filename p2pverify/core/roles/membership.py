@@ -13,13 +13,14 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.rows import JOIN_EPOCHS
 
 #: Newcomers that wait for their sponsor record.
 SPONSORED_MAX = 16
 
 
-class Membership:
+class Membership(Part):
     """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log."""
 
     def __init__(self, context: Context, manifest: Manifest, hardware: str, *, rejoin: bool) -> None:

@@ -7,6 +7,7 @@ from p2pverify.core.events import Effects, Note, VersionHeld
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lines.serve import Serve
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.lines.take import refuse_serve
 from p2pverify.core.state.lines.versions import current_manifest, model_of
 
@@ -14,7 +15,7 @@ from p2pverify.core.state.lines.versions import current_manifest, model_of
 AGAIN_EPOCHS = 8
 
 
-class VersionMover:
+class VersionMover(Part):
     """Serves the current version of this peer's line as soon as its engine is ready.
 
     It does so if it `follows`, or if this peer cannot compute the version that it serves by the records. After a recall

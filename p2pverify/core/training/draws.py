@@ -22,7 +22,7 @@ def batch_seed(beacon: bytes, line: int, number: int, author: bytes) -> bytes:
 
 
 def credit_seed(beacon: bytes, line: int, number: int) -> bytes:
-    """The seed (32 B) of the orders in which credit is computed. `beacon` is that of the cut that closed the sealing."""
+    """The seed (32 B) of the orders in which credit is computed. `beacon` is that of the closing cut."""
     return digest([CREDIT_DOMAIN, beacon, line, number])
 
 

@@ -27,6 +27,7 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
 from p2pverify.core.state.verdicts.notes import Dispute
@@ -66,7 +67,7 @@ class _Check:
     is_published: bool = False
 
 
-class Objector:
+class Objector(Part):
     """This peer's objections. If it `is_on`, it checks all decisions for which it has a result."""
 
     def __init__(self, context: Context, work: DisputeWork, *, is_on: bool) -> None:

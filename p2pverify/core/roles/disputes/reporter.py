@@ -11,6 +11,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.state import State
 
 #: Of prompt and answer together: a longer question is not shown, so it is not reported with its question.
@@ -25,7 +26,7 @@ def can_show(question: Question) -> bool:
     return len(question.prompt) + question.tokens_max <= REPORT_TOKENS_MAX
 
 
-class Reporter:
+class Reporter(Part):
     """This peer's reports."""
 
     def __init__(self, context: Context) -> None:

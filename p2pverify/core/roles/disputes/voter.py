@@ -18,13 +18,17 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, de
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
+from p2pverify.core.roles.part import Part
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.notes import Dispute
+
+#: The part of an epoch after which the disputes of its records can be foreseen.
+PREPARE_AT_PERMILLE = 250
 
 _Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
 
 
-class Voter:
+class Voter(Part):
     """This peer's votes."""
 
     def __init__(self, context: Context, challenger: Challenger, work: DisputeWork) -> None:
@@ -34,6 +38,7 @@ class Voter:
         self._lots: dict[_Turn, Lot | None] = {}
         self._committed: set[_Turn] = set()
         self._voted: set[DisputeKey] = set()
+        self._prepared_epoch = -1
 
     def resume(self) -> None:
         """Find the earlier commits and votes in the own log."""
@@ -45,8 +50,16 @@ class Voter:
             elif record.kind == Kind.VOTE:
                 self._voted.add(decode_vote(record.payload).dispute)
 
-    def prepare(self, provisional: State, now_ms: int) -> Effects[None]:
-        """Answer probable disputes early, so that the answers are ready when their cut is certified."""
+    def _prepare(self, now_ms: int) -> Effects[None]:
+        """Answer probable disputes early, so that the answers are ready when their cut is certified.
+
+        This happens once per epoch, before cuts are proposed.
+        """
+        at_ms = self._prepare_at_ms(now_ms)
+        if at_ms is None or now_ms < at_ms:
+            return
+        self._prepared_epoch = self._context.params.epoch_at(now_ms)
+        provisional = self._context.provisional(now_ms)
         for key in sorted(provisional.disputes, key=lambda k: k.sort_key()):
             dispute = provisional.disputes[key]
             is_new = dispute.opened_index > self._context.fold.latest.index
@@ -60,8 +73,19 @@ class Voter:
             ):
                 yield from self._answer(dispute, now_ms)
 
+    def _prepare_at_ms(self, now_ms: int) -> int | None:
+        """When to look next for coming disputes. None if this peer may not vote, because it then needs none."""
+        params = self._context.params
+        epoch = params.epoch_at(now_ms)
+        member = self._context.fold.latest.members.get(self._context.key)
+        if member is None or not member.may_vote(epoch):
+            return None
+        at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
+        return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
+
     def tick(self, now_ms: int) -> Effects[None]:
-        """Commit and vote in the disputes of the newest certified cut."""
+        """Prepare answers, and commit and vote in the disputes of the newest certified cut."""
+        yield from self._prepare(now_ms)
         context = self._context
         state = context.fold.latest
         if not context.may_write(now_ms):
@@ -83,8 +107,9 @@ class Voter:
             del self._lots[turn]
 
     def next_wake_ms(self, now_ms: int) -> int | None:
-        """When to try again after a failure, or None."""
-        return self._work.next_wake_ms(now_ms)
+        """When to look for coming disputes, or to try again after a failure; None if neither."""
+        times = (self._prepare_at_ms(now_ms), self._work.next_wake_ms(now_ms))
+        return min((time for time in times if time is not None), default=None)
 
     # ------------------------------------------------------------ answers
 
