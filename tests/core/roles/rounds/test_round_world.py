@@ -1,0 +1,45 @@
+"""Peers of the simulated world that train in rounds. Machines, gossip and crashes are real, the trainer is a toy."""
+
+from itertools import pairwise
+
+from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.testnet.world import World
+from tests.support.rounds import round_world
+from tests.support.worlds import convicted, final, restart, run_until
+
+
+def decided(world: World, number: int = 0) -> int:
+    known = final(world, number).rounds.get(0)
+    return 0 if known is None else known.decided
+
+
+def test_rounds_are_decided_and_every_peer_has_the_same_versions() -> None:
+    """Two rounds take at most six epochs each. Nobody has a dissent."""
+    world = round_world(7, 5)
+    assert run_until(world, lambda: decided(world) >= 2, epochs_max=16)
+    closed = final(world).rounds[0].closed
+    assert all(after.epoch - before.epoch <= 6 for before, after in pairwise(closed))
+    made = [[version.manifest for version in notes_of(world.network, final(world, n), 0).versions] for n in range(7)]
+    assert all(two == one[: len(two)] for one, two in pairwise(sorted(made, key=len, reverse=True)))
+    assert not any(member.dissents for member in final(world).members.values())
+    assert world.invariants.faults == []
+
+
+def test_voters_that_find_otherwise_have_dissents_and_decide_nothing() -> None:
+    world = round_world(7, 5, voters_lie=(5, 6))
+    assert run_until(world, lambda: decided(world) >= 2, epochs_max=20)
+    keys = sorted(peer.key for peer in world.peers)
+    assert {key for key, member in final(world).members.items() if member.dissents} == set(keys[5:])
+    assert world.invariants.faults == []
+
+
+def test_two_voters_die_in_every_phase_and_rounds_go_on() -> None:
+    """They start again on their disks. Each round is decided or void; nobody signs twice, and no view splits."""
+    world = round_world(7, 5)
+    for phase in range(4):
+        world.run_epochs(3.3)
+        restart(world, phase, phase + 3)
+    world.run_epochs(6)
+    assert decided(world) >= 2
+    assert convicted(world) == set()
+    assert world.invariants.faults == []
