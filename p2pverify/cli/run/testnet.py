@@ -51,7 +51,7 @@ _SIGNALLED = 128
     metavar="MS",
     help="Length of an epoch, even if this machine is too slow for it.",
 )
-@click.option("--engine", type=click.Choice(FOUNDING_KINDS), help="A language model, or a fast toy engine.")
+@click.option("--engine", type=click.Choice(FOUNDING_KINDS), help="A language model, a tabular one, or a fast toy.")
 @click.option("--weights", type=WEIGHTS, help="A GGUF file instead of the bundled model.")
 @click.option(
     "--also",

@@ -10,13 +10,11 @@ import numpy as np
 from p2pverify.core.contract.history.training import RULE_BOUNDS
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.engine.tabular.model import WEIGHTS_MAX
 from p2pverify.engine.tabular.numbers import Ints
 
 MAGIC = b"p2pverify/update/1\0"
 #: The greatest clip of a rule, which no number of an update exceeds.
 UPDATE_MAX = next(high for name, _, high in RULE_BOUNDS if name == "clip_q16")
-UPDATE_BYTES_MAX = len(MAGIC) + 4 * WEIGHTS_MAX
 
 
 def encode_update(update: Ints) -> bytes:
