@@ -41,6 +41,7 @@ from vectorgen import (
     states,
     streams,
     sync,
+    training,
     votes,
 )
 from vectorgen.case import Case
@@ -148,6 +149,7 @@ def write_vectors() -> None:
         endpoints,
         data,
         data_folds,
+        training,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

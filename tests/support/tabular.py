@@ -149,3 +149,67 @@ def shapley(net: Net, updates: Sequence[Sequence[int]], rows: Sequence[Row]) -> 
         for at, player in enumerate(one):
             totals[player] += of(frozenset(one[:at])) - of(frozenset(one[: at + 1]))
     return [(total / len(orders)).__floor__() for total in totals]
+
+
+class Bits:
+    """The numbers of SHAKE-256 of a seed, 128 words a block."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed, self.block, self.left = seed, 0, []
+
+    def word(self) -> int:
+        if not self.left:
+            data = b"p2pverify/training/noise/1\0" + self.seed + self.block.to_bytes(8, "big")
+            stream = hashlib.shake_256(data).digest(1024)
+            self.left = [int.from_bytes(stream[at : at + 8], "big") for at in range(0, 1024, 8)]
+            self.block += 1
+        return self.left.pop(0)
+
+    def below(self, bound: int) -> int:
+        bits = (bound - 1).bit_length()
+        words = -(-bits // 64)
+        while True:
+            number = int.from_bytes(b"".join(self.word().to_bytes(8, "big") for _ in range(words)), "big")
+            number >>= 64 * words - bits
+            if number < bound:
+                return number
+
+    def falls(self, over: int, under: int) -> bool:
+        """True with the probability exp(-over / under). The fraction is not reduced."""
+        if over > under:
+            return self.falls(1, 1) and self.falls(over - under, under)
+        k = 1
+        while self.below(under * k) < over:
+            k += 1
+        return k % 2 == 1
+
+    def laplace(self, scale: int) -> int:
+        while True:
+            size = self.below(scale)
+            if not self.falls(size, scale):
+                continue
+            while self.falls(1, 1):
+                size += scale
+            sign = self.below(2)
+            if not (sign and size == 0):
+                return -size if sign else size
+
+    def gaussian(self, sigma: int) -> int:
+        while True:
+            found = self.laplace(sigma + 1)
+            if self.falls((abs(found) * (sigma + 1) - sigma**2) ** 2, 2 * sigma**2 * (sigma + 1) ** 2):
+                return found
+
+
+def private(net: Net, rows: Sequence[Row], rule: TrainingRule, seed: bytes) -> tuple[Net, list[int], bytes]:
+    """The net after tabular-dp/1, the update, and the root of its one step."""
+    found = [shrunk([half_up(each, 4096) for each in flat(net.gradients(row))], rule.row_clip_q16) for row in rows]
+    bits, new = Bits(seed), []
+    noise = [bits.gaussian(rule.sigma) for _ in net.flat()]
+    for weight, *each in zip(net.flat(), *found, noise, strict=True):
+        moved = max(-W_MAX, min(W_MAX, weight - half_up(sum(each) * rule.lr_q16, len(rows) * 65536)))
+        new.append(moved - half_up(moved * rule.decay_q16, 65536))
+    update = shrunk([one - two for one, two in zip(new, net.flat(), strict=True)], rule.clip_q16)
+    data = b"".join(each.to_bytes(4, "big", signed=True) for each in new)
+    leaf = encode(["p2pverify/training/step/1", 0, sha256(data)])
+    return Net(new, *net.shape), update, merkle.root([sha256(leaf)])

@@ -38,7 +38,7 @@ def rho_within(eps: int, delta_exponent: int) -> int:
 
 
 def least_sigma(clip: int, rho: int, steps: int) -> int:
-    """The least sigma with which so many steps stay within a sum of rho. Raises ValueError if it has no part for each."""
+    """The least sigma with which so many steps stay within a sum of rho. Raises ValueError if rho is too small."""
     each = rho // steps
     if each < 1:
         raise ValueError("the budget has less than a billionth of rho for each step")

@@ -5,6 +5,7 @@ from dataclasses import MISSING, asdict, astuple, dataclass, field, make_datacla
 from typing import Annotated, Any
 
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.training import HOUSE_MAX, REPORTED, RULE_BOUNDS, TrainingRule
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
@@ -170,6 +171,53 @@ class OriginTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContributorTable:
+    """A contributor of a line's rounds: its peer id, and the number of its house."""
+
+    peer: Annotated[str, Check(read_founder)]
+    house: Annotated[int, Check(_within(0, HOUSE_MAX))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedTable:
+    """How a line is trained; its numbers are in `TrainingTable`, which has a field for each."""
+
+    trainer: Line
+    mode: Annotated[int, Check(_within(0, REPORTED))]
+    schema: Digest
+    contributors: tuple[ContributorTable, ...] = ()
+
+
+#: The training rule of a line: the fields of `core.contract.history.training.TrainingRule`.
+TrainingTable = make_dataclass(
+    "TrainingTable",
+    [(name, Annotated[int, Check(_within(low, high))]) for name, low, high in RULE_BOUNDS],
+    bases=(TrainedTable,),
+    frozen=True,
+    kw_only=True,
+)
+
+
+def _rule_of(table: Any) -> TrainingRule:
+    contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
+    numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
+    return TrainingRule(table.trainer, table.mode, bytes.fromhex(table.schema), tuple(contributors), **numbers)
+
+
+def _training_lines(rule: TrainingRule) -> list[str]:
+    """The lines of a file for the training rule of a line."""
+    listed = [f"  {{ peer = {toml_text(peer_id(key))}, house = {house} }}," for key, house in rule.contributors]
+    return [
+        "[line.training]",
+        f"trainer = {toml_text(rule.trainer)}",
+        f"mode = {rule.mode}",
+        f'schema = "{rule.schema.hex()}"',
+        *(["contributors = [", *listed, "]"] if listed else []),
+        *(f"{name} = {getattr(rule, name)}" for name, _, _ in RULE_BOUNDS),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LineTable:
     """A line: the digest of the manifest with which it begins, and who releases its later versions (peer ids)."""
 
@@ -180,11 +228,13 @@ class LineTable:
     notice_epochs: Annotated[int, Check(_within(1, LINE_EPOCHS_MAX))]
     overlap_epochs: Annotated[int, Check(_within(1, LINE_EPOCHS_MAX))]
     recall_epochs: Annotated[int, Check(_within(0, LINE_EPOCHS_MAX))]
+    training: TrainingTable | None = None  # type: ignore[valid-type]  # its fields are those of `RULE_BOUNDS`
 
     def line(self) -> ModelLine:
         keys = tuple(sorted(map(read_founder, self.publishers)))
         epochs = (self.notice_epochs, self.overlap_epochs, self.recall_epochs)
-        return ModelLine(self.name, bytes.fromhex(self.manifest), Publishers(keys, self.threshold), *epochs)
+        rule = None if self.training is None else _rule_of(self.training)
+        return ModelLine(self.name, bytes.fromhex(self.manifest), Publishers(keys, self.threshold), *epochs, rule)
 
 
 def line_lines(lines: Sequence[ModelLine]) -> list[str]:
@@ -196,6 +246,7 @@ def line_lines(lines: Sequence[ModelLine]) -> list[str]:
         written.append(f"threshold = {each.publishers.threshold}")
         names = ("notice_epochs", "overlap_epochs", "recall_epochs")
         written += [f"{name} = {getattr(each, name)}" for name in names]
+        written += [] if each.training is None else _training_lines(each.training)
     return written
 
 

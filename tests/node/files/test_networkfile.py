@@ -1,6 +1,7 @@
 """Network files: round trips, and errors that name the place."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract.classes import ANY, DeterminismClass
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.training import MEAN
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
 from p2pverify.core.contract.shapes import RequestShape
@@ -18,6 +20,7 @@ from p2pverify.node.files.networkfile import NETWORK_FILE_BYTES_MAX, dump_networ
 from p2pverify.node.files.textfile import FileError
 from tests.node.fakes import FakeEngine
 from tests.support.manifests import across, digests, text
+from tests.support.training import NOISE, RULE
 
 KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
 INFO = FakeEngine().info
@@ -32,6 +35,15 @@ tables = st.sampled_from([(), (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(1
 paths = text.filter(lambda name: name != ANY)  # ANY is not a path's name
 
 
+rules = st.sampled_from(
+    [
+        None,
+        replace(RULE, contributors=tuple((key, at % 3) for at, key in enumerate(sorted(KEYS))), aggregate=MEAN, f=0),
+        replace(RULE, contributors=(), **NOISE),
+    ]
+)
+
+
 @st.composite
 def _lines(draw, listed):
     made = []
@@ -40,7 +52,7 @@ def _lines(draw, listed):
         publishers = Publishers(keys, draw(st.integers(1, len(keys))))
         epochs = [draw(st.integers(1, LINE_EPOCHS_MAX)) for _ in range(3)]
         name = draw(text).replace("@", "")[:50]
-        made.append(ModelLine(f"{name}{number}", genesis, publishers, *epochs))
+        made.append(ModelLine(f"{name}{number}", genesis, publishers, *epochs, draw(rules)))
     return tuple(made)
 
 
@@ -164,3 +176,24 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     for other in (tmp_path / "missing.toml", Path(tmp_path)):
         with pytest.raises(FileError):
             load_network(other)
+
+
+def test_faults_of_a_training_rule(tmp_path: Path) -> None:
+    """A key that is none, a number beyond its range, and keys that do not fit together are named."""
+    line = ModelLine("rows", bytes(32), Publishers(KEYS[:1], 1), 1, 1, 1, replace(RULE, contributors=()))
+    network, _ = new_network("n", KEYS[:1], INFO, genesis_ms=0)
+    line = replace(line, genesis=network.manifests[0])
+    path = tmp_path / "network.toml"
+    whole = dump_network(replace(network, lines=(line,)))
+    path.write_text(whole)
+    assert load_network(path)[0].lines == (line,)
+    for old, new, why in (
+        ("batch = 16", "batch = 1025", "line[1].training.batch"),
+        ("batch = 16", "batches = 16", "batches"),
+        ("batch = 16", "batch = 0", "has a batch"),
+        ("mode = 1", 'contributors = [{ peer = "x", house = 0 }]\nmode = 1', "peer id"),
+    ):
+        assert old in whole
+        path.write_text(whole.replace(old, new))
+        with pytest.raises(FileError, match=why.replace("[", r"\[")):
+            load_network(path)

@@ -82,7 +82,7 @@ def read_publishers(value: Value) -> Publishers:
 def _line(value: Value) -> ModelLine:
     items = as_array(value, "line", length_max=_ITEMS + 1)
     if len(items) < _ITEMS:
-        raise DecodeError(f"line: not {_ITEMS} or {_ITEMS + 1} items")
+        raise DecodeError(f"line: not {_ITEMS} items")
     name, genesis, publishers, notice, overlap, recall, *training = items
     found = ModelLine(
         as_text(name, "line name", 64),

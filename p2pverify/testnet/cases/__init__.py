@@ -1,0 +1,1 @@
+"""Case studies: testnets whose peers train over real rows."""
