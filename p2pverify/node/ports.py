@@ -304,8 +304,8 @@ class BlobPort(Protocol):
 class BlobSource(Protocol):
     """The node's side of serving: the adapter calls it with what other peers ask for."""
 
-    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
-        """Exactly so many bytes of a blob that may be served. Raises BlobRefused."""
+    async def read(self, sha256: bytes, offset: int, length: int, *, is_member: bool = False) -> bytes:
+        """Exactly so many bytes of a blob that may be served, to a member or to others. Raises BlobRefused."""
         ...
 
 
