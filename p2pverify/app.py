@@ -5,7 +5,7 @@ read do not import this module; they ask the running node over its API.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -278,6 +278,7 @@ async def _run_services(
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
+    trained = NO_MANIFESTS if training is None else training.manifests
     cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
@@ -285,12 +286,14 @@ async def _run_services(
         *(driver, mesh, manifest, info, engines.open_language, book),
         policy=settings.checks,
         listed=settings.manifests,
-        trained=NO_MANIFESTS if training is None else training.manifests,
+        trained=trained,
         auditor=auditor,
         report=settings.report,
     )
     keys = StoredKeys(home.clients_path)
-    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions))
+    reports = NodeReports(
+        driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
+    )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     counts = Counts()
     async with trio.open_nursery() as writing:
@@ -366,10 +369,12 @@ def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds
     return NodeTraining(machine, settings.manifests, TabularTrainer(), rows, rounds, engines.find_version)
 
 
-def _line_reports(settings: NodeSettings, driver: Driver, versions: Versions) -> Callable[[ScoreOf], LineReports]:
+def _line_reports(
+    settings: NodeSettings, driver: Driver, versions: Versions, trained: Mapping[bytes, Manifest]
+) -> Callable[[ScoreOf], LineReports]:
     """Makes the reports about lines, once it is known how scores are found."""
-    listed, missing, follows = settings.manifests, versions.missing, settings.upgrade.follow
-    return partial(LineReports, driver.machine, listed=listed, missing=missing, follows=follows)
+    found = partial(LineReports, driver.machine, listed=settings.manifests, missing=versions.missing, trained=trained)
+    return partial(found, follows=settings.upgrade.follow)
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:

@@ -22,6 +22,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -385,6 +386,8 @@ class Reports(Protocol):
     def datasets(self, *, final: bool) -> DatasetsDocument: ...
 
     def lines(self) -> LinesDocument: ...
+
+    def rounds(self) -> RoundsDocument: ...
 
     def versions(self, line: str) -> VersionsDocument:
         """The versions of a line, by its name or its genesis manifest. Raises UnknownVersion."""
