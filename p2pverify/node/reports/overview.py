@@ -36,6 +36,8 @@ from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocume
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
+from p2pverify.node.training.documents import RoundsDocument
+from p2pverify.node.training.report import rounds_document
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -141,6 +143,9 @@ class NodeReports(Reports):
     def datasets(self, *, final: bool) -> DatasetsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return datasets_document(self._machine.context.ledger, self._machine.context.network_id, state, final=final)
+
+    def rounds(self) -> RoundsDocument:
+        return rounds_document(self._machine)
 
     def lines(self) -> LinesDocument:
         return self.line_reports.lines()
