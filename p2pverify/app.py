@@ -24,6 +24,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.cheats.kinds import CheatPlace
+from p2pverify.engine.contributing import machine_type, open_trainer
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.engine.starting import start_model
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
@@ -161,7 +162,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
             _check_abilities(network, engine.info)
-            machine = Machine(
+            machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
                 class_index,
@@ -363,10 +364,8 @@ def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds
     """This node's part in training rounds; None if no line of the network is trained."""
     if not any(line.training for line in settings.network.lines):
         return None
-    from p2pverify.engine.tabular.trainer import TabularTrainer  # numpy, which few nodes need
-
-    rows = DataStore(settings.home)
-    return NodeTraining(machine, settings.manifests, TabularTrainer(), rows, rounds, engines.find_version)
+    rows, trainer = DataStore(settings.home), open_trainer(settings.engine.cheat)
+    return NodeTraining(machine, settings.manifests, trainer, rows, rounds, engines.find_version)
 
 
 def _line_reports(

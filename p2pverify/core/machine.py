@@ -85,6 +85,8 @@ class Machine:
 
     #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
     context_type: type[Context] = Context
+    #: The type of its part in training rounds. A cheater of a testnet has its own type.
+    contributor_type: type[Contributor] = Contributor
 
     def __init__(
         self,
@@ -116,7 +118,7 @@ class Machine:
         self.issuer = Issuer(context.fold)
         self.reporter = Reporter(context)
         self._training = TrainingWork(network.params.epoch_ms)
-        self._contributor = Contributor(context, self._training)
+        self._contributor = self.contributor_type(context, self._training)
         self._evaluator = Evaluator(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
         #: In the order in which they act.

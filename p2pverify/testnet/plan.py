@@ -24,12 +24,14 @@ from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import read_params
 from p2pverify.node.files.textfile import user_path
 from p2pverify.node.user_error import UserError
+from p2pverify.testnet.cases.roles import CASE_PEERS, CONTRIBUTORS
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import (
     HONEST_PPM,
     PEERS_MAX,
     PEERS_MIN,
+    CaseTable,
     ClientsTable,
     PathTable,
     Scenario,
@@ -41,6 +43,10 @@ _DOMAIN = "p2pverify/testnet/1"
 LONG_ONLY = "long-only"
 #: The cheat that lies only to clients.
 TO_CLIENTS = "lies-to-clients"
+
+
+#: Fates of cheaters that answer honestly and must not be convicted.
+UPRIGHT = (CheaterFate.DROPPED, CheaterFate.UNPAID, CheaterFate.UNCOUNTED, CheaterFate.LATE)
 
 
 class PlanError(UserError):
@@ -103,6 +109,7 @@ class Plan:
     is_timeout_given: bool = False
     clients: ClientsTable | None = None
     upgrade: UpgradeTable | None = None
+    case: CaseTable | None = None
 
     @property
     def models(self) -> tuple[Path | None, ...]:
@@ -152,7 +159,7 @@ class Plan:
 
     @staticmethod
     def _answers_honestly(peer: PeerPlan) -> bool:
-        return peer.cheat is None or peer.cheat.fate is CheaterFate.DROPPED
+        return peer.cheat is None or peer.cheat.fate in UPRIGHT
 
     @property
     def cheaters(self) -> tuple[PeerPlan, ...]:
@@ -218,17 +225,23 @@ def make_plan(
         )
     if TO_CLIENTS in {secret.kind for secret in secrets} and scenario.clients is None:
         raise PlanError(f"this testnet has no clients, so {TO_CLIENTS} is honest to all", "play the scenario clients")
+    places = {secret.place for secret in secrets}
     versions = {secret.kind for secret in secrets if secret.place in (CheatPlace.VERSION, CheatPlace.FILES)}
-    if versions and scenario.upgrade is None:
+    if versions and scenario.upgrade is None and (scenario.case is None or CheatPlace.FILES in places):
         raise PlanError(
             f"this testnet has no second version, so {min(versions)} does nothing wrong", "play the scenario upgrade"
         )
+    if CheatPlace.TRAINING in places and scenario.case is None:
+        raise PlanError("nobody trains in this testnet, so its cheats in training do nothing", "play a case study")
     crowd = max(1.0, count / table.peers)
     if epoch_ms is not None:
         rules["epoch_ms"] = epoch_ms
     models = _models(scenario, weights, also, table.engine if engine is None else engine)
     paths = _paths(scenario, table.engine if engine is None else engine, count, len(models))
-    members = _peers(number, secrets, paths, _checked(models, paths))
+    trained = None if scenario.case is None else CONTRIBUTORS[scenario.case.study]
+    if trained is not None and count != CASE_PEERS:
+        raise PlanError(f"a case study has {CASE_PEERS} peers", "leave out --peers")
+    members = _peers(number, secrets, paths, _checked(models, paths), trained)
     warnings = _check_shares(members, models)
     names = [peer.name for peer in members]
     try:
@@ -254,6 +267,7 @@ def make_plan(
         is_timeout_given=timeout_s is not None,
         clients=scenario.clients,
         upgrade=scenario.upgrade,
+        case=scenario.case,
     )
 
 
@@ -339,14 +353,24 @@ def _paths(scenario: Scenario, engine: EngineKind, count: int, models: int) -> l
 
 
 def _peers(
-    seed: int, secrets: Sequence[CheatSpec], paths: Sequence[PathTable], models: Sequence[Path | None]
+    seed: int,
+    secrets: Sequence[CheatSpec],
+    paths: Sequence[PathTable],
+    models: Sequence[Path | None],
+    trained: int | None = None,
 ) -> tuple[PeerPlan, ...]:
-    """All peers. They serve the models in turn, and so do the cheaters among them."""
+    """All peers. They serve the models in turn, and so do the cheaters among them.
+
+    The first `trained` peers of a case study train, so those that cheat in training are among them, and no others.
+    """
     count = len(models)
     drawn = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
-    drawn_of = [[index for index in drawn if index % count == place] for place in range(count)]
-    order = [index for row in zip_longest(*drawn_of) for index in row if index is not None]
-    cheat_of = dict(zip(order, secrets, strict=False))
+    if trained is None:
+        drawn_of = [[index for index in drawn if index % count == place] for place in range(count)]
+        order = [index for row in zip_longest(*drawn_of) for index in row if index is not None]
+        cheat_of = dict(zip(order, secrets, strict=False))
+    else:
+        cheat_of = _cheats_of_case(drawn, secrets, trained)
     found = []
     for index, path in enumerate(paths):
         identity = _derive(seed, "identity", index)
@@ -354,6 +378,17 @@ def _peers(
         named = (f"peer{index + 1}", identity, key, peer_id(key))
         found.append(PeerPlan(*named, cheat_of.get(index), path, models[index % count]))
     return tuple(found)
+
+
+def _cheats_of_case(drawn: Sequence[int], secrets: Sequence[CheatSpec], trained: int) -> dict[int, CheatSpec]:
+    found: dict[int, CheatSpec] = {}
+    for secret in secrets:
+        is_trainer = secret.place is CheatPlace.TRAINING
+        free = [index for index in drawn if index not in found and (index < trained) == is_trainer]
+        if not free:
+            raise PlanError(f"no peer of this case study is left that could be {secret.kind}", "take fewer --cheat")
+        found[free[0]] = secret
+    return found
 
 
 def _derive(seed: int, purpose: str, index: int) -> bytes:

@@ -6,7 +6,7 @@ it is the start of the run. `plan` makes the plan of each peer from a scenario.
 
 import difflib
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -116,6 +116,20 @@ class UpgradeTable(_Table):
     recall_epochs: StrictInt = Field(default=1, ge=0, le=1_000)
 
 
+class CaseTable(_Table):
+    """`[case]`: a case study over real rows (see `testnet/cases`).
+
+    Peers train for `rounds` decided rounds. A version is current `notice_epochs` after its round, and the one before
+    is served beside it for `overlap_epochs`.
+    """
+
+    study: Literal["healthcare", "finance", "supply-chain"]
+    rounds: StrictInt = Field(default=6, ge=1, le=64)
+    notice_epochs: StrictInt = Field(default=1, ge=1, le=1_000)
+    overlap_epochs: StrictInt = Field(default=3, ge=1, le=1_000)
+    recall_epochs: StrictInt = Field(default=1, ge=0, le=1_000)
+
+
 class CheatTable(_Table):
     """`[[cheat]]`: some peers that cheat in one way."""
 
@@ -208,6 +222,7 @@ class Scenario(_Table):
     simulation: SimulationTable | None = None
     clients: ClientsTable | None = None
     upgrade: UpgradeTable | None = None
+    case: CaseTable | None = None
     actor: tuple[ActorTable, ...] = Field(default=(), max_length=COUNT_MAX)
 
     @field_validator("network")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
-from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
+from p2pverify.cli.output import UnusableError, check_report, force_option, may_replace, write_report
 from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.node.engines.kinds import FOUNDING_KINDS, EngineKind
-from p2pverify.node.files.outputs import is_stdout
+from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
     from p2pverify.testnet.plan import Plan
@@ -63,6 +63,7 @@ _SIGNALLED = 128
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has nothing else."
 )
+@click.option("--report", "page_file", metavar="FILE", help="Of a case study: write its report as an HTML page.")
 @force_option
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
 def testnet(
@@ -80,6 +81,7 @@ def testnet(
     weights: Path | None,
     also: tuple[Path, ...],
     json_file: str | None,
+    page_file: str | None,
     force: bool,
     keep: Path | None,
 ) -> int:
@@ -94,6 +96,7 @@ def testnet(
     With --book, every known way to cheat is tried: cheating engines with the real model, attacks on the protocol in the
     simulated world. It takes half an hour on two cores, some minutes with --quick.
     """
+    _check_page(page_file, is_case=not (book or simulate))
     if book:
         from p2pverify.cli.run import book as cheat_book
 
@@ -120,10 +123,11 @@ def testnet(
     from p2pverify.testnet.processes.report import SCHEMA
 
     plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine, weights, also)
+    _check_page(page_file, is_case=plan.case is not None, force=force)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     check_report(json_file, SCHEMA, force=force)
-    quiet = json_file is not None and is_stdout(json_file)
+    quiet = any(file is not None and is_stdout(file) for file in (json_file, page_file))
     found, number = _play(plan, keep, live=sys.stdout.isatty() and not quiet)
     if number is not None:
         return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
@@ -133,10 +137,30 @@ def testnet(
         )
     click.echo(found.summary(), err=quiet)
     write_report(json_file, found.document(), force=force)
+    _write_page(page_file, found, force=force)
     if found.passes:
         return OK
     report("the testnet reached no verdict", "'--keep DIR' keeps every peer's home and log")
     return ERROR
+
+
+def _check_page(page_file: str | None, *, is_case: bool, force: bool = True) -> None:
+    """Check that a page can be written before the run. Raises UnusableError, OutputError."""
+    if page_file is None:
+        return
+    if not is_case:
+        raise UnusableError("--report is the page of a case study", "play healthcare, finance or supply-chain")
+    check_output(page_file, may_replace(force=force))
+
+
+def _write_page(page_file: str | None, found: "Report", *, force: bool) -> None:
+    from p2pverify.testnet.cases.page import page
+    from p2pverify.testnet.cases.registry import STUDIES
+
+    if page_file is None or found.case is None:
+        return
+    with open_output(page_file, may_replace(force=force)) as file:
+        file.write(page(found.case, STUDIES[found.case.study].text, found.seconds).encode())
 
 
 def _plan(

@@ -17,6 +17,9 @@ class CheaterFate(StrEnum):
     CONSISTENT = "consistent"  # as fast as the hardware that it claims, even if it also does other work
     CONTESTED = "contested"  # it wins its votes, so honest members stop instead of signing what rests on them
     DROPPED = "dropped"  # its false chunks are refused, and it is asked for no more of them; its answers are right
+    UNPAID = "unpaid"  # its updates count and earn next to nothing, because they do not help on the rows of others
+    UNCOUNTED = "uncounted"  # its updates break a rule of rounds, so they are in none
+    LATE = "late"  # its updates are right, and later than those of others
 
 
 class CheatPlace(StrEnum):
@@ -28,6 +31,7 @@ class CheatPlace(StrEnum):
     SILENCE = "silence"  # the node does not answer, and its engine is honest
     VERSION = "version"  # the engine of the first version answers for the later ones
     FILES = "files"  # the node serves false bytes of files, and its engine is honest
+    TRAINING = "training"  # its updates of training rounds are false; its answers are right
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class CheatKind:
     takes: str = ""
 
 
-_ANSWER, _MODEL, _DELAY, _SILENCE, _VERSION, _FILES = CheatPlace
+_ANSWER, _MODEL, _DELAY, _SILENCE, _VERSION, _FILES, _TRAINING = CheatPlace
 _CONVICTED = CheaterFate.CONVICTED
 _INCONSISTENT, _CONSISTENT = CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT
 
@@ -76,5 +80,11 @@ KINDS: dict[str, CheatKind] = {
         CheatKind("silent", _SILENCE, CheaterFate.UNAVAILABLE, "does not answer"),
         CheatKind("stale-version", _VERSION, _CONVICTED, "claims later versions, and serves the first one"),
         CheatKind("false-chunks", _FILES, CheaterFate.DROPPED, "serves false chunks of the files of releases"),
+        CheatKind("poison-labels", _TRAINING, CheaterFate.UNPAID, "trains on rows with false labels"),
+        CheatKind("free-rider", _TRAINING, CheaterFate.UNPAID, "gives an update of zeros instead of training"),
+        CheatKind("short-training", _TRAINING, _CONVICTED, "trains one pass less than the rule says"),
+        CheatKind("late", _TRAINING, CheaterFate.LATE, "seals its updates an epoch late"),
+        CheatKind("overspend", _TRAINING, CheaterFate.UNCOUNTED, "seals updates when its privacy budget is used up"),
+        CheatKind("copy-update", _TRAINING, CheaterFate.UNCOUNTED, "copies the seal and the update of another peer"),
     )
 }

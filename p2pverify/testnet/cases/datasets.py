@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from p2pverify.core.data.schema import Schema
+from p2pverify.core.data.schema import MICRO, ONE, Schema
 from p2pverify.engine.tabular.numbers import shuffled
 from p2pverify.node.data.table import load_schema, read_number
 from p2pverify.resources import resource
@@ -23,6 +23,7 @@ SPLIT = b"p2pverify/testnet/split/1\0"
 GET_THEM = "run `uv sync --group cases`, or `pip install --no-deps scikit-learn==1.9.1 dmba==0.2.4`"
 #: One row in four is held by no peer: the test rows of a case.
 TEST_ONE_IN = 4
+_PLACES = 18  # of 1 / (ONE * MICRO): twelve for the power of two, six for that of ten
 _MEASURES = ("radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points",
              "symmetry", "fractal dimension")  # fmt: skip
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -67,6 +68,28 @@ def load_case(name: str) -> CaseData:
     except (OSError, KeyError, ValueError) as error:
         raise CaseDataMissing(f"{source.package} has another {source.file} ({error}): {GET_THEM}") from None
     return CaseData(schema, tuple(rows), tuple(groups), source.licence)
+
+
+def table_of(schema: Schema, rows: Sequence[bytes]) -> str:
+    """Rows as a CSV table, whose values give these rows again to the byte."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([*(one.name for one in schema.features), schema.label])
+    for row in rows:
+        cells, label = schema.cells(row)
+        values = [
+            Fraction(one.offset * ONE + cell * one.scale, ONE * MICRO)
+            for one, cell in zip(schema.features, cells, strict=True)
+        ]
+        writer.writerow([*map(_decimal, values), schema.labels[label]])
+    return lines.getvalue()
+
+
+def _decimal(value: Fraction) -> str:
+    """A number in decimals. It is exact, because its denominator divides a power of ten."""
+    scaled = value * 10**_PLACES
+    sign, digits = "-" if scaled < 0 else "", f"{abs(scaled.numerator):0{_PLACES + 1}}"
+    return f"{sign}{digits[:-_PLACES]}.{digits[-_PLACES:]}"
 
 
 def split_rows(count: int, sizes: Sequence[int], seed: bytes) -> tuple[list[int], list[list[int]]]:

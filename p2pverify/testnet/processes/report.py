@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from p2pverify.node.reports.documents.scores import SpeedDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.testnet.cases.facts import CaseFacts
+from p2pverify.testnet.cases.tables import summary
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress
@@ -26,6 +28,7 @@ class Report:
     statuses: Mapping[str, StatusDocument]
     takeover: TakeoverProgress | None = None  # of a plan in which cheaters take over
     upgrade: UpgradeProgress | None = None  # of a plan with a second version
+    case: CaseFacts | None = None  # of a case study that was played to its end
 
     @property
     def passes(self) -> bool:
@@ -55,6 +58,7 @@ class Report:
             "views_agree": judged.at is not None and judged.views_agree,
             "takeover": None if self.takeover is None else self.takeover.document(),
             "upgrade": None if self.upgrade is None else self.upgrade.document(),
+            "case": None if self.case is None else self.case.document(),
             "verdict": "pass" if self.passes else "fail",
         }
 
@@ -121,6 +125,7 @@ class Report:
             where = f"cut {judged.at.cut[:16]}, epoch {judged.at.epoch}"
             lines.append(f"all {len(plan.honest)} honest peers {agree} on the view of {where}")
             lines.append(f"view root {judged.at.view_root}")
+        lines += [] if self.case is None else [summary(self.case)]
         lines += [f"missing: {reason}" for reason in judged.missing]
         slow = None if self.passes else too_slow(jobs_of(self.statuses))
         lines += [] if slow is None else [slow]

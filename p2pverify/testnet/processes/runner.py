@@ -25,6 +25,8 @@ from p2pverify.testnet.classes import Classes, find_classes
 from p2pverify.testnet.clients import ClientLoad
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
+from p2pverify.testnet.processes.cases.making import MadeCase, make_case
+from p2pverify.testnet.processes.cases.story import Case
 from p2pverify.testnet.processes.fleet import Fleet, free_ports, open_fleet
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
@@ -135,6 +137,7 @@ class Testnet:
             dict(watch.statuses),
             watch.takeover if self.plan.takes_over else None,
             None if self.plan.upgrade is None else watch.upgrade,
+            watch.case.facts,
         )
 
     def _arguments(self, name: str) -> list[str]:
@@ -175,14 +178,16 @@ async def open_testnet(
     stage.enter("loading model and code")
     async with open_fleet(directory / "spawner.log", remove=directory if remove else None) as fleet:
         # The model is read here while the spawner imports, each on its own core.
-        classes = await trio.to_thread.run_sync(find_classes, plan)
+        case = None if plan.case is None else await trio.to_thread.run_sync(make_case, plan, directory)
+        plan = plan if case is None else case.plan
+        classes = (case.classes,) if case is not None else await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
         plan, machine = (plan, MeasuredMachine(usable_cores())) if fitted is None else await fitted(plan)
         made = None
         if plan.upgrade is not None:
             stage.enter("making version 1 of the model")
             made = await trio.to_thread.run_sync(make_version, plan, directory / "version-1.gguf")
-        testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes)
+        testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes, case), classes)
         if made is not None:
             await trio.to_thread.run_sync(hand_over, made, testnet.home(plan.publisher.name).blobs_path)
         async with trio.open_nursery() as relaying:
@@ -198,6 +203,8 @@ async def open_testnet(
                     watching.start_soon(Attack(testnet).run)
                     if made is not None:
                         watching.start_soon(Upgrade(testnet, made, stage).run)
+                    if case is not None:
+                        watching.start_soon(Case(testnet, replace(case, plan=plan), stage).run)
                     watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()
@@ -222,9 +229,12 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
     stage.enter("running")
 
 
-def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes: Sequence[Classes]) -> Network:
+def _write_files(
+    plan: Plan, machine: MeasuredMachine, directory: Path, classes: Sequence[Classes], case: MadeCase | None
+) -> Network:
     """Write the network file, and a home with an identity for each peer. Epoch 0 begins when all should be up."""
-    starts_ms = start_ms(plan, machine, is_tested=any(each.known is not None for each in classes))
+    is_tested = case is None and any(each.known is not None for each in classes)
+    starts_ms = start_ms(plan, machine, is_tested=is_tested)
     first, *more = classes
     rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + starts_ms}
     try:
@@ -251,6 +261,8 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
         epochs = (plan.upgrade.notice_epochs, plan.upgrade.overlap_epochs, plan.upgrade.recall_epochs)
         line = TestPublishers(DOMAIN, plan.seed).line(LINE, network.classes[0].manifest, epochs)
         network = replace(network, lines=(line,))
+    if case is not None:
+        network = replace(network, lines=(case.line,))
     with atomic_file(directory / "network.toml", mode=0o600) as file:
         file.write(dump_network(network, manifests).encode())
     for peer in plan.peers:
@@ -273,6 +285,8 @@ def _config(plan: Plan, peer: PeerPlan) -> str:
         lines.append(f'hardware = "{plan.hardware}"')
     if plan.clients is not None:
         lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
+    if plan.case is not None:
+        lines += ["[upgrade]", 'policy = "notice"']
     if plan.upgrade is not None:
         policy = "manual" if peer in plan.late else "notice"
         lines += [

@@ -13,7 +13,7 @@ from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import RecentCut, StatusDocument
 from p2pverify.testnet.flags import LiarFlags, NodeFlag, find_flags, wrongly_flagged
-from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.plan import UPRIGHT, PeerPlan, Plan
 
 CONVICTED = "convicted"
 SUSPECT = "suspect"
@@ -110,9 +110,10 @@ def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: 
         if p.name not in convicted and _is_unavailable(scores.get(p.name))
     )
     timed = tuple(p.name for p in plan.cheaters if _is_timed(p, scores.get(p.name)))
-    found_out = (*convicted, *unavailable, *timed, *(p.name for p in plan.expected(CheaterFate.DROPPED)))
+    later = {p.name for fate in UPRIGHT for p in plan.expected(fate)}  # views do not show their fates
+    found_out = (*convicted, *unavailable, *timed, *later)
     missed = tuple(p.name for p in plan.cheaters if p.name not in found_out)
-    upright = (*plan.honest, *(p for fate in (*TIMED, CheaterFate.DROPPED) for p in plan.expected(fate)))
+    upright = (*plan.honest, *(p for fate in (*TIMED, *UPRIGHT) for p in plan.expected(fate)))
     wronged = tuple(p.name for p in upright if _is_convicted(scores.get(p.name)))
     missing = [_not_yet(peer, scores.get(peer.name)) for peer in plan.cheaters if peer.name in missed]
     missing += [f"{name} answers honestly, and is convicted" for name in wronged]

@@ -15,6 +15,7 @@ from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
+from p2pverify.testnet.processes.cases.verdict import CaseProgress, judge_case
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress, judge_takeover
 from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress, judge_upgrade
 from p2pverify.testnet.processes.verdict import Judgement, judge
@@ -38,6 +39,7 @@ class RunWatch:
         self.open_disputes = 0
         self.takeover = TakeoverProgress()
         self.upgrade = UpgradeProgress()
+        self.case = CaseProgress()
         self.from_epoch = 0  # in which the peers began with the network that is watched
         self._network: str | None = None  # the id of the only network whose documents count
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
@@ -70,6 +72,8 @@ class RunWatch:
         if self.plan.takes_over:
             return judge_takeover(self.plan, self.statuses, self._scores_at, self.takeover)
         found = judge(self.plan, self.statuses, self._scores_at, self.own_audits)
+        if self.plan.case is not None:
+            return judge_case(self.plan, found, self.case)
         return found if self.plan.upgrade is None else judge_upgrade(self.plan, found, self.upgrade)
 
     def statistics(self) -> dict[str, int]:

@@ -10,22 +10,21 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from p2pverify.core.contract.history.training import DP, HELD_OUT, KEEP, ONE_Q16, SGD, TRIMMED, TrainingRule
 from p2pverify.core.data.budget import least_sigma, rho_within
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.engine.tabular.evaluation import evaluate
 from p2pverify.engine.tabular.manifest import tabular_manifest
-from p2pverify.engine.tabular.model import Rows, TabularModel, decode_rows, initial
+from p2pverify.engine.tabular.model import Rows, decode_rows, initial
 from p2pverify.engine.tabular.training import train
 from p2pverify.testnet.cases.datasets import CASES, CaseData, load_case, split_rows
+from p2pverify.testnet.cases.measure import auc_of_model, auc_of_regression
 
 CONTRIBUTORS = 5
 ROUNDS = 6
 HELD_ROWS = 8
 DELTA_EXPONENT = 5
-RIDGE = 1.0
 #: The rules of the cases: passes, rate, clip, and the rate with noise.
 RATES = {"wdbc": (2, 0.1, 2.0), "german-credit": (2, 0.05, 2.0), "flights": (2, 0.05, 2.0)}
 PRIVATE_RATE, PRIVATE_CLIP = 4.0, 2.0
@@ -55,41 +54,13 @@ def rule_of(name: str, schema: bytes, eps: int) -> TrainingRule:
     )
 
 
-def auc(scores: NDArray[np.number], labels: NDArray[np.integer]) -> float:
-    """The area under the ROC curve: how often a row with label 1 has a greater score; equal scores count half."""
-    above = scores[labels == 1][:, None] - scores[labels == 0][None, :]
-    return float((above > 0).mean() + (above == 0).mean() / 2)
-
-
-def of_model(model: TabularModel, rows: Rows) -> float:
-    logits = model.forward(rows.features)[1]
-    return auc(logits[:, 1] - logits[:, 0], rows.labels)
-
-
-def float_regression(rows: Rows, test: Rows) -> float:
-    """The AUC of a logistic regression in floats, by Newton's method, standardised by its own rows."""
-    mean, spread = rows.features.mean(axis=0), rows.features.std(axis=0) + 1e-9
-    inputs, others = (np.c_[(each.features - mean) / spread, np.ones(len(each))] for each in (rows, test))
-    penalty = np.diag([*[RIDGE] * rows.features.shape[1], 0.0])
-    weights = np.zeros(inputs.shape[1])
-    for _ in range(50):
-        shares = 1 / (1 + np.exp(-inputs @ weights))
-        slope = inputs.T @ (shares - rows.labels) + penalty @ weights
-        curve = (inputs * (shares * (1 - shares))[:, None]).T @ inputs + penalty + 1e-9 * np.eye(len(weights))
-        step = np.linalg.solve(curve, slope)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return auc(others @ weights, test.labels)
-
-
 def play(case: CaseData, rows: Rows, name: str, eps: int, split: int) -> list[float]:
     """The AUC of floats, of the mean of models trained alone, and after each round."""
     seed = sha256(b"split %d" % split)
     test_at, parts = split_rows(len(rows), [1] * CONTRIBUTORS, seed)
     test = rows.taken(np.array(test_at))
-    central = float_regression(rows.taken(np.concatenate(parts)), test)
-    alone = [float_regression(rows.taken(np.array(part)), test) for part in parts]
+    central = auc_of_regression(rows.taken(np.concatenate(parts)), test)
+    alone = [auc_of_regression(rows.taken(np.array(part)), test) for part in parts]
     keys = [bytes([at]) * 32 for at in range(CONTRIBUTORS)]
     own = {key: rows.taken(np.array(part[HELD_ROWS:])) for key, part in zip(keys, parts, strict=True)}
     shards = {key: rows.taken(np.array(part[:HELD_ROWS])) for key, part in zip(keys, parts, strict=True)}
@@ -100,7 +71,7 @@ def play(case: CaseData, rows: Rows, name: str, eps: int, split: int) -> list[fl
         updates = {key: train(model, own[key], rule, sha256(b"%d" % number + seed + key)).update for key in keys}
         done = evaluate(model, manifest, updates, shards, rule, sha256(b"round %d" % number + seed))
         model, manifest = done.model, done.manifest
-        found.append(of_model(model, test))
+        found.append(auc_of_model(model, test))
     return [central, float(np.mean(alone)), *found]
 
 

@@ -42,7 +42,7 @@ class Contributor(Part):
         context, state = self._context, self._context.fold.latest
         for index in sorted(state.rounds):
             current, rule = state.rounds[index].open, context.network.lines[index].training
-            if current is None or rule is None or context.key not in current.expected or not context.may_write(now_ms):
+            if current is None or rule is None or not self._takes_part(current) or not context.may_write(now_ms):
                 continue
             place = RoundPlace(index, current.number)
             if current.phase is TrainingPhase.SEALING and place not in self._sealed:
@@ -50,6 +50,9 @@ class Contributor(Part):
             elif current.phase is TrainingPhase.OPENING and context.key in current.seals:
                 yield from self._open(place, rule, current, state, now_ms)
         self._forget(state)
+
+    def _takes_part(self, current: OpenRound) -> bool:
+        return self._context.key in current.expected
 
     def _seal(
         self, place: RoundPlace, rule: TrainingRule, current: OpenRound, state: State, now_ms: int

@@ -1,0 +1,94 @@
+"""The verdict of a case study: what must hold of its facts, and a sentence on each peer for readers."""
+
+from collections.abc import Iterable, Sequence
+
+from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.testnet.cases.facts import CheckFacts, PeerFacts, RoundFacts, VersionFacts
+
+#: The fate of what people do and no process: readers see it.
+SHOWN = "shown"
+#: A cheater that is to be unpaid may have this part of all credit. An equal part would be a sixth.
+UNPAID_SHARE = 0.1
+
+
+def checks_of(
+    peers: Sequence[PeerFacts],
+    rounds: Sequence[RoundFacts],
+    versions: Sequence[VersionFacts],
+    wanted: int,
+    alone: float,
+) -> list[CheckFacts]:
+    """What must hold in every case. `wanted` is the number of decided rounds."""
+    decided = [each for each in rounds if each.decided]
+    honest = [peer for peer in peers if peer.cheat is None or peer.expected == SHOWN]
+    convicted = [peer.name for peer in honest if peer.standing == "convicted"]
+    found = [
+        CheckFacts(
+            what=f"{wanted} rounds are decided, each by more than two thirds of its voters",
+            found=", ".join(f"{each.agreed} of {each.voters}" for each in decided),
+            holds=len(decided) == wanted and all(3 * each.agreed > 2 * each.voters for each in decided),
+        ),
+        CheckFacts(
+            what="the last version is at least as good as the mean of models trained alone",
+            found=f"AUC {versions[-1].auc:.3f}, alone {alone:.3f}",
+            holds=versions[-1].auc >= alone,
+        ),
+        CheckFacts(what="no honest peer is convicted", found=", ".join(convicted) or "none", holds=not convicted),
+    ]
+    cheaters = [peer for peer in peers if peer.cheat is not None and peer.expected != SHOWN]
+    return [*found, *(_fate_check(peer, peers, len(decided)) for peer in cheaters)]
+
+
+def _fate_check(peer: PeerFacts, peers: Iterable[PeerFacts], decided: int) -> CheckFacts:
+    """Whether a cheater has the fate that its kind has in theory."""
+    who = f"{peer.name} ({peer.cheat})"
+    match peer.expected:
+        case CheaterFate.UNPAID:
+            return CheckFacts(
+                what=f"{who} earns at most {UNPAID_SHARE:.0%} of all credit, and is not convicted",
+                found=f"{peer.share:.1%}, {peer.standing}",
+                holds=peer.share <= UNPAID_SHARE and peer.standing != "convicted" and peer.counted > 0,
+            )
+        case CheaterFate.UNCOUNTED:
+            return CheckFacts(
+                what=f"{who} seals updates that do not count, and is not convicted",
+                found=f"{peer.sealed} sealed, {peer.counted} counted, {peer.standing}",
+                holds=peer.sealed > peer.counted and peer.standing != "convicted" and peer.counted < decided,
+            )
+        case CheaterFate.LATE:
+            others = [one.late for one in peers if one.counted and one.cheat is None]
+            return CheckFacts(
+                what=f"{who} is later than each honest contributor on average, and is not convicted",
+                found=f"{peer.late:.1f} cuts late, the others at most {max(others, default=0):.1f}",
+                holds=peer.late > max(others, default=0) and peer.standing != "convicted",
+            )
+        case _:
+            return CheckFacts(
+                what=f"{who} is convicted",
+                found=f"{peer.standing} after {peer.dissents} lost disputes and {peer.audits} audits",
+                holds=peer.standing == "convicted",
+            )
+
+
+def note_of(peer: PeerFacts, decided: int) -> str:
+    """A sentence on a peer: what came of it, and why."""
+    parts = []
+    if peer.found.get("false"):
+        parts.append(f"{_times(peer.found['false'])} the others trained again and got another update")
+    if peer.marked:
+        parts.append(f"its update did harm on most of the others' rows {_times(peer.marked)}")
+    if peer.quarantined:
+        parts.append("left out of the model since")
+    if peer.sealed > peer.counted and peer.cheat is not None:
+        parts.append(f"{peer.sealed - peer.counted} of {peer.sealed} sealed updates did not count")
+    if peer.standing == "convicted" and not peer.found.get("false"):
+        parts.append(f"its answers were wrong: {peer.dissents} disputes lost")
+    if peer.rows and not parts and peer.counted < decided:
+        parts.append(f"in {peer.counted} of {decided} rounds")
+    if peer.rows and not parts and peer.on_time < peer.counted:
+        parts.append(f"sealed later than the first cut {_times(peer.counted - peer.on_time)}")
+    return "; ".join(parts)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
