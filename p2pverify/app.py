@@ -363,7 +363,7 @@ def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds
     """This node's part in training rounds; None if no line of the network is trained."""
     if not any(line.training for line in settings.network.lines):
         return None
-    from p2pverify.engine.tabular.trainer import TabularTrainer  # numpy, which few nodes need
+    from p2pverify.engine.trainer import TabularTrainer  # numpy, which few nodes need
 
     rows = DataStore(settings.home)
     return NodeTraining(machine, settings.manifests, TabularTrainer(), rows, rounds, engines.find_version)
