@@ -1,6 +1,6 @@
 """Training rounds between five real processes: what they decide is served by all, also if a voter dies in a vote.
 
-It is no quick test, because the nodes make certified cuts of 1.5 s.
+It is no quick test, because the nodes make certified cuts of 2.5 s.
 """
 
 import json
@@ -18,11 +18,12 @@ from p2pverify.node.data.table import load_schema
 from p2pverify.node.files.networkfile import dump_network, new_network
 from tests.cli.transcript import run
 from tests.e2e.test_data_commands import PUBLISHER, SCHEMA
-from tests.e2e.test_identity import EPOCH_MS, Lab, Node
+from tests.e2e.test_identity import Lab, Node
 from tests.support.training import RULE
 
 NAMES = ("one", "two", "three", "four", "five")
 ROWS, HELD, SHOWN, ROUNDS = 60, 16, 4, 2
+EPOCH_MS = 2500
 
 
 def rule_of(schema: bytes) -> TrainingRule:
@@ -50,7 +51,7 @@ class TrainedLab(Lab):
         manifest = tabular_manifest(model, "cells", "MIT", "made for a test")
         founders = [key_of(self.ids[name]) for name in NAMES]
         network, manifests = new_network(
-            "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS
+            "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS, slots_milli=500
         )
         line = ModelLine(
             "cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule_of(schema.id)

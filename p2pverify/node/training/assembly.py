@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.counters import Counters
 from p2pverify.core.machine import Machine
 from p2pverify.node.blobs.ports import BlobKeeper
 from p2pverify.node.blobs.serving import RoundBlobServer
@@ -57,11 +58,15 @@ class NodeTraining:
         self,
         driver: Driver,
         port: BlobPort,
+        counters: Counters,
         ready: Callable[[], None],
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Carry out the orders of a driver's machine until cancelled. `ready` is called when a new version is here."""
+        """Carry out the orders of a driver's machine until cancelled. `ready` is called when a new version is here.
+
+        Fetches are counted by `counters`.
+        """
         driver.on_final(self._service.look_again)
-        fetcher = RoundFetcher(self._machine, port, self.blobs)
+        fetcher = RoundFetcher(self._machine, port, self.blobs, counters)
         await self._service.run(fetcher, driver.order, ready, task_status=task_status)

@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Kind
@@ -123,7 +124,7 @@ class Bench:
         find = lambda manifest: self.places.get(manifest.weights)  # noqa: E731
         self.training = NodeTraining(self.machine, [BASE], self.trainer, self.rows, self.store, find)
         self.blobs = self.training.blobs
-        self.fetcher = RoundFetcher(self.machine, self.port, self.blobs)
+        self.fetcher = RoundFetcher(self.machine, self.port, self.blobs, Counters())
 
     def _chain(self, voter: bytes) -> list[Any]:
         return (

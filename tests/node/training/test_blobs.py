@@ -7,7 +7,7 @@ import pytest
 
 from p2pverify.core.blobs.messages import BlobRefused, BlobStatus
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.node.training.blobs import CUTS_KEPT
+from p2pverify.node.training.blobs import ROUND_CUTS_KEPT
 from tests.node.training.bench import DATASET, PLACE, Bench, opened
 
 UPDATE, SHOWN = b"update of another", b"rows of another"
@@ -52,11 +52,11 @@ async def test_blobs_go_some_cuts_after_their_round(bench: Bench) -> None:
     bench.blobs.keep(UPDATE)
     own = bench.blobs.keep(b"not named yet")
     bench.blobs.note([own], PLACE)
-    for _ in range(CUTS_KEPT + 2):
+    for _ in range(ROUND_CUTS_KEPT + 2):
         await next_cut(bench)
     assert bench.blobs.get(own) == b"not named yet"  # the round is still open
     bench.blobs.look(bench.close())
-    for _ in range(CUTS_KEPT - 1):
+    for _ in range(ROUND_CUTS_KEPT - 1):
         await next_cut(bench)
     assert None not in (bench.blobs.get(own), bench.blobs.get(sha256(UPDATE)))
     for _ in range(2):
@@ -86,7 +86,7 @@ async def test_a_restart_forgets_what_blobs_are_for(bench: Bench) -> None:
     bench.start()
     bench.blobs.look(bench.open(opened(UPDATE, b"other rows")))
     await bench.blobs.tidy()
-    for _ in range(CUTS_KEPT + 1):
+    for _ in range(ROUND_CUTS_KEPT + 1):
         await next_cut(bench)
     assert [blob.sha256 for blob in bench.store.held()] == [sha256(UPDATE)]
 

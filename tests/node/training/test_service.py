@@ -131,8 +131,8 @@ async def test_blobs_come_from_the_author_or_from_other_members(bench: Bench) ->
         assert {bench.blobs.get(sha256(data)) for data in had} == had
         for digest in (found.weights, found.manifest):
             assert bench.blobs.get(digest) is not None
-        assert bench.fetcher.counters["round_blobs_missing"] == 1
-        assert bench.fetcher.counters["round_blobs_false"] == 4
+        assert bench.fetcher.counters["blobs_unseen"] == 1
+        assert bench.fetcher.counters["blobs_false"] == 4
 
 
 async def test_a_round_that_is_over_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
