@@ -13,9 +13,10 @@ from p2pverify.node.blobs.ports import BlobKeeper
 from p2pverify.node.blobs.serving import RoundBlobServer
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
-from p2pverify.node.ports import BlobPort, BlobSource, Trainer
+from p2pverify.node.ports import BlobPort, BlobSource
 from p2pverify.node.training.blobs import RoundBlobs
 from p2pverify.node.training.fetching import RoundFetcher
+from p2pverify.node.training.ports import Trainer
 from p2pverify.node.training.service import TrainingService
 from p2pverify.node.training.versions import TrainedVersions
 

@@ -1,9 +1,9 @@
 """The blobs of training rounds on this machine: updates, shown rows, and the weights and manifests that rounds made.
 
 They lie in a folder of their own (home/rounds), because rows of others are among them, and all of them are deleted by
-one rule: a blob that no counted record has named for ROUND_CUTS_KEPT final cuts goes. Shown rows go at once when their owner
-has erased rows, or offers them no more (`core.state.history.datasets.must_drop`). After a restart nothing is known of
-the blobs in the folder, and the same rule deletes them.
+one rule: a blob that no counted record has named for ROUND_CUTS_KEPT final cuts goes. Shown rows go at once when their
+owner has erased rows, or offers them no more (`core.state.history.datasets.must_drop`). After a restart nothing is
+known of the blobs in the folder, and the same rule deletes them.
 """
 
 from collections.abc import Callable, Iterable

@@ -31,9 +31,10 @@ from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.files.home import Home
-from p2pverify.node.ports import AskError, EvaluatedRound, TrainedBytes
+from p2pverify.node.ports import AskError
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.fetching import RoundFetcher
+from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes
 from p2pverify.store.blobs.store import BlobStore
 from tests.support.lines import with_line
 from tests.support.networks import MANIFEST, make_network, seeds
