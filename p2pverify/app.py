@@ -357,7 +357,7 @@ async def _start_lines(
     await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
     await running.start(downloads.run)
     if training is not None:
-        await running.start(training.run, driver, mesh, versions.look_again)
+        await running.start(training.run, driver, mesh, downloads.fetcher.counters, versions.look_again)
 
 
 def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds: BlobStore) -> NodeTraining | None:

@@ -8,7 +8,7 @@ from p2pverify.node.ports import Trainer
 
 def open_trainer(cheat: CheatSpec | None) -> Trainer:
     """The trainer of tabular models."""
-    from p2pverify.engine.tabular.trainer import TabularTrainer  # noqa: PLC0415 - numpy, which few nodes need
+    from p2pverify.engine.trainer import TabularTrainer  # noqa: PLC0415 - numpy, which few nodes need
 
     honest = TabularTrainer()
     if cheat is None or cheat.place is not CheatPlace.TRAINING:

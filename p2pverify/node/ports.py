@@ -1,17 +1,14 @@
 """The ports: protocols that describe what the node needs from outside. The adapters implement them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.sync.session import SyncTurn
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
-from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.documents import DatasetsDocument
 from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.reports.documents.audits import AuditsDocument
@@ -112,58 +109,6 @@ class Engine(Protocol):
     def decode(self, tokens: Sequence[int]) -> str: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedBytes:
-    """A training: the bytes of the update, the root of its steps in mode 0 (32 B), the number of rows that were trained
-    on, and the bytes of the rows that the contributor has to show."""
-
-    update: bytes
-    steps: bytes | None
-    rows: int
-    shown: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedRound:
-    """The result of a round, and the weights and the manifest of the new version; None if the base is kept."""
-
-    result: RoundResult
-    weights: bytes | None = None
-    manifest: Manifest | None = None
-
-
-class Trainer(Protocol):
-    """Training rounds as functions of bytes, without any I/O. Methods block; the node calls them in a thread.
-
-    `base` are the bytes of the weights from which the round starts. Methods raise DecodeError or ValueError for a
-    base or own rows that do not fit the rule.
-    """
-
-    def update_bytes(self, base: bytes) -> int:
-        """The bytes of an update to these weights."""
-        ...
-
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
-        """Train on the own rows: the salt and the bytes of each row of the data set as it is now, in its order."""
-        ...
-
-    def evaluate(
-        self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]
-    ) -> EvaluatedRound:
-        """Compute the result. `blobs` are the updates and shown rows that could be had, by SHA-256.
-
-        `parent` is the manifest of the base.
-        """
-        ...
-
-    def manifest(self, weights: bytes, named: Manifest, parent: bytes) -> Manifest:
-        """The manifest of weights that a round made. `parent` is the digest of the base's manifest.
-
-        Name and licence are those of `named`.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.training.documents import RoundsDocument
 from tests.support.documents import (
     ALICE,
     AUDITS,
@@ -33,6 +34,7 @@ from tests.support.documents import (
     PASSPORT,
     PEERS,
     RELEASE_BYTES,
+    ROUNDS,
     SCORES,
     STATUS,
     VERSIONS,
@@ -102,6 +104,9 @@ class FakeReports:
 
     def datasets(self, *, final: bool) -> DatasetsDocument:
         return replace(DATASETS, final=final)
+
+    def rounds(self) -> RoundsDocument:
+        return ROUNDS
 
     def lines(self) -> LinesDocument:
         return LINES

@@ -1,6 +1,6 @@
 """Training rounds between five real processes: what they decide is served by all, also if a voter dies in a vote.
 
-It is no quick test, because the nodes make certified cuts of 1.5 s.
+It is no quick test, because the nodes make certified cuts of 2.5 s.
 """
 
 import json
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.core.contract.history.lines import ModelLine, Publishers
-from p2pverify.core.contract.history.training import HELD_OUT, MEDIAN, TrainingRule
+from p2pverify.core.contract.history.training import HELD_OUT, TrainingRule
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.engine.tabular import TabularEngine, decode_model, initial
@@ -18,17 +18,17 @@ from p2pverify.node.data.table import load_schema
 from p2pverify.node.files.networkfile import dump_network, new_network
 from tests.cli.transcript import run
 from tests.e2e.test_data_commands import PUBLISHER, SCHEMA
-from tests.e2e.test_identity import EPOCH_MS, Lab, Node
+from tests.e2e.test_identity import Lab, Node
 from tests.support.training import RULE
 
 NAMES = ("one", "two", "three", "four", "five")
 ROWS, HELD, SHOWN, ROUNDS = 60, 16, 4, 2
+EPOCH_MS = 2500
 
 
 def rule_of(schema: bytes) -> TrainingRule:
-    return replace(
-        RULE, mode=HELD_OUT, schema=schema, contributors=(), rounds=ROUNDS, held_rows=SHOWN, aggregate=MEDIAN, f=0
-    )
+    """No round begins before all five have rows, because one false update must not decide it."""
+    return replace(RULE, mode=HELD_OUT, schema=schema, contributors=(), rounds=ROUNDS, held_rows=SHOWN, f=1)
 
 
 class TrainedLab(Lab):
@@ -51,7 +51,7 @@ class TrainedLab(Lab):
         manifest = tabular_manifest(model, "cells", "MIT", "made for a test")
         founders = [key_of(self.ids[name]) for name in NAMES]
         network, manifests = new_network(
-            "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS
+            "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS, slots_milli=500
         )
         line = ModelLine(
             "cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule_of(schema.id)
@@ -103,18 +103,19 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
         first.until(lambda: phase_of(first) == "voting" or line_of(first)["decided"] > 0)
         doomed.process.kill()
         doomed.process.wait()
-        left = [node for name, node in nodes.items() if name != "five"]
-        for node in left:
+        first.until(lambda: line_of(first)["decided"] > 0)
+        nodes["five"] = made.start("five", *(nodes[name].address for name in NAMES[:4]), told=told)
+        for node in nodes.values():
             node.until(lambda node=node: line_of(node)["decided"] == ROUNDS)
         newest = versions_of(first)[-1]
         assert newest["number"] >= 1
-        for node in left:
+        for node in nodes.values():
             node.until(lambda node=node: node.get("/v1/status")["version"]["number"] == newest["number"])
             assert versions_of(node)[-1]["manifest"] == newest["manifest"]
             assert (versions_of(node)[-1]["here"], versions_of(node)[-1]["weights"]) == (True, newest["weights"])
-        first.until(lambda: len(versions_of(first)[-1]["servers"]) >= len(left))
+        first.until(lambda: len(versions_of(first)[-1]["servers"]) == len(NAMES))
         check_rounds(line_of(first), versions_of(first))
-        for name in NAMES[:4]:
+        for name in NAMES:
             kept = [path.read_bytes() for path in (made.home(name) / "rounds").rglob(newest["weights"])]
             assert [sha256(data).hex() for data in kept] == [newest["weights"]]
             assert decode_model(kept[0]).weights.any()
@@ -125,14 +126,13 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
 
 
 def check_rounds(line: dict, versions: list[dict]) -> None:
-    """What the report says of the rounds: everybody contributed to the first one, and each version has its round."""
+    """What the report says of the rounds: everybody contributed, and each version has its round."""
     decided = [over for over in line["closed"] if over["decided"]]
     assert (len(decided), line["rounds"], line["open"]) == (ROUNDS, ROUNDS, None)
-    assert len(decided[0]["contributions"]) == len(NAMES)
-    assert {row["finding"] for row in decided[0]["contributions"]} == {"right"}
-    assert {row["rows"] for row in decided[0]["contributions"]} == {ROWS - HELD}
     assert decided[0]["gain"] > 0
     for over in decided:
+        assert len(over["contributions"]) == len(NAMES)
+        assert {(row["finding"], row["rows"]) for row in over["contributions"]} == {("right", ROWS - HELD)}
         assert 3 * over["agreed"] > 2 * over["voters"]
         if over["version"] is not None:
             version = versions[over["version"]]

@@ -37,7 +37,7 @@ from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
 from p2pverify.node.training.documents import RoundsDocument
-from p2pverify.node.training.report import rounds_document
+from p2pverify.node.training.report import rounds_document, waiting_rounds
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -110,6 +110,7 @@ class NodeReports(Reports):
             quiet=self._is_quiet(),
             jobs=_jobs(self._driver.engine_statistics()),
             version=self.line_reports.own(),
+            rounds=tuple(waiting_rounds(self._machine)),
         )
 
     def peers(self) -> PeersDocument:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.counters import Counters
 from p2pverify.core.machine import Machine
 from p2pverify.node.blobs.ports import BlobKeeper
 from p2pverify.node.blobs.serving import RoundBlobServer
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
-from p2pverify.node.ports import BlobPort, BlobSource, Trainer
+from p2pverify.node.ports import BlobPort, BlobSource
 from p2pverify.node.training.blobs import RoundBlobs
 from p2pverify.node.training.fetching import RoundFetcher
+from p2pverify.node.training.ports import Trainer
 from p2pverify.node.training.service import TrainingService
 from p2pverify.node.training.versions import TrainedVersions
 
@@ -57,11 +59,15 @@ class NodeTraining:
         self,
         driver: Driver,
         port: BlobPort,
+        counters: Counters,
         ready: Callable[[], None],
         *,
         task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Carry out the orders of a driver's machine until cancelled. `ready` is called when a new version is here."""
+        """Carry out the orders of a driver's machine until cancelled. `ready` is called when a new version is here.
+
+        Fetches are counted by `counters`.
+        """
         driver.on_final(self._service.look_again)
-        fetcher = RoundFetcher(self._machine, port, self.blobs)
+        fetcher = RoundFetcher(self._machine, port, self.blobs, counters)
         await self._service.run(fetcher, driver.order, ready, task_status=task_status)

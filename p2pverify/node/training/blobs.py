@@ -1,9 +1,9 @@
 """The blobs of training rounds on this machine: updates, shown rows, and the weights and manifests that rounds made.
 
 They lie in a folder of their own (home/rounds), because rows of others are among them, and all of them are deleted by
-one rule: a blob that no counted record has named for CUTS_KEPT final cuts goes. Shown rows go at once when their owner
-has erased rows, or offers them no more (`core.state.history.datasets.must_drop`). After a restart nothing is known of
-the blobs in the folder, and the same rule deletes them.
+one rule: a blob that no counted record has named for ROUND_CUTS_KEPT final cuts goes. Shown rows go at once when their
+owner has erased rows, or offers them no more (`core.state.history.datasets.must_drop`). After a restart nothing is
+known of the blobs in the folder, and the same rule deletes them.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from p2pverify.core.training.shown import SHOWN_BYTES_MAX
 from p2pverify.node.blobs.ports import BlobKeeper, RoundBlobSource
 
 #: Final cuts for which blobs stay that no record names any more, so that slower voters and an audit still get them.
-CUTS_KEPT = 8
+ROUND_CUTS_KEPT = 8
 #: The blobs of rounds on a machine, together; the oldest go first.
 ROUND_BLOBS_BYTES_MAX = 2 * 10**9
 _READ_BYTES_MAX = max(SHOWN_BYTES_MAX, MANIFEST_BYTES_MAX)
@@ -110,7 +110,7 @@ class RoundBlobs(RoundBlobSource):
         going = [
             digest
             for digest in held
-            if self._index - self._last.setdefault(digest, self._index) > CUTS_KEPT or digest in self._dropped
+            if self._index - self._last.setdefault(digest, self._index) > ROUND_CUTS_KEPT or digest in self._dropped
         ]
         stay = held | self._named.rows.keys() | self._named.others | self._made.keys()
         self._last = {digest: index for digest, index in self._last.items() if digest in stay}

@@ -12,7 +12,7 @@ from p2pverify.node.ports import AskError, BlobPort
 from p2pverify.node.training.blobs import RoundBlobs
 
 #: The peers that are asked for one blob, beside its author.
-SOURCES_MAX = 8
+OTHERS_MAX = 8
 #: A peer has this part of the whole time for a piece.
 _PIECE_PART = 4
 _AGAIN_S = 0.1
@@ -22,11 +22,11 @@ _FALSE = ("malformed", "too-large")
 class RoundFetcher:
     """Gets blobs from this machine or over a network."""
 
-    def __init__(self, machine: Machine, port: BlobPort, blobs: RoundBlobs) -> None:
+    def __init__(self, machine: Machine, port: BlobPort, blobs: RoundBlobs, counters: Counters) -> None:
         self._machine = machine
         self._port = port
         self._blobs = blobs
-        self.counters = Counters()
+        self.counters = counters
 
     async def get(self, sha256: bytes, size: int, author: bytes | None, seconds: float) -> bytes | None:
         """A blob of `size` bytes; None if it could not be had in time.
@@ -43,13 +43,13 @@ class RoundFetcher:
                 for peer in list(peers):
                     data, is_false = await self._ask(peer, sha256, size, seconds / _PIECE_PART)
                     if data is not None and digest_of(data) == sha256:
-                        self.counters.count("round_blobs_fetched")
+                        self.counters.count("blobs_fetched")
                         return data
                     if data is not None or is_false:
-                        self.counters.count("round_blobs_false")
+                        self.counters.count("blobs_false")
                         peers.remove(peer)
                 await trio.sleep(_AGAIN_S)
-        self.counters.count("round_blobs_missing")
+        self.counters.count("blobs_unseen")
         return None
 
     def _sources(self, sha256: bytes, author: bytes | None) -> list[bytes]:
@@ -62,7 +62,7 @@ class RoundFetcher:
         ]
         others.sort(key=lambda peer: machine.context.secret("source", sha256, peer))
         first: Sequence[bytes] = () if author in (None, machine.key) else (author,)
-        return [*first, *others[:SOURCES_MAX]]
+        return [*first, *others[:OTHERS_MAX]]
 
     async def _ask(self, peer: bytes, sha256: bytes, size: int, seconds: float) -> tuple[bytes | None, bool]:
         """The bytes that one peer sends, None if it sends none; and whether what it sent was no answer at all."""

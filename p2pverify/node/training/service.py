@@ -25,9 +25,9 @@ from p2pverify.core.training.orders import (
 )
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.store import DataStore, OwnDataset
-from p2pverify.node.ports import Trainer
 from p2pverify.node.training.blobs import RoundBlobs
 from p2pverify.node.training.fetching import RoundFetcher
+from p2pverify.node.training.ports import Trainer
 from p2pverify.node.training.versions import RoundBase, TrainedVersions
 from p2pverify.node.user_error import UserError
 

@@ -21,9 +21,9 @@ from p2pverify.core.state.lines.notes import Version
 from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.lines.known import released_manifests
-from p2pverify.node.ports import Trainer
 from p2pverify.node.training.blobs import RoundBlobs
 from p2pverify.node.training.fetching import RoundFetcher
+from p2pverify.node.training.ports import Trainer
 
 FETCH_SECONDS = 30.0
 _WEIGHTS_BYTES_MAX = 2**20

@@ -15,9 +15,9 @@ from p2pverify.core.training.shown import decode_shown, encode_shown, split_rows
 from p2pverify.engine.tabular import initial, train
 from p2pverify.engine.tabular.manifest import tabular_manifest
 from p2pverify.engine.tabular.model import decode_model
-from p2pverify.engine.tabular.trainer import TabularTrainer
 from p2pverify.engine.tabular.update import encode_update
-from p2pverify.node.ports import TrainedBytes
+from p2pverify.engine.trainer import TabularTrainer
+from p2pverify.node.training.ports import TrainedBytes
 from tests.engine.tabular.examples import AUTHORS, rows_of, ruled
 from tests.support.datasets import SCHEMA
 

@@ -19,7 +19,7 @@ from p2pverify.engine.tabular.model import Rows, TabularModel, decode_model, dec
 from p2pverify.engine.tabular.numbers import Ints
 from p2pverify.engine.tabular.training import check_fits, train
 from p2pverify.engine.tabular.update import MAGIC, decode_update, encode_update
-from p2pverify.node.ports import EvaluatedRound, TrainedBytes
+from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes
 
 
 @dataclass(frozen=True, eq=False)
