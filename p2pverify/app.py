@@ -24,7 +24,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.cheats.kinds import CheatPlace
-from p2pverify.engine.contributing import machine_type, open_trainer
+from p2pverify.engine.cheats.rounds import machine_type, open_trainer
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.engine.starting import start_model
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings

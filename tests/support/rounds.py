@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from p2pverify.core.contract.history.training import TrainingRule
@@ -9,6 +10,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.events import Event, TrainingDone, TrainingJob
+from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
@@ -20,7 +22,7 @@ from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, Trainin
 from p2pverify.core.training.result import Finding, ResultRow, RoundResult
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
-from p2pverify.testnet.world.peer.actor import Actor
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
 from tests.support.datasets import SCHEMA, dataset_of
 from tests.support.lines import with_line
 from tests.support.networks import make_network, seeds
@@ -179,9 +181,19 @@ def toy_outcome(order: TrainingOrder) -> TrainingOutcome:
 
 
 def round_world(
-    count: int, contributors: int, *, seed: int = 1, voters_lie: Iterable[int] = (), **options: Any
+    count: int,
+    contributors: int,
+    *,
+    seed: int = 1,
+    voters_lie: Iterable[int] = (),
+    machines: Mapping[int, type[Machine]] | None = None,
+    helds: Mapping[int, int] = MappingProxyType({}),
+    **options: Any,
 ) -> World:
-    """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own."""
+    """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
+
+    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number.
+    """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
     terms = replace(TERMS, held=options.pop("held", TERMS.held))
@@ -193,7 +205,8 @@ def round_world(
         is_ready = context.may_write(now_ms) and context.fold.latest.index > 0
         if is_ready and actor.key in keys[:contributors] and actor.key not in offered:
             offered.add(actor.key)
-            made = replace(dataset_of(actor.key.hex(), rows=200), terms=terms)
+            own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
+            made = replace(dataset_of(actor.key.hex(), rows=200), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
@@ -207,4 +220,13 @@ def round_world(
     def contract(usual: Network) -> Network:
         return with_training(usual, keys[:contributors], **rule)
 
-    return make_world(count, seed=seed, contract=contract, make=casting({}, around), **options)
+    usual_make = casting({}, around)
+
+    def make(kind: str, args: ActorArgs) -> Actor:
+        actor = usual_make(kind, args)
+        number = keys.index(actor.key)
+        if machines and number in machines:
+            actor.machine = args.machine(machines[number])
+        return actor
+
+    return make_world(count, seed=seed, contract=contract, make=make, **options)

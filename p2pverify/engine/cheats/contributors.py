@@ -45,7 +45,7 @@ class CopyingContributor(Contributor):
     def _open(
         self,
         place: RoundPlace,
-        rule: TrainingRule,
+        rule: TrainingRule,  # noqa: ARG002 - it trains nothing
         current: OpenRound,
         state: State,
         now_ms: int,

@@ -12,7 +12,7 @@ from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
 from p2pverify.engine.tabular.update import MAGIC
-from p2pverify.node.ports import EvaluatedRound, TrainedBytes, Trainer
+from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes, Trainer
 
 #: After a failure the order is given again a fifth of an epoch later, so this is the number of refusals in an epoch.
 LATE_REFUSALS = 5

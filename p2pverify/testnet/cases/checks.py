@@ -80,7 +80,7 @@ def note_of(peer: PeerFacts, decided: int) -> str:
     if peer.quarantined:
         parts.append("left out of the model since")
     if peer.sealed > peer.counted and peer.cheat is not None:
-        parts.append(f"{peer.sealed - peer.counted} of {peer.sealed} sealed updates did not count")
+        parts.append(f"{peer.sealed - peer.counted} of {peer.sealed} sealed updates broke a rule, and do not count")
     if peer.standing == "convicted" and not peer.found.get("false"):
         parts.append(f"its answers were wrong: {peer.dissents} disputes lost")
     if peer.rows and not parts and peer.counted < decided:

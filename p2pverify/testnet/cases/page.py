@@ -106,12 +106,11 @@ _ROUND_KEY = (
 
 def _short(facts: CaseFacts) -> list[str]:
     """Who cheated, who was paid, and how good the model is: one sentence each."""
+    decided = sum(one.decided for one in facts.rounds)
     found = [
-        (
-            f"The model's AUC rose from {facts.start:.3f} to {facts.versions[-1].auc:.3f} in "
-            f"{sum(one.decided for one in facts.rounds)} rounds. One honest contributor alone gets {facts.alone:.3f} on "
-            f"average by the same rule. A regression over all rows together gets {facts.central:.3f}."
-        )
+        f"The model's AUC went from {facts.start:.3f} to {facts.versions[-1].auc:.3f} in {decided} rounds.",
+        f"One honest contributor alone gets an AUC of {facts.alone:.3f} on average by the same rule.",
+        f"A regression over all rows together gets {facts.central:.3f}.",
     ]
     found += [_cheater(peer) for peer in facts.peers if peer.cheat is not None]
     honest = [peer for peer in facts.peers if peer.cheat is None and peer.rows]
@@ -188,12 +187,13 @@ def _checks(facts: CaseFacts) -> str:
 
 
 def _evidence(facts: CaseFacts) -> str:
-    said = "accepted" if facts.ledger.verified else "refused"
+    said, ledger = "accepted" if facts.ledger.verified else "refused", facts.ledger
     return (
         f"All figures of peers, rounds and accounts follow from the ledger of network "
-        f"<code>{escape(facts.network)}</code>: {facts.ledger.records} signed records up to cut "
-        f"<code>{escape(facts.ledger.cut)}</code> of epoch {facts.ledger.epoch}. <code>p2pverify ledger verify</code> {said} an honest peer's export of it. With "
-        f"<code>--keep DIR</code> the export, the network file and the homes of all peers stay in a directory."
+        f"<code>{escape(facts.network)}</code>: {ledger.records} signed records up to cut "
+        f"<code>{escape(ledger.cut)}</code> of epoch {ledger.epoch}. <code>p2pverify ledger verify</code> {said} an "
+        f"honest peer's export of it. With <code>--keep DIR</code> the export, the network file and the homes of all "
+        f"peers stay in a directory."
     )
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-HEALTHCARE, FINANCE, SUPPLY_CHAIN = "healthcare", "finance", "supply-chain"
+HEALTHCARE, SUPPLY_CHAIN = "healthcare", "supply-chain"
 CASE_PEERS = 8
 #: A round needs five contributors, so that one of them can be false. So there are six, and one of them can be gone.
-CONTRIBUTORS: Mapping[str, int] = {HEALTHCARE: 6, FINANCE: 6, SUPPLY_CHAIN: 6}
+CONTRIBUTORS: Mapping[str, int] = {HEALTHCARE: 6, SUPPLY_CHAIN: 6}
 ROLES: Mapping[str, Sequence[str]] = {
     HEALTHCARE: (*["hospital"] * 6, "registry", "authority"),
-    FINANCE: (*["bank"] * 6, "sponsor", "scoring bureau"),
-    SUPPLY_CHAIN: (*["consignee"] * 4, "carrier", "retailer", "producer", "port"),
+    SUPPLY_CHAIN: (*["consignee"] * 4, "carrier", "retailer", "producer", "warehouse"),
 }

@@ -12,8 +12,8 @@ The rows are real: 2201 flights from Washington to New York in January 2004, US 
 public domain. A flight stands for a consignment.
 """
 _METHOD = """
-Four consignees, a carrier and a retailer hold the rows. A producer and a port hold none; they verify. Each is a process
-with its own key, and they speak over libp2p.
+Four consignees, a carrier and a retailer hold the rows. A producer and a warehouse hold none; they verify. Each is a
+process with its own key, and they speak over libp2p.
 
 The rows are open to all members. So every member trains each update again, from the rows and the order that was drawn.
 An update that differs in a single bit is false. A false update is a lost dispute, and lost disputes convict.
@@ -46,7 +46,7 @@ SUPPLY_CHAIN_STUDY = CaseStudy(
     passes=2,
     rate_q16=ONE_Q16 // 20,
     seal_cuts=4,
-    deceits={5: "swap-lot"},
+    deceits={7: "swap-lot"},
     text=CaseText(
         "Partners of a supply chain predict delays and trace a lot",
         "Will a consignment be late? Hour, day, distance, route and weather say how likely it is.",

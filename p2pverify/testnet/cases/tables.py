@@ -80,11 +80,9 @@ def account_rows(facts: CaseFacts) -> list[tuple[str, ...]]:
 
 def summary(facts: CaseFacts) -> str:
     """The whole report for a terminal."""
+    source = f"{facts.rows} real rows ({facts.data}, {facts.licence})"
     parts = [
-        (
-            f"case study {facts.study}: {facts.rows} real rows ({facts.data}, {facts.licence}), {facts.test_rows} of them "
-            f"held by no peer"
-        ),
+        f"case study {facts.study}: {source}, {facts.test_rows} of them held by no peer",
         aligned(PEER_HEAD, peer_rows(facts)),
         aligned(ROUND_HEAD, round_rows(facts)),
         aligned(VERSION_HEAD, version_rows(facts)),

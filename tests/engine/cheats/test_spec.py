@@ -2,9 +2,11 @@
 
 import pytest
 
+from p2pverify.engine.cheats.contributors import CONTRIBUTORS
 from p2pverify.engine.cheats.kinds import KINDS, CheaterFate, CheatPlace
 from p2pverify.engine.cheats.make import LIES, MODELS, USES
 from p2pverify.engine.cheats.spec import CheatSpec, parse_spec
+from p2pverify.engine.cheats.training import TRAININGS
 
 LONG_PATH = "x" * 255
 
@@ -67,6 +69,7 @@ def test_every_kind_is_made() -> None:
     """Each kind of an engine has a lie, or the other model that it needs."""
     places = dict.fromkeys(MODELS, CheatPlace.MODEL)
     places |= {"silent": CheatPlace.SILENCE, "stale-version": CheatPlace.VERSION, "false-chunks": CheatPlace.FILES}
+    places |= dict.fromkeys((*TRAININGS, *CONTRIBUTORS), CheatPlace.TRAINING)
     assert {name: kind.place for name, kind in KINDS.items() if name not in LIES} == places
     assert {KINDS[name].place for name in LIES} == {CheatPlace.ANSWER, CheatPlace.DELAY}
     assert set(USES) < set(MODELS)

@@ -23,9 +23,19 @@ from p2pverify.core.state.view import scores
 from p2pverify.core.training.result import Finding
 from p2pverify.engine.tabular.model import Rows, TabularModel, decode_model, decode_rows
 from p2pverify.engine.tabular.training import train
+from p2pverify.node.data.statements import load_statement
+from p2pverify.node.data.trace import Tracer
 from p2pverify.store.exportfile import read_export
 from p2pverify.testnet.cases.checks import SHOWN, note_of
-from p2pverify.testnet.cases.facts import AccountFacts, LedgerFacts, PeerFacts, RoundFacts, VersionFacts
+from p2pverify.testnet.cases.facts import (
+    AccountFacts,
+    CheckFacts,
+    EventFacts,
+    LedgerFacts,
+    PeerFacts,
+    RoundFacts,
+    VersionFacts,
+)
 from p2pverify.testnet.cases.measure import auc_of_model, compare_alone
 from p2pverify.testnet.cases.study import MODES, rho_of
 from p2pverify.testnet.plan import PeerPlan
@@ -194,7 +204,7 @@ class CaseReader:
                     rows=len(self._made.rows.get(peer.name, ())),
                     credit=credit,
                     share=credit / total,
-                    paid=self._paid(peer),
+                    paid=None,
                     counted=len(own),
                     on_time=sum(note.late == 0 for note in own),
                     late=sum(note.late for note in own) / len(own) if own else 0.0,
@@ -229,20 +239,44 @@ class CaseReader:
         spent, budget = (epsilon(rho, rule.delta_exponent) / _MILLION for rho in (use.spent, use.terms.budget))
         return spent, budget
 
-    def _paid(self, peer: PeerPlan) -> int | None:
-        return None
+    def handovers(self, files: Sequence[Path]) -> tuple[list[EventFacts], list[CheckFacts]]:
+        """The hand-overs of a lot, the first one first, as the trace of its subject shows them. Raises FileError.
 
-    def accounts(self) -> tuple[AccountFacts, ...]:
-        """All accounts; none in a network without a tariff."""
-        return ()
+        `files` are the statements. The last hand-over is to have the signature of its giver alone.
+        """
+        opened = [load_statement(file) for file in files]
+        found = Tracer(self._ledger.fold, self._ledger.state.id).trace(opened[0].statement.subject, opened)
+        by_id = {peer.peer_id: f"{peer.name} ({role})" for peer, role in self._parties()}
+        nodes = {node.id: node for node in found.nodes if node.kind == "statement"}
+        events = []
+        for node in sorted(nodes.values(), key=lambda node: -1 if node.epoch is None else node.epoch):
+            giver, taker = by_id[node.author or ""], by_id.get(node.signed_with or "", "nobody")
+            what = f"{giver} handed over {node.opened}; {taker} signed with it"
+            events.append(EventFacts(epoch=-1 if node.epoch is None else node.epoch, what=what))
+        alone = [by_id[node.author or ""] for node in nodes.values() if node.signed_with is None]
+        swappers = [
+            f"{peer.name} ({role})"
+            for number, (peer, role) in enumerate(self._parties())
+            if number in self._made.study.deceits
+        ]
+        checks = [
+            CheckFacts(
+                what="the trace of the lot shows every hand-over in a certified cut, and no signature fails",
+                found=f"{len(nodes)} of {len(files)}, faults: {', '.join(found.faults) or 'none'}",
+                holds=len(nodes) == len(files)
+                and not found.faults
+                and all(n.epoch is not None for n in nodes.values()),
+            ),
+            CheckFacts(
+                what=f"the trace shows one hand-over that its taker did not sign, by {', '.join(swappers)}",
+                found=", ".join(alone) or "none",
+                holds=alone == swappers,
+            ),
+        ]
+        return events, checks
 
-    def erased(self) -> int:
-        """How many erasures the ledger has."""
-        return self._ledger.state.totals.get("erasures", 0)
-
-    def total(self, event: str) -> int:
-        """How often something happened, by the totals of the state."""
-        return self._ledger.state.totals.get(event, 0)
+    def _parties(self) -> list[tuple[PeerPlan, str]]:
+        return list(zip(self._made.plan.peers, self._made.study.roles, strict=True))
 
 
 def mode_of(rule: TrainingRule) -> str:

@@ -140,7 +140,12 @@ class Case:
         """Export the ledger of an honest peer, verify it, and read the facts."""
         file = self._testnet.directory / EXPORT
         self._stage.enter("reading the ledger")
-        verified = await self._deeds.export(self._plan.peer(self._watch.reference), file)
+        reference = self._plan.peer(self._watch.reference)
+        verified = await self._deeds.export(reference, file)
+        if self._deeds.handovers():
+            accepted = await self._deeds.trace(reference, file)
+            what = "'trace' accepts all statements about the lot, by the export alone"
+            self._checks.append(CheckFacts(what=what, found="yes" if accepted else "no", holds=accepted))
         return await trio.to_thread.run_sync(self._read, file, verified)
 
     def _read(self, file: Path, verified: bool) -> CaseFacts:
@@ -159,7 +164,10 @@ class Case:
                 holds=verified,
             )
         )
-        tariff = None
+        if files := self._deeds.handovers():
+            happened, traced = reader.handovers(files)
+            self._events += happened
+            checks += traced
         return CaseFacts(
             study=made.study.name,
             data=made.study.data,
@@ -173,14 +181,14 @@ class Case:
             test_rows=len(made.test),
             mode=mode_of(rule),
             trainer=rule.trainer,
-            unit=tariff,
+            unit=None,
             central=central,
             alone=alone,
             start=reader.start,
             peers=peers,
             versions=versions,
             rounds=rounds,
-            accounts=reader.accounts(),
+            accounts=(),
             events=tuple(sorted(self._events, key=lambda event: event.epoch)),
             checks=tuple(checks),
             ledger=ledger.facts,

@@ -3,7 +3,7 @@
 from p2pverify.core.machine import Machine
 from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.cheats.spec import CheatSpec
-from p2pverify.node.ports import Trainer
+from p2pverify.node.training.ports import Trainer
 
 
 def open_trainer(cheat: CheatSpec | None) -> Trainer:
