@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from p2pverify.engine.cheats.kinds import CheaterFate
-from p2pverify.testnet.cases.facts import CheckFacts, PeerFacts, RoundFacts, VersionFacts
+from p2pverify.testnet.cases.facts import CheckFacts, PeerFacts, RoundFacts, ModelVersionFacts
 
 #: The fate of what people do and no process: readers see it.
 SHOWN = "shown"
@@ -14,7 +14,7 @@ UNPAID_SHARE = 0.1
 def checks_of(
     peers: Sequence[PeerFacts],
     rounds: Sequence[RoundFacts],
-    versions: Sequence[VersionFacts],
+    versions: Sequence[ModelVersionFacts],
     wanted: int,
     alone: float,
 ) -> list[CheckFacts]:

@@ -44,7 +44,7 @@ class PeerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VersionFacts:
+class ModelVersionFacts:
     """A version of the model. `round` made it, and `agreed` of `voters` members gave this result."""
 
     number: int
@@ -136,7 +136,7 @@ class CaseFacts:
     alone: float
     start: float
     peers: tuple[PeerFacts, ...]
-    versions: tuple[VersionFacts, ...]
+    versions: tuple[ModelVersionFacts, ...]
     rounds: tuple[RoundFacts, ...]
     accounts: tuple[AccountFacts, ...]
     events: tuple[EventFacts, ...]

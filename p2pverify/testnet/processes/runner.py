@@ -26,7 +26,7 @@ from p2pverify.testnet.clients import ClientLoad
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes.cases.making import MadeCase, make_case
-from p2pverify.testnet.processes.cases.story import Case
+from p2pverify.testnet.processes.cases.story import CasePlay
 from p2pverify.testnet.processes.fleet import Fleet, free_ports, open_fleet
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
@@ -204,7 +204,7 @@ async def open_testnet(
                     if made is not None:
                         watching.start_soon(Upgrade(testnet, made, stage).run)
                     if case is not None:
-                        watching.start_soon(Case(testnet, replace(case, plan=plan), stage).run)
+                        watching.start_soon(CasePlay(testnet, replace(case, plan=plan), stage).run)
                     watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()

@@ -11,7 +11,7 @@ from p2pverify.testnet.cases.facts import (
     LedgerFacts,
     PeerFacts,
     RoundFacts,
-    VersionFacts,
+    ModelVersionFacts,
 )
 
 PEER = PeerFacts(
@@ -63,7 +63,7 @@ ROUNDS = tuple(
     for number in (1, 2)
 )
 VERSIONS = tuple(
-    VersionFacts(number=number, auc=auc, status=status, round=number or None, agreed=7 * (number > 0), voters=8)
+    ModelVersionFacts(number=number, auc=auc, status=status, round=number or None, agreed=7 * (number > 0), voters=8)
     for number, auc, status in ((0, 0.5, "retired"), (1, 0.91, "overlap"), (2, 0.92, "current"))
 )
 FACTS = CaseFacts(

@@ -28,13 +28,12 @@ from p2pverify.node.data.trace import Tracer
 from p2pverify.store.exportfile import read_export
 from p2pverify.testnet.cases.checks import SHOWN, note_of
 from p2pverify.testnet.cases.facts import (
-    AccountFacts,
     CheckFacts,
     EventFacts,
     LedgerFacts,
     PeerFacts,
     RoundFacts,
-    VersionFacts,
+    ModelVersionFacts,
 )
 from p2pverify.testnet.cases.measure import auc_of_model, compare_alone
 from p2pverify.testnet.cases.study import MODES, rho_of
@@ -92,7 +91,7 @@ class CaseReader:
 
     # ------------------------------------------------------------ versions and rounds
 
-    def versions(self) -> tuple[VersionFacts, ...]:
+    def versions(self) -> tuple[ModelVersionFacts, ...]:
         """All versions, the oldest first."""
         state, network = self._ledger.state, self._ledger.fold.network
         line, notes = network.lines[0], notes_of(network, state, 0)
@@ -104,7 +103,7 @@ class CaseReader:
             agreed, voters = (0, 0) if over is None else over.voters
             number_of_round = None if over is None else over.number
             found.append(
-                VersionFacts(
+                ModelVersionFacts(
                     number=number,
                     auc=self._auc(number),
                     status=status,
@@ -245,15 +244,18 @@ class CaseReader:
         `files` are the statements. The last hand-over is to have the signature of its giver alone.
         """
         opened = [load_statement(file) for file in files]
-        found = Tracer(self._ledger.fold, self._ledger.state.id).trace(opened[0].statement.subject, opened)
+        tracer = Tracer(self._ledger.fold, self._ledger.state.id)
+        found = tracer.trace(opened[0].statement.subject, opened)
         by_id = {peer.peer_id: f"{peer.name} ({role})" for peer, role in self._parties()}
-        nodes = {node.id: node for node in found.nodes if node.kind == "statement"}
+        shown = {node.id: node for node in found.nodes if node.kind == "statement"}
+        records = [tracer.record_of(each) for each in opened]
+        nodes = [shown[record.id.hex()] for record in records if record is not None and record.id.hex() in shown]
         events = []
-        for node in sorted(nodes.values(), key=lambda node: -1 if node.epoch is None else node.epoch):
+        for node in nodes:
             giver, taker = by_id[node.author or ""], by_id.get(node.signed_with or "", "nobody")
             what = f"{giver} handed over {node.opened}; {taker} signed with it"
             events.append(EventFacts(epoch=-1 if node.epoch is None else node.epoch, what=what))
-        alone = [by_id[node.author or ""] for node in nodes.values() if node.signed_with is None]
+        alone = [by_id[node.author or ""] for node in nodes if node.signed_with is None]
         swappers = [
             f"{peer.name} ({role})"
             for number, (peer, role) in enumerate(self._parties())
@@ -263,9 +265,7 @@ class CaseReader:
             CheckFacts(
                 what="the trace of the lot shows every hand-over in a certified cut, and no signature fails",
                 found=f"{len(nodes)} of {len(files)}, faults: {', '.join(found.faults) or 'none'}",
-                holds=len(nodes) == len(files)
-                and not found.faults
-                and all(n.epoch is not None for n in nodes.values()),
+                holds=len(nodes) == len(files) and not found.faults and all(n.epoch is not None for n in nodes),
             ),
             CheckFacts(
                 what=f"the trace shows one hand-over that its taker did not sign, by {', '.join(swappers)}",

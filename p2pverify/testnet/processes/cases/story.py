@@ -48,7 +48,7 @@ class CasePlayed(Protocol):
     def home(self, name: str) -> Home: ...
 
 
-class Case:
+class CasePlay:
     """One run of a case study. The progress is in `watch.case`."""
 
     def __init__(self, testnet: CasePlayed, made: MadeCase, stage: Stage) -> None:
