@@ -58,7 +58,7 @@ def test_founders_are_honest_peers_first():
         ("[testnet]\ntimeout_s = 0", "testnet.timeout_s"),
         ("[testnet]\ntimeout_s = nan", "testnet.timeout_s"),
         ('[testnet]\nengine = "gpt"', "testnet.engine"),
-        ('[testnet]\nengine = "openai"', "'testnet.engine': Input should be 'llama', 'exact' or 'toy'"),
+        ('[testnet]\nengine = "openai"', "'testnet.engine': Input should be 'llama', 'exact', 'toy' or 'tabular'"),
         ("[testnet]\nengine = []", "testnet.engine"),
         ("[network]\nepoch = 5", "did you mean 'epoch_ms'"),
         ("[network]\nepoch_ms = 1", "not from 200"),

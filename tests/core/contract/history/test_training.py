@@ -36,7 +36,7 @@ def test_bounds(at: int, name: str) -> None:
     """Numbers beyond their bounds are refused by name."""
     _, low, high = RULE_BOUNDS[at - 4]
     for wrong in (high + 1, low - 1, None):
-        value = RULE.to_value()
+        value: list[Any] = RULE.to_value()
         value[at] = wrong
         with pytest.raises(DecodeError, match=name):
             read_training(value)
@@ -66,10 +66,11 @@ def test_bounds(at: int, name: str) -> None:
         ({"gain_min": 20_001}, "gain_full"),
     ],
 )
-def test_contradictions(change: dict[str, object], reason: str) -> None:
+def test_contradictions(change: dict[str, Any], reason: str) -> None:
     """Each fault is refused with its reason."""
+    value: list[Any] = replace(RULE, **change).to_value()
     with pytest.raises(DecodeError, match=reason):
-        read_training(replace(RULE, **change).to_value())
+        read_training(value)
 
 
 def test_the_number_of_items() -> None:
