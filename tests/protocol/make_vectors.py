@@ -37,6 +37,8 @@ from vectorgen import (
     plans,
     report_folds,
     reported,
+    round_folds,
+    rounds,
     speed,
     states,
     streams,
@@ -77,6 +79,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "dataset.md": data.dataset_record(),
         "erasure.md": data.erasure_record(),
         "statement.md": data.statement_record(),
+        "update-seal.md": rounds.SEAL_RECORD,
+        "update.md": rounds.UPDATE_RECORD,
+        "round-commit.md": rounds.COMMIT_RECORD,
+        "round-vote.md": rounds.VOTE_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -150,6 +156,8 @@ def write_vectors() -> None:
         data,
         data_folds,
         training,
+        rounds,
+        round_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

@@ -22,12 +22,17 @@ def _inputs(path: str, name: str, *expects: str) -> list[bytes]:
     return [bytes.fromhex(case["input"][name]) for case in cases if not expects or case["expect"] in expects]
 
 
+#: Kinds whose payload has a further form, which the grammar names otherwise.
+OTHER_FORMS = {Kind.DATASET: ("offered-",)}
+
+
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: KINDS[kind])
 def test_valid_records_conform(kind: Kind) -> None:
     """Every valid record conforms to the grammar, and its payload to its kind."""
     for data in _inputs(f"{KINDS[kind]}/valid.json", "record"):
         assert conforms("record", data)
-        assert conforms(f"{KINDS[kind]}-payload", decode_record(data).payload)
+        payload = decode_record(data).payload
+        assert any(conforms(f"{form}{KINDS[kind]}-payload", payload) for form in ("", *OTHER_FORMS.get(kind, ())))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.LEAVE], ids=lambda kind: KINDS[kind])
@@ -78,7 +83,7 @@ def _check_view(shown: Any) -> None:
     assert all(conforms(f"{lined}score-row", bytes.fromhex(row)) for row in shown["rows"])
     assert all(conforms("dispute-row", bytes.fromhex(row)) for row in shown["disputes"])
     rules = [
-        [rule for rule in ("line-row", "version-row") if conforms(rule, bytes.fromhex(row))]
+        [rule for rule in ("line-row", "version-row", "rounds-row") if conforms(rule, bytes.fromhex(row))]
         for row in shown.get("lines", [])
     ]
     assert all(len(each) == 1 for each in rules)

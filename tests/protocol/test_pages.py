@@ -198,6 +198,8 @@ def _constants(node: ast.AST) -> set[str]:
         "state/history/datasets.py",
         "state/lines/take.py",
         "state/process.py",
+        "state/rounds/phases.py",
+        "state/rounds/take.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",
         "state/verdicts/disputes.py",

@@ -12,8 +12,7 @@ from p2pverify.core.events import Effects
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.state.rows import JOIN_EPOCHS
 
 #: Newcomers that wait for their sponsor record.

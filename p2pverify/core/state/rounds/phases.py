@@ -161,10 +161,10 @@ def _open(step: Transition, phase: TrainingPhase) -> list[tuple[int, TrainingRul
     return found
 
 
-def _void(state: State, index: int, known: LineRounds, why: str) -> None:
+def _void(state: State, index: int, known: LineRounds, reason: str) -> None:
     """Close a round without a result: the base stays, nobody is paid, and what was shown is shown."""
     assert known.open is not None
-    state.count(f"void round: {why}")
+    state.count(f"void round: {reason}")
     state.rounds[index] = _closed(known, ClosedRound(known.open.number, known.open.base, -1, state.epoch, 0, ()))
 
 
