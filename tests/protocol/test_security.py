@@ -15,6 +15,7 @@ ATTACKS = (
     "Cheating with answers",
     "Cheating with audits and votes",
     "Attacks on versions of a model",
+    "Attacks on training rounds",
     "Honest peers that look like cheaters",
     "Attacks on the network",
     "Attacks on files from peers",

@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote,
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds, OpenRound
 from p2pverify.core.state.state import State
 from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome
-from p2pverify.core.training.result import Finding, ResultRow, RoundResult
+from p2pverify.core.training.result import UpdateFinding, ResultRow, RoundResult
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.actor import Actor
@@ -110,7 +110,7 @@ class RoundStory:
         """The result of the open vote. `findings` are fields of rows, by the number of the contributor: `c0=...`."""
         assert self.open.vote is not None
         rows = tuple(
-            replace(ResultRow(author, Finding.RIGHT, 100), **findings.get(f"c{number}", {}))
+            replace(ResultRow(author, UpdateFinding.RIGHT, 100), **findings.get(f"c{number}", {}))
             for number, author in enumerate(sorted(self.open.updates))
         )
         closing = self.state.path[self.open.vote.opened_index]
@@ -173,7 +173,7 @@ def toy_outcome(order: TrainingOrder) -> TrainingOutcome:
         said = [order.base, order.dataset, order.seed, order.drawn.position]
         update, shown = digest(["update", *said]), digest(["shown", *said])
         return TrainedUpdate(update, None, order.drawn.rows - order.drawn.held, shown, 1000)
-    rows = tuple(ResultRow(update.author, Finding.RIGHT, 100) for update in order.updates)
+    rows = tuple(ResultRow(update.author, UpdateFinding.RIGHT, 100) for update in order.updates)
     made = [order.base, order.closing, [update.update for update in order.updates]]
     return RoundResult(order.closing, rows, 5000, digest(["weights", *made]), digest(["manifest", *made]))
 

@@ -19,7 +19,7 @@ from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, upd
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
-from p2pverify.core.training.result import Finding, ResultRow, RoundResult
+from p2pverify.core.training.result import UpdateFinding, ResultRow, RoundResult
 from tests.support.datasets import dataset_of
 from tests.support.networks import make_network, seeds
 from tests.support.rounds import TERMS, with_training
@@ -84,11 +84,13 @@ class RoundTale:
         made = Update(self.place, self.book.fold.latest.id, self.trained(seed), shown, 900, SALT)
         self.say(seed, Kind.UPDATE, made.encode())
 
-    def result(self, name: str = "right", of: Callable[[bytes], Finding] = lambda _: Finding.RIGHT) -> RoundResult:
+    def result(
+        self, name: str = "right", of: Callable[[bytes], UpdateFinding] = lambda _: UpdateFinding.RIGHT
+    ) -> RoundResult:
         vote, state = self.open.vote, self.book.fold.latest
         assert vote is not None
         rows = tuple(
-            ResultRow(author, of(author), 700 if of(author) is Finding.RIGHT else 0)
+            ResultRow(author, of(author), 700 if of(author) is UpdateFinding.RIGHT else 0)
             for author in sorted(self.open.updates)
         )
         made = (digest([part, name, self.open.number]) for part in ("weights", "manifest"))
@@ -131,7 +133,7 @@ def _second_round(tale: RoundTale) -> None:
         tale.update(seed)
     tale.cut()
     false = sign.public_key(tale.owners[1])
-    result = tale.result(of=lambda author: Finding.FALSE if author == false else Finding.RIGHT)
+    result = tale.result(of=lambda author: UpdateFinding.FALSE if author == false else UpdateFinding.RIGHT)
     for seed in tale.seeds:
         tale.commit(seed, result)
     tale.cut()

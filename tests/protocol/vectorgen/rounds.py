@@ -14,7 +14,7 @@ from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import SHOWN_BYTES_MAX, Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
-from p2pverify.core.training.result import MICRONATS_MAX, Finding, ResultRow, RoundResult
+from p2pverify.core.training.result import MICRONATS_MAX, UpdateFinding, ResultRow, RoundResult
 from tests.support.datasets import SCHEMA
 from tests.support.training import RULE
 
@@ -30,9 +30,9 @@ DONE = Trained(sha256(b"update"), None, 400)
 RESULT = RoundResult(
     sha256(b"closing cut"),
     (
-        ResultRow(ALICE.key, Finding.RIGHT, 5_200),
-        ResultRow(BOB.key, Finding.RIGHT, -2_900, is_marked=True),
-        ResultRow(CAROL.key, Finding.UNSEEN),
+        ResultRow(ALICE.key, UpdateFinding.RIGHT, 5_200),
+        ResultRow(BOB.key, UpdateFinding.RIGHT, -2_900, is_marked=True),
+        ResultRow(CAROL.key, UpdateFinding.UNSEEN),
     ),
     12_000,
     sha256(b"weights of the round"),
@@ -158,7 +158,7 @@ def _votes() -> list[Case]:
     def row(at: int, item: object, which: int = 0) -> object:
         return changed(_VOTE_FIELDS, 3, changed(value, 1, changed(list(rows), which, changed(rows[which], at, item))))
 
-    unseen = next(at for at, each in enumerate(RESULT.rows) if each.finding is Finding.UNSEEN)
+    unseen = next(at for at, each in enumerate(RESULT.rows) if each.finding is UpdateFinding.UNSEEN)
     many = [[bytes([number]) * 32, 0, 0, False] for number in range(33)]
     bad: list[tuple[str, object, str]] = [
         (

@@ -34,7 +34,7 @@ from p2pverify.core.state.rounds.notes import (
 from p2pverify.core.state.rounds.take import refuse_data
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.training.result import Finding, RoundResult, unseen_in
+from p2pverify.core.training.result import UpdateFinding, RoundResult, unseen_in
 
 #: Rounds of a line that are over and still remembered; the oldest are forgotten first.
 CLOSED_ROUNDS_KEPT = 8
@@ -188,7 +188,7 @@ def _take_effect(
     agreed = (len(blind.winners(vote)), len(vote.electorate))
     over = ClosedRound(current.number, current.base, version, state.epoch, result.gain, contributions, agreed)
     state.rounds[index] = with_marks(rule, replace(_closed(known, over), decided=known.decided + 1), over)
-    wrong = {row.author for row in result.rows if row.finding is Finding.FALSE}
+    wrong = {row.author for row in result.rows if row.finding is UpdateFinding.FALSE}
     for voter in blind.losers(vote):
         own = vote.results[vote.votes[voter].output]
         if unseen_in(own) == unseen_in(result):  # else they had other bytes before them
