@@ -26,6 +26,7 @@ from tests.support.rounds import TERMS, with_training
 
 PEERS, CONTRIBUTORS = 7, 5
 SALT = sha256(b"round")
+SEALED = "results are sealed"
 
 
 class RoundTale:
@@ -116,7 +117,7 @@ def _first_round(tale: RoundTale) -> None:
     said = {seed: wrong if seed == tale.seeds[-1] else right for seed in tale.seeds}
     for seed, result in said.items():
         tale.commit(seed, result)
-    tale.cut("results are sealed")
+    tale.cut(SEALED)
     for seed, result in said.items():
         tale.vote(seed, result)
     tale.cut("six of seven decide: version 1, a dissent, and the next round")
@@ -150,11 +151,16 @@ def _third_round(tale: RoundTale) -> None:
     tale.cut("too few updates: the round is void, and the next one is open")
 
 
-def cases() -> dict[Path, list[Case]]:
+def told() -> RoundTale:
     tale = RoundTale()
     _first_round(tale)
     _second_round(tale)
     _third_round(tale)
+    return tale
+
+
+def cases() -> dict[Path, list[Case]]:
+    tale = told()
     (first, opened), *others = tale.cuts.items()
     later = [tale.book.case(comment, cut.id, like=(first, tale.book.order)) for comment, cut in others]
     return {Path("fold/rounds.json"): [tale.book.case(first, opened.id), *later]}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import examples, folds, line_folds
+from vectorgen import examples, folds, line_folds, round_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -92,7 +92,9 @@ def _changed(data: bytes, section: str, change: Callable[[list[Value]], list[Val
 
 def _states(story: folds.Story) -> list[Case]:
     data = encode_state(NETWORK.id, examples.first_state())
-    blank, tale = bytes(32), line_folds.told()
+    blank, tale, rounds = bytes(32), line_folds.told(), round_folds.told()
+    voting = rounds.book.fold.state(rounds.cuts[round_folds.SEALED].id)
+    assert voting is not None
     return [
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
@@ -100,6 +102,8 @@ def _states(story: folds.Story) -> list[Case]:
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
+        _state("a training round whose results are sealed", rounds.network, replace(voting)),
+        _state("training rounds that are over", rounds.network, replace(rounds.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
         _no_state("an early end", data[:-1], "truncated"),
         _no_state("two headers", _changed(data, "header", lambda leaves: leaves * 2), "a state has one header"),
