@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote,
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds, OpenRound
 from p2pverify.core.state.state import State
 from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome
-from p2pverify.core.training.result import UpdateFinding, ResultRow, RoundResult
+from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.actor import Actor

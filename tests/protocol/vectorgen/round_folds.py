@@ -19,7 +19,7 @@ from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, upd
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
-from p2pverify.core.training.result import UpdateFinding, ResultRow, RoundResult
+from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from tests.support.datasets import dataset_of
 from tests.support.networks import make_network, seeds
 from tests.support.rounds import TERMS, with_training

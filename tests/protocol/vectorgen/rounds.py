@@ -14,7 +14,7 @@ from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import SHOWN_BYTES_MAX, Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
-from p2pverify.core.training.result import MICRONATS_MAX, UpdateFinding, ResultRow, RoundResult
+from p2pverify.core.training.result import MICRONATS_MAX, ResultRow, RoundResult, UpdateFinding
 from tests.support.datasets import SCHEMA
 from tests.support.training import RULE
 

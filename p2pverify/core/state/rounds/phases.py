@@ -34,7 +34,7 @@ from p2pverify.core.state.rounds.notes import (
 from p2pverify.core.state.rounds.take import refuse_data
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.training.result import UpdateFinding, RoundResult, unseen_in
+from p2pverify.core.training.result import RoundResult, UpdateFinding, unseen_in
 
 #: Rounds of a line that are over and still remembered; the oldest are forgotten first.
 CLOSED_ROUNDS_KEPT = 8
