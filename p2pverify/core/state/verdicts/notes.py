@@ -4,9 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers.
+
+    All serve the challenger's `version`. `contract` is the contract among the members that do.
+    """
+
+    targets: tuple[bytes, ...]
+    classes: tuple[int, ...]
+    is_across: bool
+    version: int
+    contract: Network
 
 
 @dataclass(frozen=True, slots=True)
