@@ -10,21 +10,28 @@ from operator import attrgetter
 from typing import Any
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.contract.sortition import first_beacon
+from p2pverify.core.contract.sortition import Slot, first_beacon
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
 from p2pverify.core.state.rounds.notes import LineRounds
-from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, Panel
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
 #: The reason of a conviction by the sequential test, by the same test over long answers, and by the pooled test.
 LOST_DISPUTES, WRONG_WHEN_LONG, FAR_OFF = "lost disputes", "wrong in long answers", "answers too far off"
+
+
+#: The panels that a state remembers.
+PANELS_KEPT = 4096
+
+PanelsDrawn = BoundedDict[tuple[bytes, bytes, Slot], Panel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,8 @@ class State:
     _ledger_root: bytes = b""
     _total_weight: int = -1
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict)  # by line and manifest: a memory
+    #: By challenger, VRF output and slot: a memory of those drawn from this state.
+    panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT))
     _by_classes: dict[tuple[tuple[int, ...], int], list[bytes]] = field(default_factory=dict)
     _voters: dict[tuple[int, int], int] = field(default_factory=dict)
 

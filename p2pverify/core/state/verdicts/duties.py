@@ -21,8 +21,8 @@ from p2pverify.core.state.memory import with_contact, with_credit
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
-from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote, Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2

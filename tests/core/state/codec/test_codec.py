@@ -53,7 +53,7 @@ from tests.support.worlds import make_world
 
 VECTORS = Path(__file__).parents[4] / "protocol" / "vectors" / "fold"
 #: What a state does not write: the names of the cut, what follows from the rest, and what no later step reads.
-LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed", "contracts"}
+LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed", "contracts", "panels"}
 HEADER = {"epoch", "index", "beacon", "path", "admitted_epoch", "sponsored_epoch", "rested_epoch"}
 
 Told = tuple[Network, list[bytes]]
