@@ -49,6 +49,9 @@ class Kind(IntEnum):
     ERASURE = 19
     STATEMENT = 20
     ROTATION = 21
+    PLEDGE = 26
+    CHEQUE = 27
+    PAYMENT = 28
 
 
 @dataclass(frozen=True, slots=True)

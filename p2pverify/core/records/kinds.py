@@ -17,6 +17,7 @@ from p2pverify.core.records.payloads import (
 )
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
+from p2pverify.core.records.payloads.settle import cheque, payment, pledge
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
@@ -58,13 +59,19 @@ KINDS: dict[int, KindRule] = {
         data.ERASURE_RULE,
         data.STATEMENT_RULE,
         rotation.ROTATION_RULE,
+        pledge.PLEDGE_RULE,
+        cheque.CHEQUE_RULE,
+        payment.PAYMENT_RULE,
     )
 }
 
-#: The kinds that a network has only if its definition has lines.
-_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE)
+#: The kinds that a network has only if its definition has a tariff, and those that it has only with lines.
+_OF_MONEY = frozenset((Kind.PLEDGE, Kind.CHEQUE, Kind.PAYMENT))
+_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY
 
 
 def rule_of(kind: int, network: Network) -> KindRule | None:
     """The rule of a kind in a network, None if the network has no such kind."""
+    if kind in _OF_MONEY and network.tariff is None:
+        return None
     return None if kind in _OF_HISTORY and not network.lines else KINDS.get(kind)

@@ -16,6 +16,7 @@ from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.score import add_evidence
+from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, rounds
@@ -83,6 +84,8 @@ def advance(
     datasets.forget(state)
     objections.forget_contested(state)
     memory.forget(state, network.params)
+    if network.tariff is not None:
+        settling.take(step, by_kind)
     return state
 
 
