@@ -23,6 +23,8 @@ K = TypeVar("K")
 
 #: Escrow vests at multiples of a fraction of `vest_epochs`, so that a source has few entries in an account.
 VEST_STEPS = 4
+#: Entries of escrow in an account, beyond which pay of further sponsors vests at once.
+ESCROW_MAX = 64
 
 
 def vest_epoch(tariff: Tariff, epoch: int) -> int:
@@ -59,13 +61,21 @@ class Posting:
         self.books.accounts[key] = replace(account, vested=account.vested + amount)
         self.note(key, MoneyPart.VESTED, amount, reason, cause)
 
-    def hold(self, key: bytes, source: bytes, amount: int, epoch: int, **paid: int) -> None:
-        """Put pay from a source into a key's escrow, and add `paid` to its sums. Movements are noted by the caller."""
+    def hold(self, key: bytes, source: bytes, amount: int, epoch: int, **paid: int) -> MoneyPart:
+        """Put pay from a source into a key's escrow, and add `paid` to its sums. The caller notes the movements.
+
+        Pay of a sponsor for which there is no room in escrow vests at once. Returns the part that grew.
+        """
         account = self.books.account(key)
-        entry = (vest_epoch(self.tariff, epoch), source)
-        escrow = {**account.escrow, entry: account.escrow.get(entry, 0) + amount} if amount else account.escrow
+        entry, escrow, vested = (vest_epoch(self.tariff, epoch), source), account.escrow, account.vested
+        is_full = source != POOL and entry not in escrow and len(escrow) >= ESCROW_MAX
+        if is_full:
+            vested += amount
+        elif amount:
+            escrow = {**escrow, entry: escrow.get(entry, 0) + amount}
         sums = {name: min(UINT_MAX, getattr(account, name) + more) for name, more in paid.items()}
-        self.books.accounts[key] = replace(account, escrow=escrow, **sums)
+        self.books.accounts[key] = replace(account, vested=vested, escrow=escrow, **sums)
+        return MoneyPart.VESTED if is_full else MoneyPart.ESCROW
 
     def back(self, source: bytes, amount: int, reason: MoveReason, cause: Cause = None) -> None:
         """Give money back to its source: to the sponsor, or to the pool if it is the pool's or the sponsor is gone."""

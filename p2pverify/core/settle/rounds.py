@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from p2pverify.core.contract.tariff import PERMILLE, Tariff
-from p2pverify.core.settle.books import Books, Cause, MoneyPart, MoveReason
+from p2pverify.core.settle.books import Books, Cause, MoveReason
 from p2pverify.core.settle.posting import Posting
 from p2pverify.core.settle.split import apportion, curve_at
 
@@ -80,8 +80,8 @@ def pay_round(
             if parts:
                 posting.vested(sponsor, -sum(parts.values()), MoveReason.TRAINING, decided.cause)
             for author, part in parts.items():
-                posting.hold(author, sponsor, part, epoch, training=part)
-                posting.note(author, MoneyPart.ESCROW, part, MoveReason.TRAINING, decided.cause)
+                grown = posting.hold(author, sponsor, part, epoch, training=part)
+                posting.note(author, grown, part, MoveReason.TRAINING, decided.cause)
                 found[author] = found.get(author, 0) + part
         _go_on(books, key, decided.number + 1)
     return found

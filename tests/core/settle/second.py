@@ -27,22 +27,23 @@ def apportion(total: int, weights: dict[str, int]) -> dict[str, int]:
     if whole == 0:
         return dict.fromkeys(weights, 0)
     parts = {key: total * weight // whole for key, weight in weights.items()}
-    order = sorted(weights, key=lambda key: (-(total * weights[key] % whole), key))
+    order = [key for _, key in sorted((-(total * weight % whole), key) for key, weight in weights.items())]
     for key in order[: total - sum(parts.values())]:
         parts[key] += 1
     return parts
 
 
 def netting(amounts: dict[str, int]) -> list[list[Any]]:
-    debts = sorted([[-amount, key] for key, amount in amounts.items() if amount < 0], key=lambda d: (-d[0], d[1]))
-    claims = sorted([[amount, key] for key, amount in amounts.items() if amount > 0], key=lambda c: (-c[0], c[1]))
-    found = []
+    debts: list[list[Any]] = [[key, -amounts[key]] for key in sorted(amounts, key=lambda k: (amounts[k], k))]
+    claims: list[list[Any]] = [[key, amounts[key]] for key in sorted(amounts, key=lambda k: (-amounts[k], k))]
+    debts, claims = [[d for d in each if d[1] > 0] for each in (debts, claims)]
+    found: list[list[Any]] = []
     while debts:
-        amount = min(debts[0][0], claims[0][0])
-        found.append([debts[0][1], claims[0][1], amount])
+        amount = min(debts[0][1], claims[0][1])
+        found.append([debts[0][0], claims[0][0], amount])
         for each in (debts, claims):
-            each[0][0] -= amount
-            if each[0][0] == 0:
+            each[0][1] -= amount
+            if each[0][1] == 0:
                 each.pop(0)
     return found
 
@@ -71,8 +72,10 @@ class Second:
 
     def hold(self, key: str, source: str, amount: int, epoch: int) -> None:
         self.move(key, 0)
-        if amount:
-            held, entry = self.escrow.setdefault(key, {}), (self.vests(epoch), source)
+        held, entry = self.escrow.setdefault(key, {}), (self.vests(epoch), source)
+        if source and entry not in held and len(held) >= 64:
+            self.move(key, amount)
+        elif amount:
             held[entry] = held.get(entry, 0) + amount
 
     def room(self, key: str) -> int:
@@ -139,8 +142,8 @@ class Second:
                 self.move("", paid)
         for decided in sorted(cut.get("rounds", []), key=lambda r: (r["line"], r["number"])):
             self.pay(decided, [c for c in decided["contributions"] if c[0] in rows - convicted], epoch)
-        refused = [self.pledge(*p, cut) for p in cut.get("pledges", [])]
-        refused += [self.cheque(*c, cut) for c in cut.get("cheques", [])]
+        refused = [self.pledge(cut, *p) for p in cut.get("pledges", [])]
+        refused += [self.cheque(cut, *c) for c in cut.get("cheques", [])]
         refused += [self.payment(*p) for p in cut.get("payments", [])]
         self.forget(cut, rows)
         return [reason for reason in refused if reason]
@@ -169,7 +172,7 @@ class Second:
             if number + 1 > last:
                 del self.pledges[key]
 
-    def pledge(self, line: int, key: str, bounty: int, first: int, last: int, cut: dict[str, Any]) -> str | None:
+    def pledge(self, cut: dict[str, Any], line: int, key: str, bounty: int, first: int, last: int) -> str | None:
         if key not in cut["weighted"] or key in cut["convicted"]:
             return "author has no weight"
         if (line, key) in self.pledges:
@@ -181,7 +184,7 @@ class Second:
         self.pledges[line, key] = [bounty, first, last]
         return None
 
-    def cheque(self, key: str, debtor: str, until: int, total: int, count: int, cut: dict[str, Any]) -> str | None:
+    def cheque(self, cut: dict[str, Any], key: str, debtor: str, until: int, total: int, count: int) -> str | None:
         if key not in cut["weighted"] or key in cut["convicted"]:
             return "author has no weight"
         if until < cut["epoch"]:

@@ -53,8 +53,8 @@ class Teller:
 
 
 def _round(told: Story) -> DecidedRound:
-    numbers = (told[name] for name in ("line", "number", "gain", "gain_min", "gain_full"))
-    return DecidedRound(*numbers, [Contribution(bytes.fromhex(key), *rest) for key, *rest in told["contributions"]])
+    contributions = [Contribution(bytes.fromhex(key), *rest) for key, *rest in told["contributions"]]
+    return DecidedRound(**{**told, "contributions": contributions})
 
 
 def _pledge(posting: Posting, may: frozenset[bytes], line: int, sponsor: str, *numbers: int) -> str | None:

@@ -80,7 +80,7 @@ def _round(rng: random.Random, number: int) -> Story:
 randoms = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(randoms)
 def test_two_implementations_agree_and_the_sum_is_0_at_every_cut(rng: random.Random) -> None:
     story = random_story(rng)
@@ -91,7 +91,7 @@ def test_two_implementations_agree_and_the_sum_is_0_at_every_cut(rng: random.Ran
         assert all(row[1] >= -NARROW["limit"] for row in cut["rows"] if row[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(randoms)
 def test_the_order_of_events_does_not_matter(rng: random.Random) -> None:
     story = random_story(rng)
@@ -104,7 +104,7 @@ def test_the_order_of_events_does_not_matter(rng: random.Random) -> None:
     assert stories.play(story) == before
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(randoms)
 def test_movements_add_up_to_the_row_of_every_key(rng: random.Random) -> None:
     story = random_story(rng)

@@ -5,6 +5,7 @@ Protocol page: protocol/settle.md.
 
 from collections.abc import Iterable, Mapping
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.tariff import Tariff
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.settle.cheque import Cheque, decode_cheque
@@ -20,16 +21,15 @@ from p2pverify.core.state.transition import Transition
 
 def take(step: Transition, records: Mapping[int, Iterable[Record]]) -> None:
     """Settle a step, after everything else in it. `records` are those of the step by kind, sorted by author."""
-    state, tariff, books = step.state, step.network.tariff, books_of(step.state)
-    assert tariff is not None
-    posting = Posting(books, tariff, step.recorder)
+    state, books = step.state, books_of(step.state)
+    posting = Posting(books, tariff_of(step.network), step.recorder)
     settle_cut(posting, _facts(step))
     for record in records.get(Kind.PLEDGE, ()):
-        _take_pledge(state, posting, record)
+        _take_pledge(step, posting, record)
     for record in records.get(Kind.CHEQUE, ()):
         _take_cheque(state, posting, record)
     for record in records.get(Kind.PAYMENT, ()):
-        _take_payment(state, posting, record)
+        _take_payment(step, posting, record)
     had_weight = {peer for peer in books.accounts if peer in state.members and state.members[peer].was_weighted}
     forget(posting, state.epoch, state.members, had_weight, state.convicted)
 
@@ -45,21 +45,21 @@ def _facts(step: Transition) -> CutFacts:
     return CutFacts(state.epoch, weighted, state.convicted - base.convicted, may_earn, step.earned, step.rounds)
 
 
-def _take_pledge(state: State, posting: Posting, record: Record) -> None:
+def _take_pledge(step: Transition, posting: Posting, record: Record) -> None:
     offer = decode_pledge(record.payload)
-    refused = refuse_pledge(state, posting.tariff, record.author, offer)
+    refused = refuse_pledge(step.network, step.state, record.author, offer)
     if refused is not None:
-        state.count(f"pledge: {refused}")
+        step.state.count(f"pledge: {refused}")
         return
     posting.books.pledges[offer.line, record.author] = _pledge(offer)
-    state.count("pledges")
+    step.state.count("pledges")
 
 
-def refuse_pledge(state: State, tariff: Tariff, author: bytes, offer: PledgeOffer) -> str | None:
+def refuse_pledge(network: Network, state: State, author: bytes, offer: PledgeOffer) -> str | None:
     """Why a pledge does not count, or None."""
     if not _has_weight(state, author):
         return "author has no weight"
-    return refuse_offer(books_of(state), tariff, (offer.line, author), _pledge(offer))
+    return refuse_offer(books_of(state), tariff_of(network), (offer.line, author), _pledge(offer))
 
 
 def _pledge(offer: PledgeOffer) -> Pledge:
@@ -85,24 +85,31 @@ def refuse_cheque(state: State, author: bytes, cheque: Cheque) -> str | None:
     return refuse_credit(books_of(state), state.epoch, author, (cheque.debtor, cheque.until), credit)
 
 
-def _take_payment(state: State, posting: Posting, record: Record) -> None:
+def _take_payment(step: Transition, posting: Posting, record: Record) -> None:
     payment = decode_payment(record.payload)
-    refused = refuse_payment(state, posting.tariff, record.author, payment)
+    refused = refuse_payment(step.network, step.state, record.author, payment)
     if refused is not None:
-        state.count(f"payment: {refused}")
+        step.state.count(f"payment: {refused}")
         return
     posting.pay(record.author, payment.debtor, payment.amount, record.id)
-    state.count("payments")
+    step.state.count("payments")
 
 
-def refuse_payment(state: State, tariff: Tariff, author: bytes, payment: Payment) -> str | None:
+def refuse_payment(network: Network, state: State, author: bytes, payment: Payment) -> str | None:
     """Why a payment does not count, or None."""
-    return "more than is owed" if payment.amount > owed(books_of(state), tariff, author, payment.debtor) else None
+    most = owed(books_of(state), tariff_of(network), author, payment.debtor)
+    return "more than is owed" if payment.amount > most else None
 
 
 def _has_weight(state: State, peer: bytes) -> bool:
     member = state.members.get(peer)
     return member is not None and member.weight > 0 and member.active and not member.is_convicted
+
+
+def tariff_of(network: Network) -> Tariff:
+    """The tariff of a network that has one."""
+    assert network.tariff is not None
+    return network.tariff
 
 
 def books_of(state: State) -> Books:
