@@ -32,6 +32,8 @@ from vectorgen import (
     lines,
     manifests,
     membership,
+    money,
+    money_folds,
     passports,
     peer_lists,
     plans,
@@ -76,6 +78,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "dataset.md": data.dataset_record(),
         "erasure.md": data.erasure_record(),
         "statement.md": data.statement_record(),
+        "pledge.md": money.PLEDGE_RECORD,
+        "cheque.md": money.CHEQUE_RECORD,
+        "payment.md": money.PAYMENT_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -148,6 +153,8 @@ def write_vectors() -> None:
         endpoints,
         data,
         data_folds,
+        money,
+        money_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

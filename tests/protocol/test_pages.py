@@ -25,6 +25,7 @@ RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.
 GRAMMAR_PAGES = (
     *RECORD_PAGES,
     *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "line", "view", "state", "fork"),
+    "settle",
     "passport",
     "README",
 )

@@ -3,79 +3,15 @@
 import random
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.settle.books import MoneyPart
 from tests.core.settle import second, stories
-from tests.core.settle.stories import Story, Teller, tariff_of
+from tests.core.settle.stories import KEYS, NARROW, Story, Teller, random_story, tariff_of
 from tests.support.money import TARIFF
-
-KEYS = [sha256(b"%d" % number).hex() for number in range(7)]
-#: A tariff in which limits, curves and steps are reached within a few cuts.
-NARROW = {**asdict(TARIFF), "vest_epochs": 3, "limit": 60_000, "dissent": 9_000}
-
-
-def random_story(rng: random.Random, cuts: int = 14) -> Story:
-    """A story in which peers work, cheat, leave, owe and pay, and clients without rows sign cheques."""
-    members, clients = KEYS[:5], KEYS[5:]
-    gone: set[str] = set()
-    convicted: set[str] = set()
-    told, epoch, counts = [], 0, Counter[tuple[str, str]]()
-    base = members
-    for number in range(cuts):
-        epoch += rng.choice((1, 1, 1, 2, 5))
-        if rng.random() < 0.1:
-            convicted.add(rng.choice(members))
-        if rng.random() < 0.1:
-            gone.add(rng.choice(members))
-        if rng.random() < 0.1 and gone:
-            gone.discard(rng.choice(sorted(gone)))
-        rows = sorted(set(members) - gone)
-        weighted = [key for key in rows if key not in convicted or rng.random() < 0.5]
-        cut: dict[str, Any] = {"epoch": epoch, "base": base, "rows": rows, "weighted": weighted}
-        cut["had_weight"] = members[:4]
-        cut["convicted"] = sorted(convicted - gone)
-        what = ("answer", "audit", "vote", "dissent")
-        cut["earned"] = [[rng.choice(what), rng.choice(members)] for _ in range(rng.randrange(9))]
-        cut["rounds"] = [_round(rng, number // 3)] if rng.random() < 0.4 else []
-        cut["pledges"] = [
-            [rng.randrange(2), rng.choice(members), rng.choice((1, 7_000, 20_000, 70_000)), *_numbers(rng, number // 3)]
-            for _ in range(rng.randrange(3))
-        ]
-        cut["cheques"] = []
-        for _ in range(rng.randrange(3)):
-            pair = rng.choice(members), rng.choice([*clients, members[0]])
-            counts[pair] += rng.choice((0, 1, 1, 2))
-            until = rng.choice((6, 20, 2**21)) if rng.random() < 0.9 else 2**30
-            if pair[0] != pair[1]:
-                cut["cheques"].append([*pair, until, 900 * counts[pair] + 1, counts[pair] + 1])
-        cut["payments"] = [[*rng.sample(KEYS, 2), rng.choice((1, 900, 5_000, 40_000))] for _ in range(rng.randrange(5))]
-        told.append(cut)
-        base = weighted
-    return {"tariff": NARROW, "cuts": told}
-
-
-def _numbers(rng: random.Random, about: int) -> tuple[int, int]:
-    first = max(0, about + rng.randrange(-1, 3))
-    return first, first + rng.randrange(3)
-
-
-def _round(rng: random.Random, number: int) -> Story:
-    authors = rng.sample(KEYS, 4)
-    return {
-        "line": rng.randrange(2),
-        "number": number,
-        "gain": rng.choice((-5, 0, 90, 150, 12_000, 50_000)),
-        "gain_min": 100,
-        "gain_full": 20_000,
-        "contributions": [[key, rng.randrange(-500, 9_000), rng.randrange(150), rng.randrange(6)] for key in authors],
-    }
-
 
 randoms = st.randoms(use_true_random=False)
 

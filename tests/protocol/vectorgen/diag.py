@@ -33,6 +33,9 @@ PAYLOADS = {
     19: "erasure-payload",
     20: "statement-payload",
     21: "rotation-payload",
+    26: "pledge-payload",
+    27: "cheque-payload",
+    28: "payment-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

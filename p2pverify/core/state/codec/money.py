@@ -34,10 +34,10 @@ ACCOUNT: Form[Account] = record(
     training=UINT,
     forfeited=UINT,
 )
-_CLAIM: Form[Claim] = record(
+CLAIM: Form[Claim] = record(
     Claim, cumulative=uint(AMOUNT_MAX), count=UINT, settled=uint(AMOUNT_MAX), escrow=mapping(UINT, UINT, plain)
 )
-CLAIMS: Form[Mapping[SeriesKey, Claim]] = mapping(_SERIES, _CLAIM, plain)
+CLAIMS: Form[Mapping[SeriesKey, Claim]] = mapping(_SERIES, CLAIM, plain)
 PLEDGE_KEY: Form[PledgeKey] = pair(LINE, ID)
 PLEDGE: Form[Pledge] = record(Pledge, bounty=uint(AMOUNT_MAX), first=_ROUND, last=_ROUND)
 
