@@ -25,7 +25,7 @@ DOMAIN = "p2pverify/view/2"
 #: The most members with weight, because a cut must hold the heads of all signers of its base.
 WEIGHTED_MAX = 512
 #: Bounds of a reader: the counters of a head, and the bytes of a row.
-COUNTERS_MAX = 128
+COUNTERS_MAX = 256
 ROW_BYTES_MAX = 61_440
 #: Items of the head of a network without lines and without a tariff.
 _HEAD_ITEMS = 10

@@ -191,7 +191,7 @@ def _arithmetic() -> list[Case]:
     points = [(curve, x) for x in (0, 1, 19, 20, 21, 99, 100, 2**40)] + [(late, x) for x in (0, 2, 3, 4, 99)]
     found: list[Case] = [
         {
-            "comment": f"a curve at {x}",
+            "comment": f"a curve of {len(of)} points that {'falls' if of is late else 'rises'}, at {x}",
             "input": {"points": [list(point) for point in of], "x": x},
             "expect": curve_at(of, x),
             "reason": None,
