@@ -34,8 +34,10 @@ class Explained:
     row: AccountRow
 
 
-def explain(network: Network, records: Iterable[Record], key: bytes, start: State | None = None) -> Explained:
-    """Explain the account of a key (32 B; empty for the pool) at the newest cut that the records certify.
+def explain(
+    network: Network, records: Iterable[Record], key: bytes, start: State | None = None, cut: bytes | None = None
+) -> Explained:
+    """Explain the account of a key (32 B; empty for the pool) at a cut; at the newest one that the records certify.
 
     The records are judged ones, each after its author's earlier ones. The network must have a tariff.
     """
@@ -53,15 +55,16 @@ def explain(network: Network, records: Iterable[Record], key: bytes, start: Stat
         if number % SETTLE_EVERY == 0:
             fold.settle()
     fold.settle()
-    path = _path(fold)
-    found = tuple(CutMovement(cut, epoch, movement) for cut, epoch in path for movement in moved.get(cut, ()))
-    return Explained(_row(fold.genesis, key), found, _row(fold.latest, key))
+    last = fold.latest if cut is None else fold.state(cut)
+    assert last is not None  # the cut was verified
+    path = _path(fold, last.id)
+    found = tuple(CutMovement(each, epoch, movement) for each, epoch in path for movement in moved.get(each, ()))
+    return Explained(_row(fold.genesis, key), found, _row(last, key))
 
 
-def _path(fold: Fold) -> list[tuple[bytes, int]]:
-    """The cuts up to the newest certified one, each with its epoch."""
+def _path(fold: Fold, at: bytes) -> list[tuple[bytes, int]]:
+    """The cuts up to one of them, each with its epoch."""
     path: list[tuple[bytes, int]] = []
-    at = fold.latest.id
     while (record := fold.ledger.get(at)) is not None:
         cut = decode_cut(record.payload)
         path.append((at, cut.epoch))

@@ -215,3 +215,21 @@ def account_rows(books: Books) -> tuple[AccountRow, ...]:
         paid = (account.answers, account.audits, account.votes, account.training, account.forfeited)
         rows.append(AccountRow(key, account.vested, held, *paid, claims.get(key, 0)))
     return tuple(rows)
+
+
+def even_balances(books: Books) -> dict[bytes, int]:
+    """What each key has vested among all others, and under the pool's key what is held in escrow; the sum is 0.
+
+    Claims are not in it: each is owed to one creditor alone.
+    """
+    balances = {key: account.vested for key, account in sorted(books.accounts.items()) if account.vested}
+    return {POOL: -sum(balances.values()), **balances}
+
+
+def vested_claims(books: Books) -> list[tuple[bytes, bytes, int]]:
+    """Creditor, debtor, and what has vested of the debtor's cheques, sorted; without what is 0."""
+    sums: dict[tuple[bytes, bytes], int] = {}
+    for creditor, series in books.claims.items():
+        for (debtor, _), claim in series.items():
+            sums[creditor, debtor] = sums.get((creditor, debtor), 0) + claim.vested
+    return [(creditor, debtor, owed) for (creditor, debtor), owed in sorted(sums.items()) if owed]
