@@ -248,8 +248,8 @@ def _client(panel: int, every: int) -> dict[str, Any]:
     plan = CheckPlan(100, 10_000, panel, every)
     peers, client = [sha256(b"peer %d" % number).hex() for number in range(5)], sha256(b"client").hex()
     answers = [100, *[plan.checks] * (panel - 1)]
+    assert plan.fee * sum(answers) == plan.cost
     cheques = [[peer, client, 1000, plan.fee * count, count] for peer, count in zip(peers, answers, strict=False)]
-    assert sum(each[3] for each in cheques) == plan.cost
     facts = {"base": peers, "rows": peers, "weighted": peers, "had_weight": peers, "convicted": []}
     return {"tariff": asdict(TARIFF), "cuts": [{"epoch": 1, **facts, "cheques": cheques}, {"epoch": 10, **facts}]}
 
@@ -281,7 +281,7 @@ def _story(comment: str, story: dict[str, Any], reason: str | None = None) -> Ca
 def _alone(comment: str, reason: str, **records: Any) -> Case:
     """A story whose last cut has a record that does not count."""
     a, b = (key.hex() for key in KEYS[:2])
-    before = {"pledges": [[0, a, 1000, 1, 2]], "cheques": [[b, a, 100, 500, 5]]}
+    before: dict[str, Any] = {"pledges": [[0, a, 1000, 1, 2]], "cheques": [[b, a, 100, 500, 5]]}
     return _story(comment, {"tariff": asdict(TARIFF), "cuts": [_facts(1, **before), _facts(2, **records)]}, reason)
 
 

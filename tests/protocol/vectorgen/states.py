@@ -166,7 +166,7 @@ def _states(story: folds.Story) -> list[Case]:
         ),
         _no_state(
             "a section of accounts alone",
-            encode(["p2pverify/state/1", [*_parts(data), ["accounts", []]]]),
+            encode(["p2pverify/state/1", [*_parts(data), list[Value](("accounts", []))]]),
             "not the sections of a state",
         ),
         _no_state(
