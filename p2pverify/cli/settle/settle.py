@@ -93,7 +93,14 @@ def net(ledger: Path | None, as_json: bool) -> None:
 
 
 @settle.command("export")
-@click.option("--format", "form", type=click.Choice(("csv", "json", "netting")), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("csv", "json", "netting")),
+    default="csv",
+    show_default=True,
+    help="Accounts as CSV or JSON, or the transfers as CSV.",
+)
 @ledger_option
 def export(form: str, ledger: Path | None) -> None:
     """Write the accounts, or the transfers of 'netting', for another program. CSV has amounts in millionths."""
