@@ -40,6 +40,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.user_error import UserError
 
 AUDITS_DEFAULT = 100
@@ -59,6 +60,7 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
     "/v1/datasets": RouteRule(frozenset({"view"})),
+    "/v1/accounts": RouteRule(frozenset({"view"})),
     "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
     "/v1/lines": RouteRule(),
     "/v1/lines/{line}/versions": RouteRule(),
@@ -162,6 +164,11 @@ def _add_records(app: FastAPI, reports: Reports) -> None:
     async def datasets(view: View = "final") -> Response:
         """The data sets that members offer, in the newest certified view or provisionally."""
         return reply(reports.datasets(final=view == "final"))
+
+    @app.get("/v1/accounts", responses=answers(AccountsDocument))
+    async def accounts(view: View = "final") -> Response:
+        """Who earned and owes what, in the newest certified view or provisionally. The sum over all accounts is 0."""
+        return reply(reports.accounts(final=view == "final"))
 
     @app.get("/v1/passport", responses=answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:

@@ -21,7 +21,9 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.settle.documents import AccountsDocument
 from tests.support.documents import (
+    ACCOUNTS,
     ALICE,
     AUDITS,
     BLOBS,
@@ -102,6 +104,9 @@ class FakeReports:
 
     def datasets(self, *, final: bool) -> DatasetsDocument:
         return replace(DATASETS, final=final)
+
+    def accounts(self, *, final: bool) -> AccountsDocument:
+        return replace(ACCOUNTS, final=final)
 
     def lines(self) -> LinesDocument:
         return LINES

@@ -32,6 +32,8 @@ from vectorgen import (
     lines,
     manifests,
     membership,
+    money,
+    money_folds,
     passports,
     peer_lists,
     plans,
@@ -83,6 +85,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "update.md": rounds.UPDATE_RECORD,
         "round-commit.md": rounds.COMMIT_RECORD,
         "round-vote.md": rounds.VOTE_RECORD,
+        "pledge.md": money.PLEDGE_RECORD,
+        "cheque.md": money.CHEQUE_RECORD,
+        "payment.md": money.PAYMENT_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -158,6 +163,8 @@ def write_vectors() -> None:
         training,
         rounds,
         round_folds,
+        money,
+        money_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

@@ -1,6 +1,6 @@
 """A trained line on paper, with a story of seals, updates and votes; and a world whose peers train toys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,12 +44,18 @@ class RoundStory:
     """Founders of one class with a trained line. The first `contributors` of them have data, and all of them vote."""
 
     def __init__(
-        self, count: int = 7, contributors: int = 5, *, terms: TrainingTerms = TERMS, **changes: object
+        self,
+        count: int = 7,
+        contributors: int = 5,
+        *,
+        terms: TrainingTerms = TERMS,
+        change: Callable[[Network], Network] = lambda usual: usual,
+        **changes: object,
     ) -> None:
         self.keys = sorted(map(sign.public_key, seeds(count)))
         rules = {name: changes.pop(name) for name in ("dispute_epochs",) if name in changes}
         usual = make_network(seeds(count), **rules)  # type: ignore[arg-type]
-        self.network = with_training(usual, self.keys[:contributors], **changes)
+        self.network = change(with_training(usual, self.keys[:contributors], **changes))
         self.rule: TrainingRule = self.network.lines[0].training or RULE
         self.steps = Steps(self.network)
         for key in self.keys:

@@ -16,6 +16,7 @@ from p2pverify.core.inference.speed import Window
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import Books
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
 from p2pverify.core.state.rounds.notes import LineRounds
@@ -184,6 +185,7 @@ class State:
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
+    books: Books | None = None  # None in a network without a tariff
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
     rested_epoch: int = -1  # of the newest change between resting weight and weight
@@ -228,6 +230,7 @@ class State:
             dict(self.totals),
             dict(self.datasets),
             dict(self.rounds),
+            None if self.books is None else self.books.copy(),
             self.admitted_epoch,
             self.sponsored_epoch,
             self.rested_epoch,
@@ -329,4 +332,5 @@ class State:
 def genesis(network: Network) -> State:
     """The state before any record. Each founder has weight 1."""
     founders = {key: Member(founder=True, weight=1) for key in network.founders}
-    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders)
+    books = None if network.tariff is None else Books()
+    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders, books=books)

@@ -36,6 +36,8 @@ from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocume
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
+from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.report import accounts_document
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -141,6 +143,10 @@ class NodeReports(Reports):
     def datasets(self, *, final: bool) -> DatasetsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return datasets_document(self._machine.context.ledger, self._machine.context.network_id, state, final=final)
+
+    def accounts(self, *, final: bool) -> AccountsDocument:
+        state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
+        return accounts_document(self._machine.network, state, final=final)
 
     def lines(self) -> LinesDocument:
         return self.line_reports.lines()

@@ -18,6 +18,8 @@ from p2pverify.core.blind import rounds as blind
 from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import MoveReason
+from p2pverify.core.settle.rounds import Contribution, DecidedRound
 from p2pverify.core.state.lines.notes import NO_RELEASE, Version
 from p2pverify.core.state.lines.take import VERSIONS_MAX, refuse_manifest
 from p2pverify.core.state.lines.versions import find_version, line_of, manifest_of, newest_number, notes_of
@@ -196,6 +198,19 @@ def _take_effect(
     cause = DisputeKey(step.network.lines[index].genesis, current.opened_epoch, ROUND_SLOT)
     for peer in sorted(wrong):
         step.dissent_over(peer, cause)
+    _pay(step, index, rule, over, blind.winners(vote), cause)
+
+
+def _pay(
+    step: Transition, index: int, rule: TrainingRule, over: ClosedRound, voters: set[bytes], cause: DisputeKey
+) -> None:
+    """Note what the settlement of this step pays: votes with the decision, and from pledges the right updates."""
+    if step.network.tariff is None:
+        return
+    for voter in sorted(voters):
+        step.earn(MoveReason.VOTE, voter, cause)
+    paid = [Contribution(each.row.author, each.row.credit, each.rows, each.late) for each in over.contributions]
+    step.rounds.append(DecidedRound(index, over.number, over.gain, rule.gain_min, rule.gain_full, paid))
 
 
 def _release(step: Transition, index: int, current: OpenRound, result: RoundResult) -> int:

@@ -17,6 +17,7 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import MoveReason
 from p2pverify.core.state.memory import with_contact, with_credit
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
@@ -269,6 +270,7 @@ def _settle_undisputed(
     if fault is not None:
         void(step, audit.key, fault)
         return
+    step.earn(MoveReason.AUDIT, audit.challenger, audit.key)
     is_long = slot.is_long(step.network.params)
     if audit.is_across:
         judged = cross_class.verdicts(contract, audit.asked, opening.measures)

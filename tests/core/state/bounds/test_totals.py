@@ -8,10 +8,12 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.blind import refusals
 from p2pverify.core.blind.committees import COMMITTEES
+from p2pverify.core.settle import rules
 from p2pverify.core.state import memory, sponsors
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
 
 PLAIN = {
@@ -25,10 +27,13 @@ PLAIN = {
     "erasures",
     "forks",
     "inconclusive answers",
+    "cheques",
     "disputes about reports",
     "lapsed disputes",
     "lapsed reports",
     "objections",
+    "payments",
+    "pledges",
     "publishers struck",
     "recalls",
     "records",
@@ -43,10 +48,13 @@ PLAIN = {
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, disputes.refuse_lot, refusals.refuse_seal, refusals.refuse_ticket),
+    "cheque": (settling.refuse_cheque, rules.refuse_credit),
     "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty,),
     "erasure": (datasets.refuse_erasure,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
+    "payment": (settling.refuse_payment,),
+    "pledge": (settling.refuse_pledge, rules.refuse_offer),
     "recall": (take.refuse_recall, take.refuse_author),
     "release": (take.refuse_author, take.refuse_number, take.refuse_manifest),
     "report": (reports.refuse_report,),
@@ -71,6 +79,11 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
 }
 #: All names with a prefix.
 NAMES = {
+    "cheque: a greater one is known",
+    "cheque: author has no weight",
+    "cheque: author has too many series",
+    "cheque: its series ends too late",
+    "cheque: its series is over",
     "commit: a lot where everybody votes",
     "commit: after the sealing was closed",
     "commit: certificate does not hold the dispute",
@@ -105,6 +118,11 @@ NAMES = {
     "objection: measures in a dispute within a class",
     "objection: measures of what cannot be derived",
     "objection: not the digest of its measures",
+    "payment: more than is owed",
+    "pledge: author has no weight",
+    "pledge: author has one for the line",
+    "pledge: line has too many",
+    "pledge: more than author may owe",
     "recall: author has no weight",
     "recall: author is no active member",
     "recall: no such version",
