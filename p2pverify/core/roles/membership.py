@@ -4,10 +4,8 @@ A leave is final: a peer that left joins again only if its operator says so, not
 leave cannot be signed yet, it waits. A peer whose row was dropped, because it was silent for long, joins again.
 """
 
-from collections.abc import Mapping
-
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effects
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
@@ -17,6 +15,8 @@ from p2pverify.core.state.rows import JOIN_EPOCHS
 
 #: Newcomers that wait for their sponsor record.
 SPONSORED_MAX = 16
+_OF_ALL = (Kind.JOIN,)
+_OF_FOUNDERS = (Kind.NETWORK, Kind.MANIFEST, *_OF_ALL)
 
 
 class Membership:
@@ -59,20 +59,27 @@ class Membership:
                 self._is_joined = False
                 yield from context.write(Kind.LEAVE, encode([]), now_ms)
             return
-        join = Join(context.class_index, context.vrf_key, self._hardware)
-        payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
-        if context.key in context.network.founders:
-            listed = self._manifest.digest in context.network.manifests  # and no later version
-            manifest = {Kind.MANIFEST: self._manifest.encode()} if listed else {}
-            payloads = {Kind.NETWORK: context.network.encode(), **manifest, **payloads}
-        for kind, payload in payloads.items():
-            if kind not in self._said:
-                self._said.add(kind)
+        for kind in _OF_FOUNDERS if context.key in context.network.founders else _OF_ALL:
+            if kind in self._said:
+                continue
+            self._said.add(kind)
+            payload = self._payload(kind)
+            if payload is not None:
                 record = yield from context.write(kind, payload, now_ms)
                 if kind == Kind.JOIN:
                     self._is_joined, self._joined_epoch = True, record.epoch
         while self._to_sponsor:
             yield from context.write(Kind.SPONSOR, Sponsor(self._to_sponsor.pop(0)).encode(), now_ms)
+
+    def _payload(self, kind: Kind) -> bytes | None:
+        """What this peer has to say; None if its model is a later version, which has a record of its own."""
+        context = self._context
+        if kind == Kind.NETWORK:
+            return context.network.encode()
+        if kind == Kind.MANIFEST:
+            data = self._manifest.encode()
+            return data if sha256(data) in context.network.manifests else None
+        return Join(context.class_index, context.vrf_key, self._hardware).encode()
 
     def _is_forgotten(self, now_ms: int) -> bool:
         """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""
