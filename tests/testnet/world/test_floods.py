@@ -22,7 +22,7 @@ from p2pverify.testnet.world.plan import identities
 RULES = {"epoch_ms": 30_000, "slots_milli": 500, "panel_size": 2, "prompt_tokens": 8, "answer_tokens": 8}
 EPOCHS = 7
 FIRST, LAST = 2, 4  # epochs of the flood
-KEYS = 80  # in each of them
+KEYS = 120  # in each of them
 RECORDS_EACH = 18  # more than a stranger has for itself
 STRANGERS_MAX = 40
 SHARED_MAX = 50
