@@ -113,7 +113,7 @@ class Cursor:
             raise WeightsError(f"the GGUF file has an array of unknown type {kind}")
 
     def _skip_strings(self, count: int) -> None:
-        """Step over strings. A vocabulary has 100,000 of them, so there are no calls for each while nothing is wrong."""
+        """Step over strings. A vocabulary has 100,000 of them, so nothing is called for each good one."""
         data, last = self.data, len(self.data) - 8
         length_at = struct.Struct("<Q").unpack_from
         for _ in range(count):
