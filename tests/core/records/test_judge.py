@@ -96,7 +96,7 @@ def test_any_signed_payload(kind: Kind) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Bytes that are no record are rejected."""
     with pytest.raises(GossipReject):
