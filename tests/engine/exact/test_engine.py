@@ -68,7 +68,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_other_code_paths_give_the_same_bits(cache: Path, small: list[Path]) -> None:
     """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits.
 
-    `tests/long/test_kernels` has the bundled model, and the other kernels.
+    `tests/long/test_kernels` has the bundled model, on one thread, and the other kernels.
     """
     expected = {path.stem: small_digest(path, cache) for path in small}
     assert kernels.bits(next(iter(kernels.SETTINGS)), exact_digest.__name__, cache, *small) == expected
