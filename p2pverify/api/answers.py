@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 from starlette.responses import Response
 
 from p2pverify.api.middleware import error_body
@@ -52,8 +53,9 @@ def schemas(paths: object) -> dict[str, Any]:
     """The JSON schemas of the documents that an OpenAPI document's `paths` name, and of their parts, by name."""
     text = json.dumps(paths)
     named = [kind for kind in ApiDocument.__subclasses__() if f'"{SCHEMAS.format(model=kind.__name__)}"' in text]
-    kinds = [(kind, "serialization", TypeAdapter(kind)) for kind in named]
-    _, found = TypeAdapter.json_schemas(kinds, ref_template=SCHEMAS)  # type: ignore[arg-type]
+    kinds: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]]
+    kinds = [(kind.__name__, "serialization", TypeAdapter(kind)) for kind in named]
+    _, found = TypeAdapter.json_schemas(kinds, ref_template=SCHEMAS)
     return dict(found["$defs"])
 
 

@@ -230,7 +230,7 @@ def described(
         code: {"description": _REFUSALS[code], "content": {"application/json": {"schema": _ERROR}}}
         for code in (*refusals, *more)
     }
-    success = {"description": what, "content": {"application/json": {"schema": {"type": "object"}}}}
+    success: dict[str, Any] = {"description": what, "content": {"application/json": {"schema": {"type": "object"}}}}
     if model is not None:
         success = answer(model, what)
     if "stream" in what:
