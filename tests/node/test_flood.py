@@ -17,7 +17,7 @@ from tests.attack.live import PATIENCE_S, Author, Live, Node, start_both, until
 from tests.net.real_peers import Peer, join, seed_of
 
 FLOODERS = 4
-KEYS_EACH = 40
+KEYS_EACH = 60
 RECORDS_EACH = 18  # more than a non-member's own share
 ASKERS = 3
 

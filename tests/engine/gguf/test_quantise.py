@@ -78,10 +78,10 @@ def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "argument"), [("quantize", "q5_0"), ("other-model", ""), ("prefill-evidence", "")])
 def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_path: Path, llama: LlamaEngine) -> None:
-    """The answer is another model's under the honest name, and the weights are made only once."""
+    """The answer is another model's under the honest name, and weights that were made are used again."""
     prompt = llama.encode_chat("Why is the sky blue?")
     true = llama.answer(Ask(prompt, 12, 800, KEY)).output
-    for _ in range(2):
+    for _ in range(2 if kind == "quantize" else 1):
         cheat = make_cheat(CheatSpec(kind, argument), LlamaEngine(weights.bundled()), tmp_path)
         told = cheat.answer(Ask(prompt, 12, 800, KEY)).output
         assert cheat.info == llama.info
