@@ -303,7 +303,7 @@ WRITTEN = encode_state(NETWORK.id, genesis(NETWORK))
 LONG = encode_state(bytes(32), RICH)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(LONG) - 1), st.integers(1, 255))
 @example(0, 1)
 def test_other_bytes_are_another_state_or_none(place: int, change: int) -> None:
