@@ -55,7 +55,7 @@ class Owner:
         return ShownUpdate(self.key, *names, self.drawn, self.order.seed)
 
 
-def judged(rule: object, owners: list[Owner], *, lost: bytes = b"", left_out: frozenset[bytes] = frozenset()):  # type: ignore[no-untyped-def]
+def judged(rule: object, owners: list[Owner], *, lost: bytes = b"", left_out: frozenset[bytes] = frozenset()):
     blobs = {sha256(data): data for owner in owners for data in (owner.bytes.update, owner.bytes.shown)}
     blobs.pop(lost, None)
     updates = tuple(owner.said for owner in owners)
@@ -101,7 +101,7 @@ def test_what_is_shown_is_what_was_drawn() -> None:
     assert opened.bytes.steps is not None
 
 
-def _rows(change: Callable[[list], list]) -> Callable[[TrainedBytes], TrainedBytes]:  # type: ignore[type-arg]
+def _rows(change: Callable[[list], list]) -> Callable[[TrainedBytes], TrainedBytes]:
     return lambda made: replace(made, shown=encode_shown(change(list(decode_shown(made.shown)))))
 
 
