@@ -5,11 +5,11 @@ read do not import this module; they ask the running node over its API.
 """
 
 import logging
-import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,12 +25,13 @@ from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.engines import Engines, EngineSettings
-from p2pverify.engine.onhand import find_file
+from p2pverify.engine.starting import start_model
 from p2pverify.node.blobs.files import NO_SERVING, BlobFiles, BlobSettings
 from p2pverify.node.clients.audits.auditor import Auditor
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
+from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
 from p2pverify.node.engines.classes import match_class
@@ -38,13 +39,17 @@ from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.lines.fetching import VersionDownloads
-from p2pverify.node.lines.known import NamedFiles
+from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
 from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
 from p2pverify.node.lines.report import LineReports, ScoreOf
-from p2pverify.node.lines.served import contract_of_served, keep_version, read_version
+from p2pverify.node.lines.served import keep_version
+from p2pverify.node.outbox import refuse_training
 from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
+from p2pverify.node.signals import watch_signals
+from p2pverify.node.training.assembly import NodeTraining
+from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
 from p2pverify.node.user_error import UserError
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
@@ -55,6 +60,8 @@ from p2pverify.store.sqlite import Store
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+    from p2pverify.net.adapter import Libp2pNetwork
 
 Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
@@ -131,9 +138,17 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     _check_ports(settings)
     with closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
-        chosen, contract, manifests = await trio.to_thread.run_sync(_start_model, settings, files)
+        rounds = BlobStore(home.path / "rounds", ROUND_BLOBS_BYTES_MAX)
+
+        def fetched(digest: bytes) -> Path | None:
+            return files.path(digest) or rounds.path(digest)
+
+        chosen, contract, manifests = await trio.to_thread.run_sync(
+            start_model, *(settings.engine, network, settings.manifests, home.version_path, fetched)
+        )
         engines = await trio.to_thread.run_sync(
-            Engines, chosen, network, manifests, home.cheat_path, settings.on_progress, files.path
+            *(Engines, chosen, network, manifests, home.cheat_path, settings.on_progress),
+            fetched,
         )
         engine = engines.own
         driver: Driver | None = None
@@ -161,13 +176,17 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
-            versions = Versions(network, settings.manifests, engines, tested=settings.engine.cheat is None)
+            training = _training(settings, machine, engines, rounds)
+            trained = NO_MANIFESTS if training is None else training.manifests
+            honest = settings.engine.cheat is None
+            versions = Versions(network, settings.manifests, engines, tested=honest, trained=trained)
             driver = Driver(
                 machine,
                 journal,
                 engine,
                 open_referee=open_referee,
                 open_version=versions.open,
+                train=refuse_training if training is None else training.submit_nowait,
                 silent=_cheats(settings, CheatPlace.SILENCE),
                 alone=settings.alone or _is_first_alone(home, machine),
             )
@@ -179,7 +198,8 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             elif home.wants_leave():
                 driver.order(Leave())
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, journal, driver, engines, versions, files, manifest, task_status)
+            parts = (driver, engines, versions, training, files, manifest)
+            await _run_services(settings, seed, store, journal, *parts, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
@@ -233,6 +253,7 @@ async def _run_services(
     driver: Driver,
     engines: Engines,
     versions: Versions,
+    training: NodeTraining | None,
     files: BlobStore,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
@@ -254,9 +275,10 @@ async def _run_services(
         announce=settings.announce,
         mdns=settings.mdns,
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
-        blobs=blobs.server,
+        blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
     )
+    trained = NO_MANIFESTS if training is None else training.manifests
     cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
     book = StoredReceipts(home.clients_path)
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
@@ -264,11 +286,14 @@ async def _run_services(
         *(driver, mesh, manifest, info, engines.open_language, book),
         policy=settings.checks,
         listed=settings.manifests,
+        trained=trained,
         auditor=auditor,
         report=settings.report,
     )
     keys = StoredKeys(home.clients_path)
-    reports = NodeReports(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions))
+    reports = NodeReports(
+        driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
+    )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     counts = Counts()
     async with trio.open_nursery() as writing:
@@ -276,17 +301,13 @@ async def _run_services(
         async with trio.open_nursery() as meshing:
             addresses = await meshing.start(mesh.run)
             async with trio.open_nursery() as running:
-                stop = await running.start(_watch_signals)
+                stop = await running.start(watch_signals)
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
-                    keep = partial(keep_version, home.version_path)
-                    fetcher = downloads.fetcher if settings.upgrade.fetch else None
-                    fetch = fetching(driver.machine, fetcher, partial(_progress, settings))
-                    await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
-                    await running.start(downloads.run)
+                    await _start_lines(running, settings, driver, mesh, versions, downloads, blobs, training)
                 await running.start(door.run)
                 url = await running.start(
                     partial(
@@ -318,46 +339,47 @@ async def _run_services(
         writing.cancel_scope.cancel()
 
 
-def _line_reports(settings: NodeSettings, driver: Driver, versions: Versions) -> Callable[[ScoreOf], LineReports]:
+async def _start_lines(
+    running: trio.Nursery,
+    settings: NodeSettings,
+    driver: Driver,
+    mesh: "Libp2pNetwork",
+    versions: Versions,
+    downloads: VersionDownloads,
+    blobs: BlobFiles,
+    training: NodeTraining | None,
+) -> None:
+    """Start what keeps this node supplied with the versions of its model."""
+    keep = partial(keep_version, settings.home.version_path)
+    fetcher = downloads.fetcher if settings.upgrade.fetch else None
+    fetch = fetching(driver.machine, fetcher, partial(_progress, settings))
+    await running.start(versions.run, driver, fetch, blobs.serve_file, keep)
+    await running.start(downloads.run)
+    if training is not None:
+        await running.start(training.run, driver, mesh, downloads.fetcher.counters, versions.look_again)
+
+
+def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds: BlobStore) -> NodeTraining | None:
+    """This node's part in training rounds; None if no line of the network is trained."""
+    if not any(line.training for line in settings.network.lines):
+        return None
+    from p2pverify.engine.trainer import TabularTrainer  # numpy, which few nodes need
+
+    rows = DataStore(settings.home)
+    return NodeTraining(machine, settings.manifests, TabularTrainer(), rows, rounds, engines.find_version)
+
+
+def _line_reports(
+    settings: NodeSettings, driver: Driver, versions: Versions, trained: Mapping[bytes, Manifest]
+) -> Callable[[ScoreOf], LineReports]:
     """Makes the reports about lines, once it is known how scores are found."""
-    listed, missing, follows = settings.manifests, versions.missing, settings.upgrade.follow
-    return partial(LineReports, driver.machine, listed=listed, missing=missing, follows=follows)
-
-
-def _start_model(settings: NodeSettings, files: BlobStore) -> tuple[EngineSettings, Network, tuple[Manifest, ...]]:
-    """With what a node starts: the version that it served last, else version 0 of its model.
-
-    Returns the engine's settings, the contract among the members that serve the version, and the known manifests.
-    """
-    given = settings.engine
-    if not settings.network.lines or given.opening.weights is not None:
-        return given, settings.network, settings.manifests
-    served = read_version(settings.home.version_path)
-    path = None if served is None else find_file(served.manifest.weights, given.kind)
-    path = path or (None if served is None else files.path(served.manifest.weights))
-    if served is None or path is None:
-        return given, settings.network, settings.manifests
-    contract = contract_of_served(settings.network, served)
-    opening = replace(given.opening, weights=path)
-    return replace(given, opening=opening), contract, (*settings.manifests, served.manifest)
+    found = partial(LineReports, driver.machine, listed=settings.manifests, missing=versions.missing, trained=trained)
+    return partial(found, follows=settings.upgrade.follow)
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:
     """Whether a network begins with this peer alone, which starts for the first time. So nobody has a record of it."""
     return home.take_unused() and weighted_peers(machine.fold.genesis) == [machine.key]
-
-
-async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:
-    """Set an event when a signal tells the process to end. The event is the value with which this task starts."""
-    stop = trio.Event()
-    ending = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to ignore it
-        ending.append(signal.SIGHUP)
-    with trio.open_signal_receiver(*ending) as signals:
-        task_status.started(stop)
-        async for number in signals:
-            log.info("%s: shutting down", signal.Signals(number).name)
-            stop.set()
 
 
 def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:

@@ -63,6 +63,7 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/accounts": RouteRule(frozenset({"view"})),
     "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
     "/v1/lines": RouteRule(),
+    "/v1/rounds": RouteRule(),
     "/v1/lines/{line}/versions": RouteRule(),
     "/v1/lines/{line}/versions/{number}": RouteRule(),
     "/v1/fetch": RouteRule(frozenset({"line", "number"})),

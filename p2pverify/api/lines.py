@@ -10,6 +10,7 @@ from starlette.responses import Response
 from p2pverify.api.answers import NO_TOKEN, SECURED, answers, as_decimal, refusal, reply
 from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.ports import Orders, Reports, UnknownVersion
+from p2pverify.node.training.documents import RoundsDocument
 
 _NO_VERSION = {404: "The network has no such line or version."}
 Line = Annotated[str, Path(max_length=100)]
@@ -25,6 +26,11 @@ def add_lines(app: FastAPI, reports: Reports) -> None:
     async def lines() -> Response:
         """The models of the network that have later versions, and who may release them."""
         return reply(reports.lines())
+
+    @app.get("/v1/rounds", responses=answers(RoundsDocument))
+    async def rounds() -> Response:
+        """The training rounds of all trained lines: the open one, and the newest ones that are over."""
+        return reply(reports.rounds())
 
     @app.get("/v1/lines/{line}/versions", responses=answers(VersionsDocument, errors=_NO_VERSION))
     async def versions(line: Line) -> Response:

@@ -197,7 +197,7 @@ class TwinMet:
 
 
 #: What the operator wants, or what the node has found for its clients or made ready.
-Order = Leave | SponsorPeer | WriteRecord | WrongAnswer | VersionHeld
+Order = Leave | SponsorPeer | WriteRecord | WrongAnswer | VersionHeld | TrainingDone
 
 Event = (
     Tick

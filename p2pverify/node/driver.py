@@ -53,8 +53,8 @@ from p2pverify.node.engines.shelf import OpenVersion
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
-from p2pverify.node.outbox import Outbox
-from p2pverify.node.reports.signing import SILENT, STOPPED, standstill
+from p2pverify.node.outbox import Outbox, Train, refuse_training
+from p2pverify.node.reports.signing import StandstillLog
 from p2pverify.node.requests.tickets import Tickets
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
@@ -84,7 +84,7 @@ def _are_passed_over(effects: Sequence[Effect]) -> bool:
 
 class Driver:
     """Runs one machine. `open_referee` opens the engine that judges across classes, when it is first needed, and
-    `open_version` the engines of later versions.
+    `open_version` the engines of later versions. `train` carries out orders of training rounds.
 
     `silent` is a cheat for testnets: requests are never answered. With `alone` the operator states that nobody can show
     more of the own log than this home holds.
@@ -98,6 +98,7 @@ class Driver:
         *,
         open_referee: Callable[[], ports.Engine] | None = None,
         open_version: OpenVersion | None = None,
+        train: Train = refuse_training,
         clock: Callable[[], int] = unix_ms,
         silent: bool = False,
         alone: bool = False,
@@ -116,6 +117,7 @@ class Driver:
             clock=clock,
             respond=self._tickets.respond,
             feed=self._feed,
+            train=train,
             stalled=self._note_stalled,
         )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
@@ -125,7 +127,7 @@ class Driver:
         self._listeners: list[Callable[[], None]] = []
         self._excluded: frozenset[bytes] = frozenset()
         self._refused = trio.Event()  # set if this run must end before it has signed anything
-        self._standing: dict[str, str] = {}  # the reasons why nothing is signed, as last logged
+        self._standing = StandstillLog()
 
     @property
     def is_engine_busy(self) -> bool:
@@ -374,7 +376,7 @@ class Driver:
         """Send a tick whenever the machine wants one. Other events can change its time, so they wake us."""
         while True:
             self._handle(Tick())
-            self._log_standing()
+            self._standing.note(self.machine, self._clock())
             is_due = False
             while not is_due:
                 self._changed = trio.Event()
@@ -383,15 +385,6 @@ class Driver:
                 with trio.move_on_after(wait_ms / 1000) as scope:
                     await self._changed.wait()
                 is_due = scope.cancelled_caught
-
-    def _log_standing(self) -> None:
-        """Log why nothing is signed: each reason when it begins, and when this peer signs again."""
-        now = standstill(self.machine, self._clock())
-        for kind in now.keys() - self._standing.keys():
-            log.log(logging.INFO if kind == SILENT else logging.WARNING, "%s", now[kind])
-        if self._standing.keys() & STOPPED and not now.keys() & STOPPED:
-            log.info("this peer signs again")
-        self._standing = now
 
     async def _refuse(self) -> None:
         await self._refused.wait()

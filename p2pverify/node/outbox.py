@@ -27,8 +27,11 @@ from p2pverify.core.events import (
     Send,
     StoredAnswer,
     StoredEvidence,
+    TrainingDone,
+    TrainingJob,
 )
 from p2pverify.core.inference.question import is_refusal
+from p2pverify.core.training.orders import TrainingFailed
 from p2pverify.node import ports
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal, JournalStalled, Kept
@@ -41,7 +44,14 @@ BYTES_MAX = 32 * 1024 * 1024
 RETRY_S = 1.0  # seconds between two tries while the disk accepts no writes
 log = logging.getLogger(__name__)
 
-Outcome = Computed | MeasureDone | ComputeFailed | ResponseArrived | AskFailed
+Outcome = Computed | MeasureDone | ComputeFailed | TrainingDone | ResponseArrived | AskFailed
+Train = Callable[[TrainingJob], TrainingDone | None]
+"""Takes an order of a training round. It returns at once: why it refuses, or None if the outcome comes later."""
+
+
+def refuse_training(job: TrainingJob) -> TrainingDone:
+    """The `Train` of a node that takes no part in training rounds."""
+    return TrainingDone(job.job, TrainingFailed("this node takes no part in training rounds"))
 
 
 class Outbox:
@@ -55,6 +65,7 @@ class Outbox:
         clock: Callable[[], int],
         respond: Callable[[Respond], None],
         feed: Callable[[Outcome], None],
+        train: Train,
         stalled: Callable[[str], None],
     ) -> None:
         """`stalled` is called with the reason while nothing can be written, and with "" when it works again."""
@@ -63,6 +74,7 @@ class Outbox:
         self._clock = clock
         self._respond = respond
         self._feed = feed
+        self._train = train
         self._on_stalled = stalled
         self._is_stalled = False
         self._queue: deque[tuple[Effect, bool]] = deque()
@@ -169,6 +181,10 @@ class Outbox:
                     refused = self._worker.submit_nowait(effect)
                     if refused is not None:
                         self._feed(refused)
+                case TrainingJob():
+                    refused_order = self._train(effect)
+                    if refused_order is not None:
+                        self._feed(refused_order)
                 case _:
                     pass  # Persist is done, the driver handles the others
         for message in encode_batches(published):

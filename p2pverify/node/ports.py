@@ -20,6 +20,7 @@ from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -250,8 +251,8 @@ class BlobPort(Protocol):
 class BlobSource(Protocol):
     """The node's side of serving: the adapter calls it with what other peers ask for."""
 
-    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
-        """Exactly so many bytes of a blob that may be served. Raises BlobRefused."""
+    async def read(self, sha256: bytes, offset: int, length: int, *, is_member: bool = False) -> bytes:
+        """Exactly so many bytes of a blob that may be served, to a member or to others. Raises BlobRefused."""
         ...
 
 
@@ -333,6 +334,8 @@ class Reports(Protocol):
     def accounts(self, *, final: bool) -> AccountsDocument: ...
 
     def lines(self) -> LinesDocument: ...
+
+    def rounds(self) -> RoundsDocument: ...
 
     def versions(self, line: str) -> VersionsDocument:
         """The versions of a line, by its name or its genesis manifest. Raises UnknownVersion."""

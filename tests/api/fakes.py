@@ -22,6 +22,7 @@ from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.training.documents import RoundsDocument
 from tests.support.documents import (
     ACCOUNTS,
     ALICE,
@@ -35,6 +36,7 @@ from tests.support.documents import (
     PASSPORT,
     PEERS,
     RELEASE_BYTES,
+    ROUNDS,
     SCORES,
     STATUS,
     VERSIONS,
@@ -107,6 +109,9 @@ class FakeReports:
 
     def accounts(self, *, final: bool) -> AccountsDocument:
         return replace(ACCOUNTS, final=final)
+
+    def rounds(self) -> RoundsDocument:
+        return ROUNDS
 
     def lines(self) -> LinesDocument:
         return LINES

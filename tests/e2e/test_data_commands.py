@@ -58,6 +58,14 @@ $ p2pverify data commit cells.csv --schema schema.toml --licence CC-BY-4.0,MIT
 p2pverify: Invalid value for --licence: not an SPDX expression, such as CC-BY-4.0 or MIT OR 0BSD
 hint: 'p2pverify data commit --help' shows how to call it
 [2]
+$ p2pverify data commit cells.csv --schema schema.toml --licence CC-BY-4.0 --held 2
+p2pverify: Invalid value for --held: needs --train
+hint: 'p2pverify data commit --help' shows how to call it
+[2]
+$ p2pverify data commit cells.csv --schema schema.toml --licence CC-BY-4.0 --train open --held 3
+p2pverify: Invalid value for --held: the file has 3 rows; ...
+hint: 'p2pverify data commit --help' shows how to call it
+[2]
 $ p2pverify data commit cells.csv --schema schema.toml --licence CC-BY-4.0 --parent 12
 p2pverify: Invalid value for --parent: give the 64 hexadecimal digits of an id or of a root
 hint: 'p2pverify data commit --help' shows how to call it
@@ -89,6 +97,9 @@ parents                 -
 recipe                  -
 card                    ...
 until epoch             ...
+train                   -
+held                    -
+budget                  -
 holds                   yes
 row place               1
 row index               1

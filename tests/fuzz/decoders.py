@@ -24,6 +24,7 @@ from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.data import schema
+from p2pverify.core.data.commitments import row_proofs
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
@@ -41,6 +42,7 @@ from p2pverify.core.state.codec import sections
 from p2pverify.core.state.state import genesis
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
+from p2pverify.core.training import shown
 from p2pverify.engine import errors as engine_errors
 from p2pverify.engine.cheats import spec
 from p2pverify.engine.endpoint import client
@@ -401,6 +403,11 @@ DECODERS: dict[str, Decoder] = {
         envelope.decode_record,
         write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
         seeds=seeds.of("record", "record"),
+    ),
+    "core.training.shown.decode_shown": Decoder(
+        shown.decode_shown,
+        write=shown.encode_shown,
+        seeds=lambda: [shown.encode_shown(row_proofs([(bytes([n]) * 32, b"row") for n in range(5)], [1, 4]))],
     ),
     "core.data.schema.decode_schema": Decoder(
         schema.decode_schema, write=_written, seeds=seeds.of("data-schema", "schema")

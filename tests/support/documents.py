@@ -37,6 +37,13 @@ from p2pverify.node.reports.documents.receipt import (
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
 from p2pverify.node.settle.documents import AccountDocument, AccountsDocument
+from p2pverify.node.training.documents import (
+    ClosedRoundDocument,
+    ContributionDocument,
+    OpenRoundDocument,
+    RoundsDocument,
+    TrainedLineDocument,
+)
 
 ALICE = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 ROOT = "ab" * 32
@@ -362,6 +369,75 @@ LINE = LineDocument(
     own=True,
 )
 LINES = LinesDocument(schema="p2pverify/lines/1", network=ROOT, cut="cd" * 32, epoch=12, lines=(LINE,))
+ROUNDS = RoundsDocument(
+    schema="p2pverify/rounds/1",
+    network=ROOT,
+    cut="cd" * 32,
+    epoch=12,
+    lines=(
+        TrainedLineDocument(
+            line="tiny",
+            trainer="tabular-sgd/1",
+            mode="held-out",
+            rounds=6,
+            decided=1,
+            newest=3,
+            houses_needed=2,
+            houses_ready=2,
+            quarantined=(),
+            open=OpenRoundDocument(
+                number=3,
+                base=1,
+                phase="sealing",
+                opened_epoch=11,
+                expected=(ALICE, "bob"),
+                sealed=(ALICE,),
+                opened=(),
+                electorate=0,
+                votes_sealed=0,
+                votes_opened=0,
+                own="train, and seal the update",
+            ),
+            closed=(
+                ClosedRoundDocument(
+                    number=1,
+                    base=0,
+                    version=1,
+                    decided=True,
+                    epoch=6,
+                    gain=41_250,
+                    agreed=4,
+                    voters=5,
+                    contributions=(
+                        ContributionDocument(
+                            peer_id=ALICE,
+                            finding="right",
+                            credit=30_100,
+                            marked=False,
+                            rows=44,
+                            late=0,
+                            dataset="d5" * 32,
+                        ),
+                        ContributionDocument(
+                            peer_id="bob", finding="unseen", credit=0, marked=False, rows=44, late=1, dataset="d6" * 32
+                        ),
+                    ),
+                ),
+                ClosedRoundDocument(
+                    number=2,
+                    base=1,
+                    version=None,
+                    decided=False,
+                    epoch=10,
+                    gain=0,
+                    agreed=0,
+                    voters=0,
+                    contributions=(),
+                ),
+            ),
+        ),
+    ),
+)
 VERSION_0 = VersionDocument(
     number=0,
     manifest="a0" * 32,
@@ -377,6 +453,7 @@ VERSION_0 = VersionDocument(
     recalled=None,
     tainted=False,
     how="initial",
+    round=None,
     recipe=None,
     parents=(),
     grade="claimed",

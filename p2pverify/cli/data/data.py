@@ -13,13 +13,17 @@ from p2pverify.cli.params import InputFile
 from p2pverify.cli.signing import order, read_parents
 from p2pverify.cli.table import pairs, table, terminal_width
 from p2pverify.core.records.payloads.data import BASES, ERASURE_CODES, PARENTS_MAX
+from p2pverify.core.training.terms import BUDGET_MAX, HELD_MAX
 from p2pverify.node.data.documents import DatasetDocument, DatasetsDocument
 
 if TYPE_CHECKING:
+    from p2pverify.core.training.terms import TrainingTerms
     from p2pverify.node.data.store import DataStore, OwnDataset
     from p2pverify.node.files.home import Home
 
 _DAY_MS = 86_400_000
+#: By their number in a training rule.
+TRAIN_MODES = ("open", "held-out", "reported")
 _NO_RECORD = "not published"
 #: Members that people do not read in a list.
 _LEFT_OUT = ("schema", "bytes", "path")
@@ -53,6 +57,21 @@ def data() -> None:
 @click.option("--recipe", type=InputFile(), metavar="FILE", help="How it was made; the ledger gets its SHA-256.")
 @click.option("--card", "card_file", type=InputFile(), metavar="FILE", help="A description, instead of a short one.")
 @click.option("--days", type=click.IntRange(1, 36_500), default=365, show_default=True, help="How long it is offered.")
+@click.option("--train", "mode", type=click.Choice(TRAIN_MODES), help="Offer the rows for rounds of this mode.")
+@click.option(
+    "--held",
+    type=click.IntRange(0, HELD_MAX),
+    default=0,
+    metavar="N",
+    help="With --train: so many rows, drawn by lot, are shown in rounds, and never trained on.",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(0, BUDGET_MAX),
+    default=0,
+    metavar="RHO",
+    help="With --train and noise: the most rho (zCDP) of all rounds together, in billionths.",
+)
 @json_option
 def commit(
     file: Path,
@@ -64,6 +83,9 @@ def commit(
     recipe: Path | None,
     card_file: Path | None,
     days: int,
+    mode: str | None,
+    held: int,
+    budget: int,
     as_json: bool,
 ) -> None:
     """Keep the rows of FILE in this home, and have the running node publish the commitment to them.
@@ -90,15 +112,34 @@ def commit(
         raise click.BadParameter(f"at most {PARENTS_MAX} can be given", param_hint="--parent")
     schema = load_schema(schema_file)
     rows = load_rows(file, schema)
+    training = _training_terms(mode, held, budget, len(rows))
     network, _ = load_network(home.network_path)
     client.prove(home)  # before anything is kept
     card = None if card_file is None else read_bytes(card_file, size_max=CARD_BYTES_MAX, missing="")
     made = None if recipe is None else read_bytes(recipe, size_max=CARD_BYTES_MAX, missing="")
     until = network.params.epoch_at(unix_ms()) + -(-days * _DAY_MS // network.params.epoch_ms)
-    terms = Terms(licence, BASES.index(basis), above, None if made is None else sha256(made), until)
+    terms = Terms(licence, BASES.index(basis), above, None if made is None else sha256(made), until, training)
     store = DataStore(home)
     store.add(new_dataset(chosen, schema, rows, terms, card))
     _finish(home, store, chosen, as_json=as_json)
+
+
+def _training_terms(mode: str | None, held: int, budget: int, rows: int) -> "TrainingTerms | None":
+    """How the rows may be used in training rounds. Raises BadParameter."""
+    from p2pverify.core.training.terms import OFFERED_ROWS_MAX, TrainingTerms
+
+    if mode is None:
+        if held or budget:
+            raise click.BadParameter("needs --train", param_hint="--held" if held else "--budget")
+        return None
+    if (held == 0) != (mode == "reported"):
+        raise click.BadParameter("0 in mode 'reported', and in no other", param_hint="--held")
+    if held >= rows or rows > OFFERED_ROWS_MAX:
+        raise click.BadParameter(
+            f"the file has {rows} rows; rounds need some for training, and at most {OFFERED_ROWS_MAX} in all",
+            param_hint="--held" if held >= rows else "FILE",
+        )
+    return TrainingTerms(TRAIN_MODES.index(mode), held, budget)
 
 
 @data.command("publish")
@@ -265,6 +306,9 @@ def _summary(own: "OwnDataset") -> dict[str, object]:
         "recipe": None if said.recipe is None else said.recipe.hex(),
         "card": said.card.hex(),
         "until_epoch": said.until,
+        "train": None if said.terms is None else TRAIN_MODES[said.terms.mode],
+        "held": None if said.terms is None else said.terms.held,
+        "budget": None if said.terms is None else said.terms.budget,
         "holds": own.holds,
     }
 

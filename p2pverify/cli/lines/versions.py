@@ -82,11 +82,16 @@ def origin(version: VersionDocument, line: str) -> str:
     if version.number == 0:
         return "network file"
     how = version.how.replace("_", "-")
+    if version.round is not None:
+        how = f"trained in round {version.round.number}"
     return f"{how} of {'+'.join(_short(parent, line) for parent in version.parents)}" if version.parents else how
 
 
 def _sureness(version: VersionDocument) -> str:
     """How sure the origin of a released version is."""
+    over = version.round
+    if over is not None:
+        return f"origin: decided by {over.agreed} of {over.voters} members; gain {over.gain} micronats"
     made = f"{version.recipe}: " if version.recipe else "origin: "
     if version.grade == "claimed":
         return f"{made}claimed by {len(version.signers)} publishers, and not checked by this node"

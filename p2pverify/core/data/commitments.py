@@ -66,3 +66,9 @@ class RowProof:
 def row_path(commitments: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The path of a row in a data set with these commitments. Raises IndexError."""
     return merkle.inclusion_path([merkle.leaf(each) for each in commitments], index)
+
+
+def row_proofs(rows: Sequence[tuple[bytes, bytes]], indices: Sequence[int]) -> list[RowProof]:
+    """The proofs of some rows of a data set; `rows` are all salts and rows, in their order. Raises IndexError."""
+    paths = merkle.inclusion_paths([merkle.leaf(commit_row(salt, row)) for salt, row in rows], indices)
+    return [RowProof(index, *rows[index], path) for index, path in zip(indices, paths, strict=True)]

@@ -31,15 +31,22 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 
 def inclusion_path(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The inclusion proof of the leaf at `index`: the hashes of its siblings, from the leaf upwards."""
-    if not 0 <= index < len(hashes):
+    return inclusion_paths(hashes, [index])[0]
+
+
+def inclusion_paths(hashes: Sequence[bytes], indices: Sequence[int]) -> list[tuple[bytes, ...]]:
+    """The inclusion proofs of several leaves of one tree. Raises IndexError."""
+    if not all(0 <= index < len(hashes) for index in indices):
         raise IndexError("no such leaf")
-    path, level = [], list(hashes)
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        level, index = _next_level(level), index >> 1
-    return tuple(path)
+    levels = [list(hashes)]
+    while len(levels[-1]) > 1:
+        levels.append(_next_level(levels[-1]))
+    return [
+        tuple(
+            level[sibling] for height, level in enumerate(levels[:-1]) if (sibling := index >> height ^ 1) < len(level)
+        )
+        for index in indices
+    ]
 
 
 def root_of_path(leaf_hash: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:

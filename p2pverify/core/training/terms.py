@@ -11,6 +11,8 @@ from p2pverify.core.errors import DecodeError
 
 #: Rows of one data set that are held out of training.
 HELD_MAX = 2**16
+#: Rows of a data set that is offered for rounds: every voter computes the order of all of them.
+OFFERED_ROWS_MAX = 2**20
 #: A privacy budget: rho of zCDP in 1e-9.
 BUDGET_MAX = 10**12
 

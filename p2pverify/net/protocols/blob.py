@@ -116,8 +116,9 @@ class BlobProtocol:
         is_made = False
         try:
             with trio.fail_after(self._limits.pace_seconds_max) as patience:
-                async with self._turns.place(stream.peer, is_member=self._is_member(stream.peer)):
-                    data = await self._source.read(wanted.sha256, wanted.offset, wanted.length)
+                is_member = self._is_member(stream.peer)
+                async with self._turns.place(stream.peer, is_member=is_member):
+                    data = await self._source.read(wanted.sha256, wanted.offset, wanted.length, is_member=is_member)
                     await self._pace(stream.peer, len(data))
                     is_made = True
                     patience.deadline = trio.current_time() + self._limits.take_seconds_max

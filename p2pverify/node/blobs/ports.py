@@ -74,6 +74,14 @@ class BlobKeeper(Protocol):
         """Serve a file that is elsewhere on this machine from its place until it changes. It is hashed first."""
         ...
 
+    def keep(self, data: bytes) -> bytes:
+        """Keep a small file that was made here, not pinned. Returns its SHA-256."""
+        ...
+
+    def delete(self, sha256: bytes) -> bool:
+        """Delete a file, pinned or not. False if there was none."""
+        ...
+
     def pin(self, sha256: bytes) -> None:
         """Never delete a file to make room."""
         ...
@@ -84,4 +92,16 @@ class BlobKeeper(Protocol):
 
     def statistics(self) -> dict[str, int]:
         """The files, their bytes in the store, and the quota."""
+        ...
+
+
+class RoundBlobSource(Protocol):
+    """The blobs of training rounds that this node has: updates, shown rows and weights."""
+
+    def is_served(self, sha256: bytes) -> bool:
+        """Whether members may have a blob: a counted record of an open round or of a version names it."""
+        ...
+
+    def read(self, sha256: bytes, offset: int, length: int) -> bytes | None:
+        """Bytes of a blob; None if it is not here, or has not so many. Blocks. Raises UserError."""
         ...

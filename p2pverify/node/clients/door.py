@@ -6,7 +6,7 @@ its receipt.
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
@@ -36,6 +36,7 @@ from p2pverify.node.clients.paper import answer_document, check_document, dumped
 from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
+from p2pverify.node.lines.known import NO_MANIFESTS
 from p2pverify.node.reports.documents.receipt import (
     CHECKED,
     DIFFERS,
@@ -74,6 +75,7 @@ class Door:
         *,
         policy: CheckPolicy = NO_CHECKS,
         listed: Sequence[Manifest] = (),
+        trained: Mapping[bytes, Manifest] = NO_MANIFESTS,
         auditor: Auditor | None = None,
         report: ReportWish = "never",
     ) -> None:
@@ -95,7 +97,7 @@ class Door:
         def make(of: Manifest, digest: bytes, engine: ports.ModelInfo | None) -> ServedModel:
             return ServedModel(of, digest, engine, self._askers(digest), *shared)
 
-        self._catalog = Catalog(driver.machine, self._view, manifest, info, listed, make)
+        self._catalog = Catalog(driver.machine, self._view, manifest, info, listed, make, trained)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from p2pverify.core.data.commitments import commit_card, rows_root
 from p2pverify.core.data.schema import Schema
 from p2pverify.core.records.payloads.data import BASES, Dataset
+from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.node.data.statements import new_salt
 from p2pverify.node.data.store import OwnDataset, OwnRow
 
@@ -20,6 +21,7 @@ class Terms:
     parents: tuple[bytes, ...]
     recipe: bytes | None
     until: int
+    training: TrainingTerms | None = None
 
 
 def new_dataset(name: str, schema: Schema, rows: Sequence[bytes], terms: Terms, card: bytes | None) -> OwnDataset:
@@ -36,6 +38,7 @@ def new_dataset(name: str, schema: Schema, rows: Sequence[bytes], terms: Terms, 
         terms.recipe,
         commit_card(card_salt, shown),
         terms.until,
+        terms.training,
     )
     return OwnDataset(name, schema, said, shown, card_salt, kept)
 

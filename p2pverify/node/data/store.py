@@ -175,6 +175,17 @@ class DataStore:
             raise FileError(path, f"is the data set {found.name}", "give the file its own name again")
         return found
 
+    def find(self, record: bytes) -> OwnDataset | None:
+        """The data set whose record has this id (32 B). A file that cannot be read is passed over."""
+        for name in self.names():
+            try:
+                found = self.get(name)
+            except UserError:
+                continue
+            if found.record == record:
+                return found
+        return None
+
     def add(self, dataset: OwnDataset) -> None:
         """Keep a new data set."""
         with _translated(self._path):

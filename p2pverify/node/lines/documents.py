@@ -85,6 +85,16 @@ class ServerDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundOriginDocument:
+    """The training round that made a version: `agreed` of `voters` members gave the result with this `gain`."""
+
+    number: Count
+    agreed: Count
+    voters: Count
+    gain: int = field(metadata={"description": "in micronats, millionths of a nat"})
+
+
+@dataclass(frozen=True, kw_only=True)
 class VersionDocument:
     """A version of a line. Version 0 comes with the network file, and has no release."""
 
@@ -102,10 +112,16 @@ class VersionDocument:
     recalled: RecallDocument | None
     tainted: bool = field(metadata={"description": "descends from a recalled version, and is not recalled itself"})
     how: HowName
+    round: RoundOriginDocument | None = field(
+        metadata={"description": "of a version that a training round made, while that round is remembered"}
+    )
     recipe: str | None = field(metadata={"description": "tool and parameters in words"})
     parents: tuple[ParentDocument, ...]
     grade: GradeName = field(
-        metadata={"description": "how sure the origin is; 'claimed': the publishers say so, and nobody checked it here"}
+        metadata={
+            "description": "how sure the origin is; 'claimed': the publishers say so, and nobody checked it here; "
+            "'decided': members computed it, and more than two thirds of them agreed"
+        }
     )
     signers: tuple[str, ...] = field(metadata=_PEERS)
     oms: str | None = field(metadata={"description": "SHA-256 of a bundle of OpenSSF Model Signing over the files"})

@@ -28,10 +28,16 @@ class KnownVersion:
         return next((file for file in self.files if file.sha256 == self.manifest.weights), None)
 
 
-def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVersion]:
+NO_MANIFESTS: Mapping[bytes, Manifest] = {}
+
+
+def releases(
+    machine: Machine, listed: Mapping[bytes, Manifest], trained: Mapping[bytes, Manifest] = NO_MANIFESTS
+) -> list[KnownVersion]:
     """The versions of this node's line in the newest final view, the current one first.
 
-    `listed` are the manifests of the network file, by digest. The manifest of another version stands in its release.
+    `listed` are the manifests of the network file, by digest. The manifest of another version stands in its release, or
+    in `trained` if a training round made it.
     """
     network, state = machine.network, machine.fold.latest
     index = network.line_of(machine.context.class_index)
@@ -45,20 +51,27 @@ def releases(machine: Machine, listed: Mapping[bytes, Manifest]) -> list[KnownVe
             if line.genesis in listed:
                 found.append(KnownVersion(number, status, listed[line.genesis]))
             continue
+        if version.manifest in trained:
+            found.append(KnownVersion(number, status, trained[version.manifest]))
         release = release_of(machine, version)
         if release is not None:
             found.append(KnownVersion(number, status, decode_manifest(release.manifest), release.files))
     return sorted(found, key=lambda one: (one.status is not Status.CURRENT, one.number))
 
 
-def released_manifests(machine: Machine) -> dict[bytes, tuple[int, Manifest]]:
-    """The manifests of all released versions in the newest final view, by digest; each with the index of its line.
+def released_manifests(
+    machine: Machine, trained: Mapping[bytes, Manifest] = NO_MANIFESTS
+) -> dict[bytes, tuple[int, Manifest]]:
+    """The manifests of all later versions in the newest final view, by digest; each with the index of its line.
 
-    Those with which lines begin are not among them: the network file has them.
+    `trained` has those that training rounds made, as far as they are here. Those with
+    which lines begin are not among them: the network file has them.
     """
     found = {}
     for line, notes in sorted(machine.fold.latest.lines.items()):
         for version in notes.versions:
+            if version.is_trained and version.manifest in trained:
+                found[version.manifest] = (line, trained[version.manifest])
             release = release_of(machine, version)
             if release is not None:
                 found[version.manifest] = (line, decode_manifest(release.manifest))
@@ -66,7 +79,7 @@ def released_manifests(machine: Machine) -> dict[bytes, tuple[int, Manifest]]:
 
 
 def release_of(machine: Machine, version: Version) -> Release | None:
-    """The release of a version. None if its record is of the network from which this one was forked."""
+    """The release of a version. None if a training round made it, or if its record is of the network before a fork."""
     record = machine.context.ledger.get(version.record)
     return None if record is None else decode_signed_release(record.payload).release
 

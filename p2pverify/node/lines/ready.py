@@ -5,7 +5,7 @@ must give the golden answers of the node's class. After that the machine may ser
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,7 +27,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import ClassError, match_class
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
 from p2pverify.node.engines.selftest import run_selftest
-from p2pverify.node.lines.known import KnownVersion, releases, sources
+from p2pverify.node.lines.known import NO_MANIFESTS, KnownVersion, releases, sources
 from p2pverify.node.lines.served import ServedFile
 from p2pverify.node.ports import Engine, ModelInfo
 from p2pverify.node.user_error import UserError
@@ -78,7 +78,8 @@ class VersionFault(UserError):
 class Versions:
     """Keeps the machine supplied with the versions that it may have to compute.
 
-    `manifests` are those of the network file. A cheater of a testnet is not `tested`, because it knows what it runs.
+    `manifests` are those of the network file, and `trained` those of versions that training rounds made.
+    A cheater of a testnet is not `tested`, because it knows what it runs.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class Versions:
         engines: VersionEngines,
         *,
         tested: bool = True,
+        trained: Mapping[bytes, Manifest] = NO_MANIFESTS,
     ) -> None:
         self._network = network
         self._manifests = {manifest.digest: manifest for manifest in manifests}
         self._engines = engines
         self._tested = tested
+        self._trained = trained
         self._found: dict[bytes, tuple[Manifest, Path]] = {}
         self._unfit: set[bytes] = set()  # versions that failed the self-test, which no later try changes
         self._kept: int | None = None  # the number of the version that the home remembers
@@ -125,7 +128,7 @@ class Versions:
         task_status.started()
         while True:
             self._changed = trio.Event()
-            for release in releases(driver.machine, self._manifests):
+            for release in releases(driver.machine, self._manifests, self._trained):
                 if release.manifest.digest not in driver.machine.context.held:
                     await self._prepare(driver, release, fetch, ready)
             await self._remember(driver, keep)

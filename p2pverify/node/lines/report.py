@@ -23,6 +23,7 @@ from p2pverify.core.state.lines.versions import (
     start_of,
     status_of,
 )
+from p2pverify.core.state.rounds.notes import NO_ROUNDS
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.targets import can_compare, judged_classes
 from p2pverify.core.state.view import Score
@@ -35,13 +36,14 @@ from p2pverify.node.lines.documents import (
     ReasonName,
     RecallDocument,
     ReleaseDocument,
+    RoundOriginDocument,
     ServerDocument,
     StatusName,
     VersionDocument,
     VersionFile,
     VersionsDocument,
 )
-from p2pverify.node.lines.known import release_of
+from p2pverify.node.lines.known import NO_MANIFESTS, release_of
 from p2pverify.node.lines.recipes import recipe_words
 from p2pverify.node.ports import UnknownVersion
 
@@ -64,7 +66,8 @@ _NOT_YET = "this node makes it ready at the moment, or has not begun"
 
 class LineReports:
     """Reads one machine. `listed` are the manifests of the network file, and `missing` says by the digest of a manifest
-    why this node cannot compute with a version. `follows` says whether it moves to the current version by itself."""
+    why this node cannot compute with a version. `trained` are the manifests of versions that training rounds made.
+    `follows` says whether it moves to the current version by itself."""
 
     def __init__(
         self,
@@ -73,12 +76,14 @@ class LineReports:
         listed: Sequence[Manifest] = (),
         missing: Mapping[bytes, str] | None = None,
         *,
+        trained: Mapping[bytes, Manifest] = NO_MANIFESTS,
         follows: bool = False,
     ) -> None:
         self._machine = machine
         self._network = machine.network
         self._score_of = score_of
         self._listed = {manifest.digest: manifest for manifest in listed}
+        self._trained = trained
         self._missing = {} if missing is None else missing
         self._follows = follows
 
@@ -222,7 +227,7 @@ class LineReports:
         return VersionDocument(
             number=number,
             manifest=digest.hex(),
-            record=None if version is None else version.record.hex(),
+            record=None if version is None or version.is_trained else version.record.hex(),
             model=None if manifest is None else manifest.model,
             quantisation=None if manifest is None else manifest.quantisation,
             licence=None if manifest is None else manifest.licence,
@@ -233,10 +238,11 @@ class LineReports:
             ends_epoch=_end(line, notes, number, version),
             recalled=_recalled(version),
             tainted=version is not None and is_tainted(all_notes, version),
-            how=HOWS[How.INITIAL if release is None else release.how],
+            how=HOWS[_how(version, release)],
+            round=None if version is None else self._round(index, version),
             recipe=None if recipe is None else recipe_words(recipe),
             parents=tuple(map(self._parent, () if version is None else version.parents)),
-            grade=Grade.CLAIMED.value,
+            grade=Grade.DECIDED.value if version is not None and version.is_trained else Grade.CLAIMED.value,
             signers=() if version is None else tuple(map(peer_id, sorted(version.signers))),
             oms=None if release is None or release.oms is None else release.oms.hex(),
             files=()
@@ -278,7 +284,19 @@ class LineReports:
         release = self._release(notes, number)
         if release is not None:
             return decode_manifest(release.manifest)
+        digest = manifest_of(line, notes, number)
+        if digest in self._trained:
+            return self._trained[digest]
         return self._listed.get(line.genesis) if number == 0 else None
+
+    def _round(self, index: int, version: Version) -> RoundOriginDocument | None:
+        """The round that made a version; None if none did, or if it is forgotten."""
+        closed = self._state.rounds.get(index, NO_ROUNDS).closed if version.is_trained else ()
+        made = next((over for over in closed if over.version == version.number), None)
+        if made is None:
+            return None
+        agreed, voters = made.voters
+        return RoundOriginDocument(number=made.number, agreed=agreed, voters=voters, gain=made.gain)
 
     def _is_own(self, index: int) -> bool:
         return self._network.line_of(self._machine.context.class_index) == index
@@ -296,6 +314,12 @@ class LineReports:
         contract = contract_at(self._network, self._state, class_index, number)
         is_comparable = can_compare(contract, self._state, class_index, number)
         return not is_comparable and not judged_classes(contract, class_index)
+
+
+def _how(version: Version | None, release: Release | None) -> How:
+    if version is not None and version.is_trained:
+        return How.ROUND
+    return How.INITIAL if release is None else release.how
 
 
 def _end(line: ModelLine, notes: LineNotes, number: int, version: Version | None) -> int | None:

@@ -38,6 +38,8 @@ from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
 from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.settle.report import accounts_document
+from p2pverify.node.training.documents import RoundsDocument
+from p2pverify.node.training.report import rounds_document, waiting_rounds
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -110,6 +112,7 @@ class NodeReports(Reports):
             quiet=self._is_quiet(),
             jobs=_jobs(self._driver.engine_statistics()),
             version=self.line_reports.own(),
+            rounds=tuple(waiting_rounds(self._machine)),
         )
 
     def peers(self) -> PeersDocument:
@@ -147,6 +150,9 @@ class NodeReports(Reports):
     def accounts(self, *, final: bool) -> AccountsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return accounts_document(self._machine.network, state, final=final)
+
+    def rounds(self) -> RoundsDocument:
+        return rounds_document(self._machine)
 
     def lines(self) -> LinesDocument:
         return self.line_reports.lines()

@@ -1,11 +1,30 @@
 """Why a node signs nothing, in words for its operator: what happened, and what to do."""
 
+import logging
+
 from p2pverify.core.machine import Machine
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
 STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD))
+log = logging.getLogger(__name__)
+
+
+class StandstillLog:
+    """Logs why nothing is signed: each reason when it begins, and when this peer signs again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def note(self, machine: Machine, now_ms: int) -> None:
+        """Log what has changed since the last call."""
+        now = standstill(machine, now_ms)
+        for kind in now.keys() - self._known.keys():
+            log.log(logging.INFO if kind == SILENT else logging.WARNING, "%s", now[kind])
+        if self._known.keys() & STOPPED and not now.keys() & STOPPED:
+            log.info("this peer signs again")
+        self._known = now
 
 
 def standstill(machine: Machine, now_ms: int) -> dict[str, str]:

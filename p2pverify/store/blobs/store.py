@@ -9,6 +9,7 @@ Files elsewhere on this machine can be served from their place: see `register`.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from p2pverify.core.blobs.chunks import ChunkList
+from p2pverify.core.blobs.chunks import ChunkList, chunk_bytes
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.node.blobs.ports import BlobKeeper, HeldBlob
 from p2pverify.node.files.home import atomic_file
@@ -181,6 +182,22 @@ class BlobStore(BlobKeeper):
         except BaseException:
             let_go()
             raise
+
+    def keep(self, data: bytes) -> bytes:
+        """See the port. Raises StoreError."""
+        sha256 = hashlib.sha256(data).digest()
+        if self.path(sha256) is None:
+            each = chunk_bytes(len(data))
+            pieces = [data[at : at + each] for at in range(0, len(data), each)]
+            chunks = ChunkList(len(data), tuple(hashlib.sha256(piece).digest() for piece in pieces))
+            part = self.begin(FileEntry(sha256.hex(), len(data), sha256, chunks.digest), chunks, pin=False)
+            try:
+                for chunk, piece in enumerate(pieces):
+                    part.write(chunk, piece)
+                part.finish()
+            finally:
+                part.close()
+        return sha256
 
     # ------------------------------------------------------------ inside
 

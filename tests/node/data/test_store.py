@@ -1,6 +1,7 @@
 """Rows and salts of this home: private, whole, and really gone once they are erased."""
 
 import fcntl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,12 @@ def test_what_is_no_data_set() -> None:
     for data in (b"", good[:-1], good + b"\0", good.replace(b"own-dataset/1", b"own-dataset/2")):
         with pytest.raises(DecodeError):
             decode_own_dataset(data)
+
+
+def test_a_data_set_is_found_by_its_record(store: DataStore, tmp_path: Path) -> None:
+    """A file that is damaged does not hide the others."""
+    for number, name in enumerate(("one", "two")):
+        store.add(replace(made(name), record=bytes([number + 1]) * 32))
+    (tmp_path / "home" / "data" / "broken.rows").write_bytes(b"")
+    assert [own.name for own in (store.find(b"\x01" * 32), store.find(b"\x02" * 32)) if own] == ["one", "two"]
+    assert store.find(b"\x03" * 32) is None

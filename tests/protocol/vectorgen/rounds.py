@@ -12,9 +12,10 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
-from p2pverify.core.records.payloads.rounds.update import SHOWN_BYTES_MAX, Update
+from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.training.result import MICRONATS_MAX, ResultRow, RoundResult, UpdateFinding
+from p2pverify.core.training.shown import SHOWN_BYTES_MAX
 from tests.support.datasets import SCHEMA
 from tests.support.training import RULE
 

@@ -1,6 +1,7 @@
 """Files of models on disk: whole or not there, within the quota, and resumed after an interruption."""
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -299,3 +300,15 @@ def test_other_files_in_the_folder_are_no_blobs(store: BlobStore, tmp_path: Path
     for name in ("notes.txt", "a" * 64 + ".gguf", "A" * 64, "." + "a" * 64):
         (folder / name).write_text("x")
     assert [held.sha256 for held in store.held()] == [blob.entry.sha256]
+
+
+@pytest.mark.parametrize("size", [0, 11, MIB + 1])
+def test_bytes_that_were_made_here_are_kept(store: BlobStore, size: int) -> None:
+    """As any other file: under their SHA-256, with a chunk list, not pinned, and only once."""
+    data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    digest = store.keep(data)
+    assert digest == hashlib.sha256(data).digest() == store.keep(data)
+    path = store.path(digest)
+    assert path is not None
+    assert path.read_bytes() == data
+    assert [(blob.sha256, blob.pinned, blob.is_whole) for blob in store.held()] == [(digest, False, True)]

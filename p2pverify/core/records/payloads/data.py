@@ -11,7 +11,7 @@ from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as
 from p2pverify.core.errors import DecodeError, GossipReject
 from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
-from p2pverify.core.training.terms import TrainingTerms, read_terms
+from p2pverify.core.training.terms import OFFERED_ROWS_MAX, TrainingTerms, read_terms
 
 STATEMENT_DOMAIN = "p2pverify/statement/1"
 PARENTS_MAX = 8
@@ -122,6 +122,8 @@ def decode_dataset(payload: bytes) -> Dataset:
         raise DecodeError("rows: none")
     if found.terms is not None and found.terms.held >= found.rows:
         raise DecodeError("all rows are held out of training")
+    if found.terms is not None and found.rows > OFFERED_ROWS_MAX:
+        raise DecodeError("too many rows for training rounds")
     if not is_licence(found.licence):
         raise DecodeError("licence: not an SPDX expression")
     return found

@@ -130,12 +130,7 @@ def open_rounds(step: Transition) -> None:
         rule = line.training
         if rule is None or known.open is not None or known.decided >= rule.rounds:
             continue
-        ready = {
-            offered.author
-            for offered in state.datasets.values()
-            if offered.index < state.index and refuse_data(rule, offered) is None
-        }
-        expected = frozenset(peer for peer in ready if _may_contribute(state, rule, peer))
+        expected = contributors_of(state, rule)
         if houses_of(rule, expected) < least_houses(rule):
             continue
         notes = notes_of(step.network, state, index)
@@ -144,6 +139,16 @@ def open_rounds(step: Transition) -> None:
             known.newest + 1, base, manifest_of(line, notes, base), state.index, state.epoch, state.beacon, expected
         )
         state.rounds[index] = replace(known, newest=opened.number, open=opened)
+
+
+def contributors_of(state: State, rule: TrainingRule) -> frozenset[bytes]:
+    """The contributors of a round that opens at this cut: they have offered fitting data before it."""
+    ready = {
+        offered.author
+        for offered in state.datasets.values()
+        if offered.index < state.index and refuse_data(rule, offered) is None
+    }
+    return frozenset(peer for peer in ready if _may_contribute(state, rule, peer))
 
 
 def _may_contribute(state: State, rule: TrainingRule, peer: bytes) -> bool:

@@ -3,7 +3,7 @@
 A name means the version of a line that is usual now, and a digest means one manifest.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.manifest import Manifest
@@ -13,7 +13,7 @@ from p2pverify.core.state.lines.versions import Status, current_in, notes_of, nu
 from p2pverify.node.clients.choice import NodeView
 from p2pverify.node.clients.models.named import models_named
 from p2pverify.node.clients.models.served import ServedModel
-from p2pverify.node.lines.known import released_manifests
+from p2pverify.node.lines.known import NO_MANIFESTS, released_manifests
 from p2pverify.node.ports import ModelInfo
 
 Make = Callable[[Manifest, bytes, ModelInfo | None], ServedModel]
@@ -34,16 +34,24 @@ class Catalog:
     """The models of a network for the clients of one node.
 
     This node started with the model of the manifest `first`, whose engine is `info`. `listed` are the manifests of the
-    network file.
+    network file, and `trained` those of versions that training rounds made.
     """
 
     def __init__(
-        self, machine: Machine, view: NodeView, first: Manifest, info: ModelInfo, listed: Iterable[Manifest], make: Make
+        self,
+        machine: Machine,
+        view: NodeView,
+        first: Manifest,
+        info: ModelInfo,
+        listed: Iterable[Manifest],
+        make: Make,
+        trained: Mapping[bytes, Manifest] = NO_MANIFESTS,
     ) -> None:
         self._machine = machine
         self._view = view
         self._info = info
         self._make = make
+        self._trained = trained
         digest = machine.network.classes[machine.context.class_index].manifest
         self._first = make(first, digest, info)
         others = {one.digest: make(one, one.digest, None) for one in listed if one.digest != digest}
@@ -51,7 +59,7 @@ class Catalog:
         #: By the digest of the manifest.
         self.models = dict(self._listed)
         self._lines: dict[bytes, int] = {}  # by the digest of a manifest of a line
-        self._noted: dict[int, LineNotes] | None = None  # the lines of the view that was taken up last
+        self._noted: tuple[dict[int, LineNotes], int] | None = None  # what was taken up last
 
     @property
     def own(self) -> ServedModel:
@@ -100,9 +108,10 @@ class Catalog:
     def refresh(self) -> None:
         """Take up the versions of the newest final view, and what this node can run meanwhile."""
         context, state = self._machine.context, self._machine.fold.latest
-        if self._noted is None or state.lines != self._noted:
-            self._noted = dict(state.lines)
-            self._take(released_manifests(self._machine))
+        noted = (state.lines, len(self._trained))
+        if noted != self._noted:
+            self._noted = (dict(state.lines), len(self._trained))
+            self._take(released_manifests(self._machine, self._trained))
         for digest, held in context.held.items():
             model = self.models.get(digest)
             if model is not None and model.info is None:

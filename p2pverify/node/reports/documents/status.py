@@ -106,3 +106,6 @@ class StatusDocument(ApiDocument):
     version: OwnVersion | None = field(
         default=None, metadata={"description": "the version of its model; null if the model has no line"}
     )
+    rounds: tuple[str, ...] = field(
+        default=(), metadata={"description": "open training rounds in which this node has still something to do"}
+    )

@@ -11,9 +11,7 @@ from p2pverify.core.records.envelope import Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.payloads.rounds.place import RoundPlace, check_line, read_place
 from p2pverify.core.records.payloads.rounds.seal import TRAINED_ROWS_MAX, Trained
-
-#: The most bytes of the rows that a contributor shows in a round.
-SHOWN_BYTES_MAX = 2**24
+from p2pverify.core.training.shown import SHOWN_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)

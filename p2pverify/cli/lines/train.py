@@ -1,0 +1,154 @@
+"""`train`: the training rounds of the network's lines, as the newest final view has them."""
+
+from collections.abc import Iterator
+
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.output import wide_option
+from p2pverify.cli.table import pairs, table, terminal_width
+from p2pverify.node.reports.shown import short_ids
+from p2pverify.node.training.documents import (
+    ClosedRoundDocument,
+    OpenRoundDocument,
+    RoundsDocument,
+    TrainedLineDocument,
+)
+
+_HEADERS = ("ROUND", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES")
+_ROW_HEADERS = ("PEER", "FINDING", "CREDIT", "MARK", "ROWS", "LATE", "DATA SET")
+_DIGEST_CHARS = 16
+_MEANING = """\b
+RESULT   the version that the round made; 'kept' if it gained too little, 'void' if it was not decided
+GAIN     by how much the new weights lower the loss on held-out rows, in millionths of a nat
+AGREED   how many members gave the decided result, of how many that could vote
+UPDATES  contributors whose updates counted, and how many of them were found right
+"""
+_OWN_MEANING = """\b
+FINDING  right, false (the shown rows give another update), unseen (nobody had its bytes), or broken (against the rule)
+CREDIT   by how much the update lowered the loss on rows of others, in millionths of a nat
+MARK     whether the update did harm on most rows of others; several in turn keep it out for a while
+LATE     cuts from the opening of the round to the seal of the update
+"""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
+
+
+@click.group()
+def train() -> None:
+    """Show the training rounds of lines: what is open, what this node has to do, and what was decided.
+
+    A node contributes by itself to rounds for which 'p2pverify data commit --train' has offered rows.
+    """
+
+
+@train.command("status")
+@json_option
+def train_status(as_json: bool) -> None:
+    """Show the open round of each trained line, and what it waits for."""
+    answer = client.get(current_home(), "/v1/rounds", RoundsDocument)
+    if as_json:
+        client.print_json(answer.text)
+        return
+    if not answer.document.lines:
+        click.echo("no line of the network is trained in rounds")
+        return
+    click.echo("\n\n".join(pairs(_about(line)) for line in answer.document.lines))
+
+
+@train.command("rounds", epilog=_MEANING)
+@click.argument("line", required=False)
+@wide_option
+@json_option
+def rounds(line: str | None, wide: bool, as_json: bool) -> None:
+    """Show the newest rounds of LINE that are over. LINE can be left out if one line is trained."""
+    answer = client.get(current_home(), "/v1/rounds", RoundsDocument)
+    found = _find_line(answer.document, line)
+    if as_json:
+        client.print_json(answer.text)
+        return
+    if not found.closed:
+        click.echo("no round is over yet")
+        return
+    click.echo(table(_HEADERS, map(_row, found.closed), width=None if wide else terminal_width()))
+
+
+@train.command("show", epilog=_OWN_MEANING)
+@click.argument("name", metavar="LINE/ROUND")
+@wide_option
+@json_option
+def show(name: str, wide: bool, as_json: bool) -> None:
+    """Show what a round found of each contributor."""
+    line, slash, number = name.rpartition("/")
+    if not (slash and line and number.isascii() and number.isdecimal() and len(number) <= 10):
+        raise click.BadParameter("name a line and a round, such as cells/3", param_hint="LINE/ROUND")
+    answer = client.get(current_home(), "/v1/rounds", RoundsDocument)
+    found = _find_line(answer.document, line)
+    over = next((each for each in found.closed if each.number == int(number)), None)
+    if over is None:
+        known = ", ".join(str(each.number) for each in found.closed) or "none"
+        raise CliError(
+            f"no such round of {line} that is over and remembered; known: {known}", "'p2pverify train rounds'"
+        )
+    if as_json:
+        client.print_json(answer.text)
+        return
+    names = short_ids(each.peer_id for each in over.contributions)
+    rows = [
+        (
+            names[each.peer_id], each.finding, each.credit, each.marked, each.rows, each.late,
+            each.dataset[:_DIGEST_CHARS],
+        )
+        for each in over.contributions
+    ]  # fmt: skip
+    click.echo(pairs(zip((head.lower() for head in _HEADERS), _row(over), strict=True)))
+    if rows:
+        click.echo()
+        click.echo(table(_ROW_HEADERS, rows, width=None if wide else terminal_width()))
+
+
+def _find_line(found: RoundsDocument, name: str | None) -> TrainedLineDocument:
+    """The line of a name, or the only one. Raises CliError."""
+    fitting = [line for line in found.lines if name in (None, line.line)]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(line.line for line in found.lines) or "none"
+    raise CliError(f"name a line that is trained in rounds: {known}", "'p2pverify train status' shows them")
+
+
+def _about(line: TrainedLineDocument) -> Iterator[tuple[str, object]]:
+    yield "line", line.line
+    yield "trainer", f"{line.trainer}, mode {line.mode}"
+    yield "decided", f"{line.decided} of {line.rounds} rounds"
+    if line.quarantined:
+        names = short_ids(line.quarantined)
+        yield "left out", ", ".join(names[peer] for peer in line.quarantined)
+    if line.open is None:
+        is_over = line.decided >= line.rounds
+        ready = f"{line.houses_ready} houses of contributors have rows for it, and it needs {line.houses_needed}"
+        yield "open round", "none, and there are no more" if is_over else f"none; {ready}"
+        return
+    yield "open round", f"{line.open.number}, from version {line.open.base}, since epoch {line.open.opened_epoch}"
+    yield "phase", _phase(line.open)
+    yield "this node", f"has to {line.open.own}" if line.open.own else "has nothing to do in it now"
+
+
+def _phase(current: OpenRoundDocument) -> str:
+    match current.phase:
+        case "sealing":
+            return f"{len(current.sealed)} of {len(current.expected)} contributors sealed an update"
+        case "opening":
+            return f"{len(current.opened)} of {len(current.sealed)} updates are open"
+    sealed = f"{current.votes_sealed} of {current.electorate} members sealed a result"
+    return f"{sealed}, {current.votes_opened} opened it"
+
+
+def _row(over: ClosedRoundDocument) -> tuple[object, ...]:
+    made = "void" if not over.decided else "kept" if over.version is None else f"version {over.version}"
+    right = sum(each.finding == "right" for each in over.contributions)
+    return (
+        over.number, over.base, made, over.epoch, over.gain if over.decided else None,
+        f"{over.agreed} of {over.voters}" if over.decided else None,
+        f"{len(over.contributions)}, {right} right" if over.decided else None,
+    )  # fmt: skip
