@@ -231,7 +231,7 @@ async def test_a_cheat_claims_to_be_honest(settings):
 async def test_a_peer_goes_on_in_a_fork_of_its_network(settings, tmp_path):
     """It takes its row along, and the first cut of the fork counts on from the cut that it goes on from."""
     own = settings.network.founders[0]
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         before = await final_cut(settings, 3)
         file = tmp_path / "fork.toml"
         home = settings.home

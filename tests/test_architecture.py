@@ -3,6 +3,7 @@
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,16 @@ SHARED_NAMES: dict[str, str] = {
 }
 
 
-def _modules(folder: Path = PACKAGE) -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(folder.rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _modules() -> tuple[tuple[str, ast.Module], ...]:
+    """Each module of the package, by name."""
+    return tuple(
+        (
+            ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"),
+            ast.parse(path.read_text(encoding="utf-8")),
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
+    )
 
 
 @pytest.mark.parametrize("top", ["p2pverify"])

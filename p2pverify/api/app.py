@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
-from p2pverify.api.answers import NO_TOKEN, SECURED, answers, as_decimal, refusal, reply
+from p2pverify.api.answers import NO_TOKEN, SCHEMAS, SECURED, answer, answers, as_decimal, refusal, reply, schemas
 from p2pverify.api.lines import add_fetches, add_lines
 from p2pverify.api.metrics import CONTENT_TYPE, render
 from p2pverify.api.middleware import FAULT, error_of
@@ -40,6 +40,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.user_error import UserError
 
 AUDITS_DEFAULT = 100
@@ -59,6 +60,7 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/leave": RouteRule(),
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
     "/v1/datasets": RouteRule(frozenset({"view"})),
+    "/v1/accounts": RouteRule(frozenset({"view"})),
     "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
     "/v1/lines": RouteRule(),
     "/v1/rounds": RouteRule(),
@@ -78,17 +80,20 @@ class _Described(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Remove FastAPI's 422 for routes that read a query, because `_bad_query` answers 400 here."""
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         document = super().openapi()
         for operations in document["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
-        schemas = document["components"]["schemas"]
+        parts = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
+            parts.pop(unused, None)
+        parts |= schemas(document["paths"])
         bearer = {"type": "http", "scheme": "bearer"}
         document["components"]["securitySchemes"] = {"token": bearer, "key": bearer}
         for kind in (ChatRequest, CompletionRequest):
-            schemas |= kind.model_json_schema(ref_template="#/components/schemas/{model}").get("$defs", {})
+            parts |= kind.model_json_schema(ref_template=SCHEMAS).get("$defs", {})
         return document
 
 
@@ -164,6 +169,11 @@ def _add_records(app: FastAPI, reports: Reports) -> None:
         """The data sets that members offer, in the newest certified view or provisionally."""
         return reply(reports.datasets(final=view == "final"))
 
+    @app.get("/v1/accounts", responses=answers(AccountsDocument))
+    async def accounts(view: View = "final") -> Response:
+        """Who earned and owes what, in the newest certified view or provisionally. The sum over all accounts is 0."""
+        return reply(reports.accounts(final=view == "final"))
+
     @app.get("/v1/passport", responses=answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:
         """One peer's row of a recent certified view as a file that anybody can check with the network's definition."""
@@ -202,7 +212,7 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
         """Whether the process answers."""
         return reply(Live(schema="p2pverify/live/1", live=True))
 
-    @app.get("/readyz", responses=answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
+    @app.get("/readyz", responses=answers(Ready) | {503: answer(Ready, "The node is not ready.")})
     async def readyz() -> Response:
         """Whether the node takes part in the network; if not (503), why."""
         reasons = tuple(reports.unready())

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("p2pverify.cli.lines.train:train", "Show training rounds: what is open, and what was decided."),
     "statement": ("p2pverify.cli.data.statement:statement", "Sign a word about data, alone or with another peer."),
     "trace": ("p2pverify.cli.data.trace:trace", "Show who said what of a subject, and from which epoch on."),
+    "settle": ("p2pverify.cli.settle.settle:settle", "Show who earned and owes what, why, and who pays whom."),
     "wait": ("p2pverify.cli.run.wait:wait", "Wait until the node answers, or is ready."),
     "sponsor": ("p2pverify.cli.run.sponsor:sponsor", "Vouch for a newcomer that you know."),
     "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),

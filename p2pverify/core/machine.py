@@ -52,7 +52,7 @@ from p2pverify.core.replica.load import OnOutcome, take_records
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
 from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence, encode_shown_question
 from p2pverify.core.roles.disputes.objector import Objector
@@ -62,7 +62,6 @@ from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.operator import OrderTaker
-from p2pverify.core.roles.part import Part
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator

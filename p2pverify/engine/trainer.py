@@ -11,7 +11,7 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.state.rounds.phases import houses_of, least_houses
 from p2pverify.core.training.orders import EvaluateOrder, ShownUpdate, TrainOrder
-from p2pverify.core.training.result import Finding, ResultRow, RoundResult
+from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.shown import check_shown, show_rows, split_rows
 from p2pverify.engine.tabular.evaluation import evaluate
 from p2pverify.engine.tabular.manifest import round_manifest
@@ -26,7 +26,7 @@ from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes
 class _Checked:
     """What a voter found about an update. Without shard nobody shows rows; without numbers it is not right."""
 
-    finding: Finding
+    finding: UpdateFinding
     numbers: Ints | None = None
     shard: Rows | None = None
 
@@ -76,22 +76,22 @@ def _check(model: TabularModel, rule: TrainingRule, said: ShownUpdate, blobs: Ma
     """What a voter finds about one update from the blobs that it could get."""
     update, shown = blobs.get(said.update), blobs.get(said.shown)
     if update is None or shown is None:
-        return _Checked(Finding.UNSEEN)
+        return _Checked(UpdateFinding.UNSEEN)
     try:
         if len(shown) != said.shown_bytes:
             raise DecodeError("shown rows: another number of bytes")
         numbers = decode_update(update, len(model.weights), rule.clip_q16)
         rows = check_shown(rule.mode, said.drawn, shown)
         if rule.mode == REPORTED:
-            return _Checked(Finding.RIGHT, numbers)
+            return _Checked(UpdateFinding.RIGHT, numbers)
         read = decode_rows(model.schema, list(rows.values()))
     except DecodeError:
-        return _Checked(Finding.BROKEN)
+        return _Checked(UpdateFinding.BROKEN)
     own, drawn = split_rows(said.drawn)
     places = {number: at for at, number in enumerate(rows)}
     if rule.mode == OPEN and not _is_right(model, rule, said, _of(read, places, own)):
-        return _Checked(Finding.FALSE)
-    return _Checked(Finding.RIGHT, numbers, _of(read, places, drawn))
+        return _Checked(UpdateFinding.FALSE)
+    return _Checked(UpdateFinding.RIGHT, numbers, _of(read, places, drawn))
 
 
 def _of(rows: Rows, places: Mapping[int, int], numbers: Sequence[int]) -> Rows:

@@ -32,7 +32,8 @@ from p2pverify.core.roles.asker import spread_ms
 from p2pverify.core.roles.challenger import Habit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.slot_plan import find_anchor, slot_question
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable

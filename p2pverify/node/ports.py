@@ -19,6 +19,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
@@ -329,6 +330,8 @@ class Reports(Protocol):
     def audits(self, *, limit: int) -> AuditsDocument: ...
 
     def datasets(self, *, final: bool) -> DatasetsDocument: ...
+
+    def accounts(self, *, final: bool) -> AccountsDocument: ...
 
     def lines(self) -> LinesDocument: ...
 

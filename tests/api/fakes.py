@@ -21,8 +21,10 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.training.documents import RoundsDocument
 from tests.support.documents import (
+    ACCOUNTS,
     ALICE,
     AUDITS,
     BLOBS,
@@ -104,6 +106,9 @@ class FakeReports:
 
     def datasets(self, *, final: bool) -> DatasetsDocument:
         return replace(DATASETS, final=final)
+
+    def accounts(self, *, final: bool) -> AccountsDocument:
+        return replace(ACCOUNTS, final=final)
 
     def rounds(self) -> RoundsDocument:
         return ROUNDS

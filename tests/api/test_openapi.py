@@ -61,7 +61,16 @@ async def test_real_answers_fit_their_schemas(classes):
     plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/v1/audits", "/metrics")]
     plain = [
         ("GET", path, {})
-        for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez", "/v1/datasets")
+        for path in (
+            "/v1/status",
+            "/v1/peers",
+            "/v1/scores",
+            "/v1/audits",
+            "/readyz",
+            "/livez",
+            "/v1/datasets",
+            "/v1/accounts",
+        )
     ]
     plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/metrics", "/v1/lines", "/v1/rounds")]
     changed = [("GET", "/v1/status", {}), ("GET", "/v1/scores?view=provisional", {})]
@@ -93,7 +102,7 @@ async def test_every_error_is_declared_and_no_other():
     """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
-    paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets"]
+    paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets", "/v1/accounts"]
     paths += ["/v1/rounds", "/v1/lines", "/v1/lines/other/versions", "/v1/lines/other/versions/1"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]

@@ -42,7 +42,7 @@ from tests.api.fakes import request
 EPOCH_MS = 1000
 PAST_EPOCHS = 2000  # the network's age in epochs when a test begins, so that there is a far past
 PATIENCE_S = 20.0
-LOOK_S = 0.005  # seconds between two readings of a figure without notifications
+LOOK_S = 0.02  # seconds between two readings of a figure without notifications
 LINK_TASKS = 12  # the most tasks for one more connection of an honest neighbour
 
 

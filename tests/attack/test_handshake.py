@@ -108,7 +108,7 @@ async def test_half_open_connection_flood(live: Live) -> None:
 
 async def test_handshakes_that_stop_half_way(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake that stops has a time limit."""
-    monkeypatch.setattr(net_host, "UPGRADE_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(net_host, "UPGRADE_SECONDS_MAX", 3)  # longer than a handshake takes on a busy machine
     with trio.fail_after(PATIENCE_S):
         stuck = [await raw(live.node) for _ in range(10)]
         for connection in stuck:

@@ -97,7 +97,7 @@ def test_names_of_commands_are_completed(tmp_path: Path) -> None:
     """A shell gets the commands that begin with the typed text, and nothing is run."""
     asked = {"_P2PVERIFY_COMPLETE": "bash_complete", "COMP_WORDS": "p2pverify s", "COMP_CWORD": "1"}
     done = subprocess.run(PROGRAM, env=environment(tmp_path) | asked, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["plain,scores", "plain,status", "plain,statement", "plain,sponsor"]
+    assert done.stdout.split() == ["plain,scores", "plain,status", "plain,statement", "plain,settle", "plain,sponsor"]
 
 
 def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:

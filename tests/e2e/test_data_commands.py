@@ -5,6 +5,7 @@ It is no quick test, because it runs forty commands while a node makes cuts.
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.cli.transcript import Player, matches, read_steps, run
 #: Records of data count in a network whose model has a line.
 PUBLISHER = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
 LINED = ("--line", "cells", "--publisher", PUBLISHER)
+LOOK_S = 0.3
 SCHEMA = """
 label = "diagnosis"
 labels = ["benign", "malignant"]
@@ -164,6 +166,7 @@ def wait_final(home: Path, statements: int) -> None:
     for _ in range(100):
         if printed(home, "ledger", "verify", "--json")["totals"].get("statements") == statements:  # type: ignore[attr-defined]
             return
+        time.sleep(LOOK_S)  # each look recomputes the whole view
     raise AssertionError("no cut holds the statements")
 
 

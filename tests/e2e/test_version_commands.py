@@ -5,6 +5,7 @@ file is a model, so small GGUF files have recipes that are run for real.
 """
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.engine.lineage.models import random_tensors, write
 from tests.support.joined import joined
 
 TRIES = 300
+LOOK_S = 0.2
 
 
 class Shell:
@@ -45,6 +47,7 @@ class Shell:
             found = self.versions()
             if holds(found):
                 return found
+            time.sleep(LOOK_S)
         raise AssertionError(json.dumps(found, indent=1))
 
 
@@ -199,6 +202,7 @@ def _rotate(shell: Shell, keys: list[str]) -> None:
         line = shell.json("model", "versions")["line"]
         if line["rotations"]:
             break
+        time.sleep(LOOK_S)
     assert (line["publishers"], line["threshold"]) == ([keys[2]], 1)
     (shell.folder / "third.bin").write_bytes(b"any file is a model of the toy")
     shell.text("model", "publish", "third.bin", "--how", "initial", "--key", "c.key")

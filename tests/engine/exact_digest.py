@@ -1,6 +1,6 @@
 """A program that prints digests of the exact engine's outputs under this process's settings.
 
-Arguments: the folder of packed weights, and any number of small models. Output: one line of JSON.
+Arguments: the folder of packed weights, and small models, or none for the bundled model. Output: one line of JSON.
 """
 
 import hashlib
@@ -49,8 +49,11 @@ def small_digest(path: Path, cache: Path, variant: str = "") -> str:
 
 def main() -> None:
     cache, *small = map(Path, sys.argv[1:])
+    if small:
+        print(json.dumps({path.stem: small_digest(path, cache) for path in small}))
+        return
     engine = ExactEngine(weights.bundled(), cache=cache)
-    print(json.dumps({**digests(engine), **{path.stem: small_digest(path, cache) for path in small}}))
+    print(json.dumps(digests(engine)))
     engine.close()
 
 

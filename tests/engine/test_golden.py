@@ -11,14 +11,15 @@ from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import Engine
 
 
-def check(engine: Engine) -> None:
+def check(engine: Engine, first: int = 0) -> None:
+    """The engine gives the golden answers from question number `first`, counted from the end if it is negative."""
     info = engine.info
     known = known_manifest(info)
     assert known is not None
     assert known.golden.questions == golden_questions(engine)
     path = known.golden.of(info.engine, info.numeric_path)
     assert path is not None
-    assert answer_golden(engine, known.golden.questions) == path.answers
+    assert answer_golden(engine, known.golden.questions[first:]) == path.answers[first:]
 
 
 def test_the_wheel_is_in_its_class(llama: LlamaEngine) -> None:
@@ -35,9 +36,10 @@ def test_the_wheel_with_half_precision_keys_is_in_a_class_of_its_own() -> None:
 
 
 def test_the_exact_engine_is_in_its_class() -> None:
-    """Its bits are equal on every machine, whatever an earlier question left in memory."""
+    """Its bits are equal on every machine, whatever an earlier question left in memory. It is slow, so it gets some of
+    the questions here; `model selftest` asks them all."""
     engine = open_engine("exact")
     earlier = engine.encode_chat("Why is the sky green?")
     engine.answer(Ask(earlier, 2, 0, bytes(32)))
-    check(engine)
+    check(engine, first=-2)
     engine.close()

@@ -10,7 +10,7 @@ from p2pverify.core.data.commitments import commit_row, rows_root
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.orders import DrawnRows, EvaluateOrder, ShownUpdate, TrainOrder
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 from p2pverify.core.training.shown import decode_shown, encode_shown, split_rows
 from p2pverify.engine.tabular import initial, train
 from p2pverify.engine.tabular.manifest import tabular_manifest
@@ -55,7 +55,7 @@ class Owner:
         return ShownUpdate(self.key, *names, self.drawn, self.order.seed)
 
 
-def judged(rule: object, owners: list[Owner], *, lost: bytes = b"", left_out: frozenset[bytes] = frozenset()):  # type: ignore[no-untyped-def]
+def judged(rule: object, owners: list[Owner], *, lost: bytes = b"", left_out: frozenset[bytes] = frozenset()):
     blobs = {sha256(data): data for owner in owners for data in (owner.bytes.update, owner.bytes.shown)}
     blobs.pop(lost, None)
     updates = tuple(owner.said for owner in owners)
@@ -63,7 +63,7 @@ def judged(rule: object, owners: list[Owner], *, lost: bytes = b"", left_out: fr
     return TRAINER.evaluate(order, BASE, PARENT, blobs)
 
 
-def findings(rule: object, owners: list[Owner], **how: object) -> list[Finding]:
+def findings(rule: object, owners: list[Owner], **how: object) -> list[UpdateFinding]:
     return [row.finding for row in judged(rule, owners, **how).result.rows]  # type: ignore[arg-type]
 
 
@@ -74,7 +74,7 @@ def test_a_round_of_four_gives_a_version_that_lowers_the_loss(mode: int) -> None
     owners = [Owner(rule, at, flip=at == 3) for at in range(4)]
     found = judged(rule, owners)
     assert found == judged(rule, owners)
-    assert [row.finding for row in found.result.rows] == [Finding.RIGHT] * 4
+    assert [row.finding for row in found.result.rows] == [UpdateFinding.RIGHT] * 4
     assert found.result.gain > 0
     *honest, flipped = (row.credit for row in found.result.rows)
     assert flipped < 0 < min(honest)
@@ -101,7 +101,7 @@ def test_what_is_shown_is_what_was_drawn() -> None:
     assert opened.bytes.steps is not None
 
 
-def _rows(change: Callable[[list], list]) -> Callable[[TrainedBytes], TrainedBytes]:  # type: ignore[type-arg]
+def _rows(change: Callable[[list], list]) -> Callable[[TrainedBytes], TrainedBytes]:
     return lambda made: replace(made, shown=encode_shown(change(list(decode_shown(made.shown)))))
 
 
@@ -121,7 +121,7 @@ def _rows(change: Callable[[list], list]) -> Callable[[TrainedBytes], TrainedByt
 def test_bytes_that_break_the_rule(change: Callable[[TrainedBytes], TrainedBytes]) -> None:
     owners = [Owner(FEW, at) for at in range(3)]
     owners[1].bytes = change(owners[1].bytes)
-    assert findings(FEW, owners) == [Finding.RIGHT, Finding.BROKEN, Finding.RIGHT]
+    assert findings(FEW, owners) == [UpdateFinding.RIGHT, UpdateFinding.BROKEN, UpdateFinding.RIGHT]
     row = judged(FEW, owners).result.rows[1]
     assert (row.credit, row.is_marked) == (0, False)
 
@@ -137,7 +137,7 @@ def test_a_committed_row_whose_label_the_schema_lacks() -> None:
         owners[1].bytes, shown=encode_shown([replace(rows[0], row=row[:-1] + b"\x02"), *rows[1:]])
     )
     owners[1].drawn = replace(owners[1].drawn, root=rows_root([commit_row(*each) for each in owners[1].rows]))
-    assert findings(rule, owners)[1] is Finding.BROKEN
+    assert findings(rule, owners)[1] is UpdateFinding.BROKEN
 
 
 def test_an_update_that_the_open_rows_do_not_give() -> None:
@@ -148,16 +148,16 @@ def test_an_update_that_the_open_rows_do_not_give() -> None:
     other = encode_update(train(MODEL, rows_of(48, 9), rule, b"\x07" * 32).update)
     for false in (replace(right, update=other), replace(right, steps=b"\x01" * 32), replace(right, rows=47)):
         owners[1].bytes = false
-        assert findings(rule, owners)[1] is Finding.FALSE
+        assert findings(rule, owners)[1] is UpdateFinding.FALSE
     hidden = [Owner(FEW, at) for at in range(3)]
     hidden[1].bytes = replace(hidden[1].bytes, update=other)
-    assert findings(FEW, hidden)[1] is Finding.RIGHT
+    assert findings(FEW, hidden)[1] is UpdateFinding.RIGHT
 
 
 def test_blobs_that_could_not_be_had() -> None:
     owners = [Owner(FEW, at) for at in range(3)]
     for lost in (owners[0].said.update, owners[0].said.shown):
-        assert findings(FEW, owners, lost=lost) == [Finding.UNSEEN, Finding.RIGHT, Finding.RIGHT]
+        assert findings(FEW, owners, lost=lost) == [UpdateFinding.UNSEEN, UpdateFinding.RIGHT, UpdateFinding.RIGHT]
 
 
 def test_the_base_is_kept() -> None:
@@ -181,10 +181,10 @@ def test_reported_losses_and_quarantine() -> None:
     owners = [Owner(rule, at) for at in range(3)]
     found = judged(rule, owners)
     assert decode_shown(owners[0].bytes.shown) == ()
-    assert [(row.finding, row.credit) for row in found.result.rows] == [(Finding.RIGHT, 0)] * 3
+    assert [(row.finding, row.credit) for row in found.result.rows] == [(UpdateFinding.RIGHT, 0)] * 3
     without = judged(rule, owners, left_out=frozenset(AUTHORS[2:3]))
     assert without.result.weights != found.result.weights
-    assert without.result.rows[2].finding is Finding.RIGHT
+    assert without.result.rows[2].finding is UpdateFinding.RIGHT
 
 
 def test_own_rows_that_do_not_fit() -> None:

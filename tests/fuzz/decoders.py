@@ -79,11 +79,13 @@ from p2pverify.node.reports.documents.jsonform import DocumentError
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 from p2pverify.node.rerun import proof
 from p2pverify.node.rerun.judge import Rerun
+from p2pverify.node.settle import tarifffile
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import datasets, networks
 from tests.support.canaries import TRIGGER
+from tests.support.money import TARIFF
 from tests.support.releases import RELEASE
 from tests.support.versions import FACTS, PRIVATE, SEED
 
@@ -103,12 +105,20 @@ EXEMPT = {
     "core.contract.history.release.read_release": "a part of decode_statement",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
+    "core.records.payloads.rounds.place.read_place": "a part of all records of rounds",
+    "core.training.result.read_result": "a part of decode_round_vote",
+    "core.training.result.read_result_row": "a part of decode_round_vote",
+    "core.training.result.read_signed": "a part of decode_round_vote",
+    "core.training.terms.read_terms": "a part of decode_dataset",
     "core.proofs.passport.read_certificate": "a part of decode_passport and decode_passports",
     "core.proofs.passport.read_row_proof": "a part of decode_passport and decode_passports",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.lines.signatures.read_signatures": "a part of the payloads of signed statements",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "core.contract.shapes.read_shapes": "a part of decode_network",
+    "core.contract.tariff.read_tariff": "a part of decode_network",
+    "core.settle.cheques.read_amount": "a part of decode_pledge, decode_cheque and decode_payment",
+    "core.settle.cheques.read_count": "a part of decode_cheque",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -587,6 +597,11 @@ DECODERS: dict[str, Decoder] = {
         _filed(shapesfile.load_shapes),
         FileError,
         seeds=lambda: [shapesfile.dump_shapes([RequestShape(1, 4, 9, 0, 0, 1000)]).encode(), b"shapes = [[1]]"],
+    ),
+    "node.settle.tarifffile.load_tariff": Decoder(
+        _filed(tarifffile.load_tariff),
+        FileError,
+        seeds=lambda: ["\n".join(tarifffile.tariff_lines(TARIFF)).replace("[tariff]", "").encode()],
     ),
     "node.files.manifestfile.load_manifest": Decoder(
         _filed(manifestfile.load_manifest),

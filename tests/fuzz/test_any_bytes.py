@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.decoders import DECODERS
 
-EXAMPLES = 80
+EXAMPLES = 40  # other ones in each run; `run_atheris` goes on for as long as you like
 RELAXED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 LARGE = 40_000
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_killed(tmp_path):
 
 
 def workers_of(pid):
-    """The child processes of a process. The query is a process, so repeating it is no busy loop."""
+    """The child processes of a process."""
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(child) for child in found.stdout.split()]
 
@@ -125,6 +126,7 @@ def test_a_book_takes_its_workers_along(tmp_path, number, code):
     with running_testnet(tmp_path, "--book", "--quick") as process:
         while len(workers_of(process.pid)) < 3:  # two workers, and Python's tracker of resources
             assert process.poll() is None
+            time.sleep(0.05)
         watched = Watched(workers_of(process.pid))
         process.send_signal(number)
         process.communicate(timeout=30)

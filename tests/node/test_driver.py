@@ -27,11 +27,14 @@ from p2pverify.core.events import (
     Send,
     StoredEvidence,
     Tick,
+    TrainingDone,
+    TrainingJob,
     TwinMet,
     WriteRecord,
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.training.orders import DrawnRows, TrainingFailed, TrainOrder
 from p2pverify.node import ports
 from p2pverify.node.driver import TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX
@@ -40,6 +43,7 @@ from p2pverify.node.reports.signing import TWIN, standstill
 from p2pverify.node.requests.tickets import TICKETS_MAX
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
 from tests.support.networks import MANIFEST
+from tests.support.training import RULE
 
 
 async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nursery):
@@ -315,4 +319,15 @@ async def test_the_convicted_are_left_out_of_the_mesh(nursery: trio.Nursery) -> 
     assert not bench.driver.is_member(convict)
     assert bench.driver.is_member(public_key(SEEDS[2]))
     assert not bench.driver.is_member(b"s" * 32)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_trains_nothing_refuses_orders(autojump_clock, nursery):
+    """The machine hears why, so that it can give the order again after a restart with rows."""
+    order = TrainOrder(0, 1, RULE, bytes(32), bytes(32), DrawnRows(bytes(32), 9, bytes(32), 4, 0, 2), bytes(32))
+    bench = Bench(on_request(TrainingJob(3, order), Respond(1, b"")))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    (done,) = await bench.machine.wait_events(TrainingDone)
+    assert (done.job, type(done.outcome)) == (3, TrainingFailed)
     nursery.cancel_scope.cancel()

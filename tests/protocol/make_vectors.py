@@ -32,11 +32,15 @@ from vectorgen import (
     lines,
     manifests,
     membership,
+    money,
+    money_folds,
     passports,
     peer_lists,
     plans,
     report_folds,
     reported,
+    round_folds,
+    rounds,
     speed,
     states,
     streams,
@@ -77,6 +81,13 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "dataset.md": data.dataset_record(),
         "erasure.md": data.erasure_record(),
         "statement.md": data.statement_record(),
+        "update-seal.md": rounds.SEAL_RECORD,
+        "update.md": rounds.UPDATE_RECORD,
+        "round-commit.md": rounds.COMMIT_RECORD,
+        "round-vote.md": rounds.VOTE_RECORD,
+        "pledge.md": money.PLEDGE_RECORD,
+        "cheque.md": money.CHEQUE_RECORD,
+        "payment.md": money.PAYMENT_RECORD,
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -150,6 +161,10 @@ def write_vectors() -> None:
         data,
         data_folds,
         training,
+        rounds,
+        round_folds,
+        money,
+        money_folds,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

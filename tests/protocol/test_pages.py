@@ -26,6 +26,7 @@ GRAMMAR_PAGES = (
     *RECORD_PAGES,
     *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "line", "view", "state", "fork"),
     "training",
+    "settle",
     "passport",
     "README",
 )
@@ -198,6 +199,8 @@ def _constants(node: ast.AST) -> set[str]:
         "state/history/datasets.py",
         "state/lines/take.py",
         "state/process.py",
+        "state/rounds/phases.py",
+        "state/rounds/take.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",
         "state/verdicts/disputes.py",

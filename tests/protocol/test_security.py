@@ -15,11 +15,13 @@ ATTACKS = (
     "Cheating with answers",
     "Cheating with audits and votes",
     "Attacks on versions of a model",
+    "Attacks on training rounds",
     "Honest peers that look like cheaters",
     "Attacks on the network",
     "Attacks on files from peers",
     "Attacks on the door for clients",
     "Attacks on data",
+    "Attacks on accounts",
 )
 WEIGHT = "What hostile weight can do"
 UNMET = "What is not met"

@@ -10,7 +10,9 @@ from p2pverify.core.records.payloads.vote import decode_commit
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan
+from tests.simulation.test_takeover import CHEAP
 
+SEED = 1
 VOTERS = 40
 LIARS = 2
 EPOCHS = 13
@@ -19,7 +21,8 @@ EPOCHS = 13
 def play() -> World:
     """Two of forty founders answer everything wrongly. All engines vote honestly."""
     actors = (ActorPlan("always-wrong", LIARS, founders=True),)
-    plan = WorldPlan("-", 3, VOTERS, EPOCHS, VOTERS, VOTERS, actors, rules={"spot_check_permille": 0})
+    rules = {"epoch_ms": 10_000, "spot_check_permille": 0}
+    plan = WorldPlan("-", SEED, VOTERS, EPOCHS, VOTERS, VOTERS, actors, rules=rules, **CHEAP)
     world = World(plan)
     world.play()
     return world

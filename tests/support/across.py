@@ -31,7 +31,8 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Member, State
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 from tests.support.book import Book
 from tests.support.networks import MANIFEST, params
 

@@ -19,6 +19,7 @@ Rows = Callable[[Sequence[int], int], Iterator[NDArray[np.float32]]]
 MODEL, KEY = "the-model", "secret"
 KNOWN = {"model", "prompt", "max_tokens", "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"}
 KNOWN |= {"logprobs", "echo"}
+ROWS_KEPT = 400
 VLLM = {"return_tokens_as_token_ids", "prompt_logprobs"}
 
 
@@ -47,11 +48,24 @@ class Refusal(Exception):
 
 @dataclass
 class Model:
-    """The server's model: rows of logits, the texts of tokens, and the tokens that end an answer."""
+    """The server's model: rows of logits, the texts of tokens, and the tokens that end an answer.
+
+    Rows are kept, because most tests ask the same questions.
+    """
 
     rows: Rows
     piece: Callable[[int], str]
     ends: Callable[[int], bool]
+    _known: dict[tuple[int, ...], NDArray[np.float32]] = field(default_factory=dict)
+
+    def after(self, tokens: Sequence[int], first: int) -> list[NDArray[np.float64]]:
+        """The log-probabilities of what follows the tokens up to each place from `first`."""
+        ends = [tuple(tokens[: place + 1]) for place in range(first, len(tokens))]
+        if not all(end in self._known for end in ends):
+            if len(self._known) >= ROWS_KEPT:
+                self._known.clear()
+            self._known |= {end: row.copy() for end, row in zip(ends, self.rows(tokens, first), strict=True)}
+        return [log_softmax(self._known[end]) for end in ends]
 
 
 @contextmanager
@@ -113,8 +127,8 @@ def complete(model: Model, dialect: Dialect, body: dict[str, Any]) -> dict[str, 
     prompt, tokens = list(body["prompt"]), []
     rows: list[Any] = []
     while len(tokens) < body["max_tokens"] and not (tokens and model.ends(tokens[-1])):
-        (row,) = model.rows((*prompt, *tokens), len(prompt) + len(tokens) - 1)
-        rows.append(log_softmax(row))
+        (row,) = model.after((*prompt, *tokens), len(prompt) + len(tokens) - 1)
+        rows.append(row)
         tokens.append(int(row.argmax()))
     finish = "stop" if model.ends(tokens[-1]) else "length"
     if finish == "stop" and dialect.leaves_out_end and len(tokens) > 1:
@@ -122,7 +136,7 @@ def complete(model: Model, dialect: Dialect, body: dict[str, Any]) -> dict[str, 
         rows.pop()
     choice: dict[str, Any] = {"index": 0, "text": "".join(map(model.piece, tokens)), "finish_reason": finish}
     wants_prompt = body.get("echo") or "prompt_logprobs" in body
-    before: list[Any] = [log_softmax(row) for row in model.rows(prompt, 0)][:-1] if wants_prompt else []
+    before: list[Any] = model.after(prompt, 0)[:-1] if wants_prompt else []
     if body.get("echo"):
         tokens, rows = prompt + tokens, [None, *before, *rows]
     choice["logprobs"] = lists(model, dialect, tokens, rows, shown)
@@ -152,7 +166,10 @@ def by_number(model: Model, row: NDArray[np.float64], token: int, shown: int) ->
 
 
 def greatest(row: NDArray[np.float64], count: int) -> list[int]:
-    return [int(token) for token in np.argsort(-row, kind="stable")[:count]]
+    found = np.arange(len(row))
+    if count < len(row):
+        found = np.flatnonzero(row >= np.partition(row, -count)[-count])
+    return [int(token) for token in found[np.argsort(-row[found], kind="stable")][:count]]
 
 
 def log_softmax(row: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ from p2pverify.node.reports.documents.receipt import (
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
+from p2pverify.node.settle.documents import AccountDocument, AccountsDocument
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
     ContributionDocument,
@@ -93,6 +94,41 @@ CONVICTED_ROW = replace(
     challengers=3,
     no_shows=1,
     last_audit_epoch=None,
+)
+ACCOUNTS = AccountsDocument(
+    schema="p2pverify/accounts/1",
+    network="00" * 32,
+    unit="credit",
+    final=True,
+    cut="11" * 32,
+    epoch=7,
+    sum=0,
+    accounts=(
+        AccountDocument(
+            peer=None,
+            vested=-10,
+            escrow=0,
+            answers=0,
+            audits=0,
+            votes=0,
+            training=0,
+            forfeited=0,
+            claims=0,
+            indebted=False,
+        ),
+        AccountDocument(
+            peer=ALICE,
+            vested=-4,
+            escrow=14,
+            answers=10,
+            audits=4,
+            votes=0,
+            training=0,
+            forfeited=0,
+            claims=0,
+            indebted=False,
+        ),
+    ),
 )
 DATASETS = DatasetsDocument(
     schema="p2pverify/datasets/1",

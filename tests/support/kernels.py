@@ -17,16 +17,22 @@ def _settings() -> dict[str, dict[str, str]]:
     plain = {"OPENBLAS_NUM_THREADS": "2", "NPY_DISABLE_CPU_FEATURES": " ".join(simd)}
     if platform.machine().lower() not in {"x86_64", "amd64"}:
         return {"two threads, no vector extensions": plain}
-    found = {"Prescott, two threads, no vector extensions": {"OPENBLAS_CORETYPE": "Prescott"} | plain}
+    oldest = {"OPENBLAS_CORETYPE": "Prescott"} | plain
+    found = {"Prescott, two threads, no vector extensions": oldest}
     kernels = [
         "Nehalem",
         *(["Haswell", "Zen"] if "X86_V3" in simd else []),
         *(["SkylakeX"] if "X86_V4" in simd else []),
     ]
-    return found | {kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels}
+    return {
+        **found,
+        **{kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels},
+        "Prescott, no vector extensions": oldest | {"OPENBLAS_NUM_THREADS": "1"},
+    }
 
 
-#: Environments in which numpy uses other code paths, as far as they run here. The first sets several at once.
+#: Environments in which numpy uses other code paths, as far as they run here. The first sets several at once. It is
+#: for small models: two threads that wait for each other use whole cores, ten times as much as the work itself.
 SETTINGS = _settings()
 
 

@@ -1,6 +1,6 @@
 """A trained line on paper, with a story of seals, updates and votes; and a world whose peers train toys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote,
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds, OpenRound
 from p2pverify.core.state.state import State
 from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome
-from p2pverify.core.training.result import Finding, ResultRow, RoundResult
+from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
@@ -46,12 +46,18 @@ class RoundStory:
     """Founders of one class with a trained line. The first `contributors` of them have data, and all of them vote."""
 
     def __init__(
-        self, count: int = 7, contributors: int = 5, *, terms: TrainingTerms = TERMS, **changes: object
+        self,
+        count: int = 7,
+        contributors: int = 5,
+        *,
+        terms: TrainingTerms = TERMS,
+        change: Callable[[Network], Network] = lambda usual: usual,
+        **changes: object,
     ) -> None:
         self.keys = sorted(map(sign.public_key, seeds(count)))
         rules = {name: changes.pop(name) for name in ("dispute_epochs",) if name in changes}
         usual = make_network(seeds(count), **rules)  # type: ignore[arg-type]
-        self.network = with_training(usual, self.keys[:contributors], **changes)
+        self.network = change(with_training(usual, self.keys[:contributors], **changes))
         self.rule: TrainingRule = self.network.lines[0].training or RULE
         self.steps = Steps(self.network)
         for key in self.keys:
@@ -112,7 +118,7 @@ class RoundStory:
         """The result of the open vote. `findings` are fields of rows, by the number of the contributor: `c0=...`."""
         assert self.open.vote is not None
         rows = tuple(
-            replace(ResultRow(author, Finding.RIGHT, 100), **findings.get(f"c{number}", {}))
+            replace(ResultRow(author, UpdateFinding.RIGHT, 100), **findings.get(f"c{number}", {}))
             for number, author in enumerate(sorted(self.open.updates))
         )
         closing = self.state.path[self.open.vote.opened_index]
@@ -175,7 +181,7 @@ def toy_outcome(order: TrainingOrder) -> TrainingOutcome:
         said = [order.base, order.dataset, order.seed, order.drawn.position]
         update, shown = digest(["update", *said]), digest(["shown", *said])
         return TrainedUpdate(update, None, order.drawn.rows - order.drawn.held, shown, 1000)
-    rows = tuple(ResultRow(update.author, Finding.RIGHT, 100) for update in order.updates)
+    rows = tuple(ResultRow(update.author, UpdateFinding.RIGHT, 100) for update in order.updates)
     made = [order.base, order.closing, [update.update for update in order.updates]]
     return RoundResult(order.closing, rows, 5000, digest(["weights", *made]), digest(["manifest", *made]))
 

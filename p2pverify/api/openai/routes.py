@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from p2pverify.api.answers import SCHEMAS, answer
 from p2pverify.api.openai import sse
 from p2pverify.api.openai.answering import Answering, Wish, refusal_of
 from p2pverify.api.openai.errors import OpenAIError, refused_parameter
@@ -229,11 +230,9 @@ def described(
         code: {"description": _REFUSALS[code], "content": {"application/json": {"schema": _ERROR}}}
         for code in (*refusals, *more)
     }
-    success: dict[str, Any] = {"description": what, "content": {}}
-    if model is None:
-        success["content"]["application/json"] = {"schema": {"type": "object"}}
-    else:
-        success["model"] = model
+    success: dict[str, Any] = {"description": what, "content": {"application/json": {"schema": {"type": "object"}}}}
+    if model is not None:
+        success = answer(model, what)
     if "stream" in what:
         success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     return {200: success, **refused}
@@ -241,7 +240,7 @@ def described(
 
 def _takes(kind: type[BaseModel]) -> dict[str, Any]:
     """The body of a route."""
-    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = kind.model_json_schema(ref_template=SCHEMAS)
     schema.pop("$defs", None)
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},

@@ -98,6 +98,13 @@ network.add_command(shapes)
     metavar="FILE",
     help="What requests of clients look like. Audits then follow it instead of the ranges of the rules.",
 )
+@click.option(
+    "--tariff",
+    "tariff_file",
+    type=InputFile("protocol/settle.md says what is in it"),
+    metavar="FILE",
+    help="What answers, audits, votes and training are worth. Then the network keeps accounts.",
+)
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
 @force_option
 @line_options
@@ -112,6 +119,7 @@ def new(
     across: bool,
     purpose: str,
     shapes_file: Path | None,
+    tariff_file: Path | None,
     output: str,
     force: bool,
     **rules: Any,
@@ -138,10 +146,12 @@ def new(
     from p2pverify.node.files.networkfile import add_model, dump_network, new_network
     from p2pverify.node.files.networktable import usual_growth, usual_spreads, usual_tail
     from p2pverify.node.files.shapesfile import load_shapes
+    from p2pverify.node.settle.tarifffile import load_tariff
 
     check_output(output, may_replace(force=force))
     line = take_line_options(rules)
     seen = () if shapes_file is None else load_shapes(shapes_file)
+    tariff = None if tariff_file is None else load_tariff(tariff_file)
     keys = read_founders(founders)
     others = [load_manifest(file) for file in more]
     info, known = _measured(engine, weights, manifest_file)
@@ -159,7 +169,7 @@ def new(
         )
         for other in others:
             made, manifests = add_model(made, manifests, other)
-        made = with_line(made, made.classes[0].manifest, line)
+        made = replace(with_line(made, made.classes[0].manifest, line), tariff=tariff)
     except ValueError as error:
         is_weak = "honest_ppm must be below" in str(error)
         hint = (
@@ -217,6 +227,7 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
         "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
         "shapes": [asdict(shape) for shape in made.params.shapes],
         "lines": lines_document(made),
+        "tariff": None if made.tariff is None else asdict(made.tariff),
         "classes": classes,
         "manifests": [
             {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
@@ -303,6 +314,7 @@ def _text(document: dict[str, Any], width: int | None) -> str:
         *([lines_text(document["lines"])] if document["lines"] else []),
         table(("RULE", "VALUE"), document["rules"].items()),
         *([_shown(document["shapes"])] if document["shapes"] else []),
+        *([table(("TARIFF", "VALUE"), document["tariff"].items())] if document["tariff"] else []),
     ]
     return "\n\n".join(parts)
 

@@ -17,6 +17,7 @@ from p2pverify.core.contract.shapes import (
     read_shapes,
     shapes_value,
 )
+from p2pverify.core.contract.tariff import Tariff, read_tariff
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
@@ -38,7 +39,7 @@ FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 GROWTH_EPOCHS_MAX = 2**26
 _ORIGIN = "origin"
-_ITEMS = 7  # of a definition without a table of shapes and without lines, which come last
+_ITEMS = 7  # of a definition without a table of shapes, lines and a tariff, which come last
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,8 @@ class Network:
 
     `lines` are the models that have later versions, sorted by the manifest with which they begin. Models of no line
     stay as they are.
+
+    A network with a `tariff` keeps accounts.
     """
 
     name: str
@@ -162,6 +165,7 @@ class Network:
     referee: str = ""
     origin: Origin | None = None
     lines: tuple[ModelLine, ...] = ()
+    tariff: Tariff | None = None
 
     def to_value(self) -> list[object]:
         p, origin = self.params, self.origin
@@ -173,8 +177,9 @@ class Network:
             [c.to_value() for c in self.classes],
             [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
             self.referee,
-            *([shapes_value(p.shapes)] if p.shapes or self.lines else []),
-            *([lines_value(self.lines)] if self.lines else []),
+            *([shapes_value(p.shapes)] if p.shapes or self.lines or self.tariff else []),
+            *([lines_value(self.lines)] if self.lines or self.tariff else []),
+            *([self.tariff.to_value()] if self.tariff else []),
         ]
 
     def encode(self) -> bytes:
@@ -222,9 +227,14 @@ def _wrong_domain(domain: Value) -> str:
 def decode_network(data: bytes) -> Network:
     """Read a canonical definition. Raises DecodeError."""
     items = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network")
-    if not _ITEMS <= len(items) <= _ITEMS + 2:
-        raise DecodeError(f"network: not {_ITEMS} to {_ITEMS + 2} items")
-    top, shapes, lines = items[:_ITEMS], items[_ITEMS : _ITEMS + 1], items[_ITEMS + 1 :]
+    if not _ITEMS <= len(items) <= _ITEMS + 3:
+        raise DecodeError(f"network: not {_ITEMS} to {_ITEMS + 3} items")
+    top, shapes, lines, tariff = (
+        items[:_ITEMS],
+        items[_ITEMS : _ITEMS + 1],
+        items[_ITEMS + 1 :][:1],
+        items[_ITEMS + 2 :],
+    )
     if top[0] != DOMAIN:
         raise DecodeError(_wrong_domain(top[0]))
     origin = _origin(top[2])
@@ -245,8 +255,9 @@ def decode_network(data: bytes) -> Network:
     unknown = [c.manifest for c in classes if c.is_any]
     if len(set(unknown)) != len(unknown):
         raise DecodeError("a manifest has two classes of unknown engine")
-    found = read_lines(lines[0], manifests) if lines else ()
-    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin, found)
+    found = read_lines(lines[0], manifests) if lines and not (tariff and lines == [[]]) else ()
+    paid = read_tariff(tariff[0]) if tariff else None
+    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin, found, paid)
 
 
 def _params(value: Value, tables: tuple[tuple[RequestShape, ...], ...]) -> Params:

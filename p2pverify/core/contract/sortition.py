@@ -108,7 +108,7 @@ def duty_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
 
 def propose_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
     """VRF input of a cut proposal on top of the cut with this beacon."""
-    return encode([PROPOSE, network, epoch, beacon])
+    return begin_array(4, PROPOSE, network) + encode_uint(epoch) + encode_bytes(beacon)
 
 
 def next_beacon(beacon: bytes, beta: bytes) -> bytes:

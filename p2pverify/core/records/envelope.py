@@ -53,6 +53,9 @@ class Kind(IntEnum):
     UPDATE = 23
     ROUND_COMMIT = 24
     ROUND_VOTE = 25
+    PLEDGE = 26
+    CHEQUE = 27
+    PAYMENT = 28
 
 
 @dataclass(frozen=True, slots=True)

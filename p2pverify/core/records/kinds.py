@@ -18,6 +18,7 @@ from p2pverify.core.records.payloads import (
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
 from p2pverify.core.records.payloads.rounds import seal, update, votes
+from p2pverify.core.records.payloads.settle import cheque, payment, pledge
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
@@ -63,19 +64,23 @@ KINDS: dict[int, KindRule] = {
         update.UPDATE_RULE,
         votes.ROUND_COMMIT_RULE,
         votes.ROUND_VOTE_RULE,
+        pledge.PLEDGE_RULE,
+        cheque.CHEQUE_RULE,
+        payment.PAYMENT_RULE,
     )
 }
 
-#: The kinds that a network has only if its definition has lines.
-_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE)
-
-
-#: The kinds that a network has only if one of its lines is trained in rounds.
+#: The kinds that a network has only with a tariff, only with a line that is trained in rounds, and only with lines.
+_OF_MONEY = frozenset((Kind.PLEDGE, Kind.CHEQUE, Kind.PAYMENT))
 _OF_ROUNDS = frozenset((Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE))
+_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY
 
 
 def rule_of(kind: int, network: Network) -> KindRule | None:
     """The rule of a kind in a network, None if the network has no such kind."""
-    if (kind in _OF_HISTORY and not network.lines) or (kind in _OF_ROUNDS and not network.is_trained):
-        return None
-    return KINDS.get(kind)
+    lacks = (
+        (kind in _OF_HISTORY and not network.lines)
+        or (kind in _OF_ROUNDS and not network.is_trained)
+        or (kind in _OF_MONEY and network.tariff is None)
+    )
+    return None if lacks else KINDS.get(kind)

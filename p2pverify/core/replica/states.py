@@ -16,6 +16,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.settle.books import Movement
 from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.process import advance
@@ -62,6 +63,10 @@ class States:
         self._convictions: BoundedDict[bytes, Convictions] = BoundedDict(CONVICTIONS_KEPT)
         self._frame = Frame(self.state, ledger.extends, self._convictions_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
+
+    def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
+        """Have each movement of money told, with the state that it leads to. Of cuts that are cached none is told."""
+        self._frame = replace(self._frame, note=note)
 
     def kept(self, cut_id: bytes) -> State | None:
         """The state at a cut if it is cached."""

@@ -26,7 +26,7 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.records.payloads.audit import AskedPeer
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state.verdicts.targets import Panel
+from p2pverify.core.state.verdicts.notes import Panel
 
 #: Panel members are asked at different times, spread over this share of an epoch (in thousandths), so that two
 #: colluding members cannot tell from the timing that they got the same question.

@@ -30,9 +30,8 @@ from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.evidence import EvidenceBox
-from p2pverify.core.roles.part import Part
 from p2pverify.core.roles.slot_plan import (
     EpochPlan,
     SlotPhase,

@@ -214,3 +214,21 @@ class Context:
 
     def statistics(self) -> dict[str, int]:
         return {**self.counters, "jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}
+
+
+class Part:
+    """A role of the machine that acts by itself whenever something has happened, or its time has come.
+
+    A role overrides what it needs.
+    """
+
+    def resume(self) -> None:
+        """Find what the own log says of this role, after the silence of a start."""
+
+    def tick(self, now_ms: int) -> Effects[None]:  # noqa: ARG002  # for the roles that override it
+        """Do what is due."""
+        yield from ()
+
+    def next_wake_ms(self, now_ms: int) -> int | None:  # noqa: ARG002  # for the roles that override it
+        """The time of the next tick if nothing happens before it, or None."""
+        return None

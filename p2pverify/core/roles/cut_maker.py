@@ -27,10 +27,9 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.payloads.membership import decode_join
 from p2pverify.core.replica.states import new_authors_max
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.omissions import Omissions
-from p2pverify.core.roles.part import Part
 from p2pverify.core.state.state import State
 
 PROPOSE_AT_PERMILLE = 400

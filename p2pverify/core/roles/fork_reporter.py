@@ -12,8 +12,7 @@ from p2pverify.core.events import Effects, Note
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 
 EVIDENCE_PAYLOAD_MAX = 16_384
 #: The time between two turns, in thousandths of an epoch: enough for a record to reach everybody.

@@ -4,16 +4,13 @@ A leave is final: a peer that left joins again only if its operator says so, not
 leave cannot be signed yet, it waits. A peer whose row was dropped, because it was silent for long, joins again.
 """
 
-from collections.abc import Mapping
-
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Effects
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.state.rows import JOIN_EPOCHS
 
 #: Newcomers that wait for their sponsor record.
@@ -28,6 +25,7 @@ class Membership(Part):
         self._manifest = manifest
         self._hardware = hardware
         self._rejoin = rejoin
+        self._once = _written_once(context, manifest)
         self._said: set[int] = set()
         self._is_joined = False
         self._joined_epoch = -1
@@ -60,23 +58,34 @@ class Membership(Part):
                 self._is_joined = False
                 yield from context.write(Kind.LEAVE, encode([]), now_ms)
             return
-        join = Join(context.class_index, context.vrf_key, self._hardware)
-        payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
-        if context.key in context.network.founders:
-            listed = self._manifest.digest in context.network.manifests  # and no later version
-            manifest = {Kind.MANIFEST: self._manifest.encode()} if listed else {}
-            payloads = {Kind.NETWORK: context.network.encode(), **manifest, **payloads}
-        for kind, payload in payloads.items():
+        for kind in self._once:
             if kind not in self._said:
                 self._said.add(kind)
-                record = yield from context.write(kind, payload, now_ms)
+                record = yield from context.write(kind, self._payload(kind), now_ms)
                 if kind == Kind.JOIN:
                     self._is_joined, self._joined_epoch = True, record.epoch
         while self._to_sponsor:
             yield from context.write(Kind.SPONSOR, Sponsor(self._to_sponsor.pop(0)).encode(), now_ms)
+
+    def _payload(self, kind: Kind) -> bytes:
+        """The payload of a record that a peer writes once."""
+        context = self._context
+        if kind == Kind.NETWORK:
+            return context.network.encode()
+        if kind == Kind.MANIFEST:
+            return self._manifest.encode()
+        return Join(context.class_index, context.vrf_key, self._hardware).encode()
 
     def _is_forgotten(self, now_ms: int) -> bool:
         """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""
         context = self._context
         is_old = self._joined_epoch < context.params.epoch_at(now_ms) - JOIN_EPOCHS // 2
         return self._is_joined and is_old and context.key not in context.fold.latest.members
+
+
+def _written_once(context: Context, manifest: Manifest) -> tuple[Kind, ...]:
+    """The kinds of the records that a peer writes once, in their order."""
+    if context.key not in context.network.founders:
+        return (Kind.JOIN,)
+    is_listed = manifest.digest in context.network.manifests  # and no later version
+    return (Kind.NETWORK, Kind.MANIFEST, Kind.JOIN) if is_listed else (Kind.NETWORK, Kind.JOIN)

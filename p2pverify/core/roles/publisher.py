@@ -1,4 +1,4 @@
-"""Records that the operator has this peer sign: of data, and of versions.
+"""Records that the operator has this peer sign: of data, of versions, and of money.
 
 A record is signed at once or not at all. The operator waits for the answer, and can order it again.
 """
@@ -16,6 +16,9 @@ from p2pverify.core.records.payloads.lines.recall import decode_recall
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.records.payloads.lines.rotation import decode_rotation
 from p2pverify.core.records.payloads.lines.serve import decode_serve
+from p2pverify.core.records.payloads.settle.cheque import decode_cheque
+from p2pverify.core.records.payloads.settle.payment import decode_payment
+from p2pverify.core.records.payloads.settle.pledge import decode_pledge
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.history.datasets import live_roots, refuse_dataset, refuse_erasure, refuse_statement
 from p2pverify.core.state.lines.take import (
@@ -26,6 +29,7 @@ from p2pverify.core.state.lines.take import (
     refuse_serve,
 )
 from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.core.state.settle.take import refuse_cheque, refuse_payment, refuse_pledge
 from p2pverify.core.state.state import State
 
 
@@ -59,6 +63,11 @@ _REFUSE: Mapping[Kind, Callable[[Network, State, bytes, bytes], str | None]] = {
     Kind.ROTATION: _refuse_rotation,
     Kind.SERVE: lambda network, state, author, payload: refuse_serve(
         network, state, author, decode_serve(payload).manifest
+    ),
+    Kind.PLEDGE: lambda network, state, author, payload: refuse_pledge(network, state, author, decode_pledge(payload)),
+    Kind.CHEQUE: lambda _network, state, author, payload: refuse_cheque(state, author, decode_cheque(payload)),
+    Kind.PAYMENT: lambda network, state, author, payload: refuse_payment(
+        network, state, author, decode_payment(payload)
     ),
 }
 

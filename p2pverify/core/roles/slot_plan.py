@@ -14,7 +14,8 @@ from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.derive import derive_question
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 
 
 class SlotPhase(Enum):

@@ -6,8 +6,7 @@ Protocol page: protocol/serve.md.
 from p2pverify.core.events import Effects, Note, VersionHeld
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lines.serve import Serve
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.state.lines.take import refuse_serve
 from p2pverify.core.state.lines.versions import current_manifest, model_of
 

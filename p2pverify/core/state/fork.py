@@ -11,6 +11,7 @@ from p2pverify.core.contract.network import Network, Origin
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.rules import carried
 from p2pverify.core.state.codec.sections import decode_state, encode_state, sections_of, state_root
 from p2pverify.core.state.state import Loss, Member, State, genesis
 from p2pverify.core.state.verdicts.objections import objectors_to, rests_on
@@ -55,6 +56,7 @@ def fork(state: State, without: Collection[bytes] = (), away: Collection[bytes] 
         banned=dict(state.banned),
         lines=dict(state.lines),
         served=dict(state.served),
+        books=carried(state.books),
         totals=dict(state.totals),
         admitted_epoch=state.admitted_epoch,
         sponsored_epoch=state.sponsored_epoch,
@@ -127,6 +129,8 @@ def read_start(network: Network, written: bytes) -> State:
         for line, notes in state.lines.items()
     ):
         raise DecodeError("a network begins with versions of a model that has no line")
+    if (state.books is None) != (network.tariff is None) or (state.books is not None and state.books.pledges):
+        raise DecodeError("a network begins with accounts exactly if it has a tariff, and without pledges")
     if not state.total_weight:
         raise DecodeError("nobody has weight at the beginning")
     return state

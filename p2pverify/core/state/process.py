@@ -18,6 +18,7 @@ from p2pverify.core.state.lines import take
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import take as rounds
 from p2pverify.core.state.score import add_evidence
+from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports
@@ -89,6 +90,8 @@ def advance(
         phases.open_rounds(step)
     objections.forget_contested(state)
     memory.forget(state, network.params)
+    if network.tariff is not None:
+        settling.take(step, by_kind)
     return state
 
 

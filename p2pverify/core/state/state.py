@@ -10,21 +10,29 @@ from operator import attrgetter
 from typing import Any
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.contract.sortition import first_beacon
+from p2pverify.core.contract.sortition import Slot, first_beacon
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import Books
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
 from p2pverify.core.state.rounds.notes import LineRounds
-from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, Panel
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
 #: The reason of a conviction by the sequential test, by the same test over long answers, and by the pooled test.
 LOST_DISPUTES, WRONG_WHEN_LONG, FAR_OFF = "lost disputes", "wrong in long answers", "answers too far off"
+
+
+#: The panels that a state remembers.
+PANELS_KEPT = 4096
+
+PanelsDrawn = BoundedDict[tuple[bytes, bytes, Slot], Panel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,7 @@ class State:
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
+    books: Books | None = None  # None in a network without a tariff
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
     rested_epoch: int = -1  # of the newest change between resting weight and weight
@@ -187,6 +196,8 @@ class State:
     _ledger_root: bytes = b""
     _total_weight: int = -1
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict)  # by line and manifest: a memory
+    #: By challenger, VRF output and slot: a memory of those drawn from this state.
+    panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT))
     _by_classes: dict[tuple[tuple[int, ...], int], list[bytes]] = field(default_factory=dict)
     _voters: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -219,6 +230,7 @@ class State:
             dict(self.totals),
             dict(self.datasets),
             dict(self.rounds),
+            None if self.books is None else self.books.copy(),
             self.admitted_epoch,
             self.sponsored_epoch,
             self.rested_epoch,
@@ -320,4 +332,5 @@ class State:
 def genesis(network: Network) -> State:
     """The state before any record. Each founder has weight 1."""
     founders = {key: Member(founder=True, weight=1) for key in network.founders}
-    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders)
+    books = None if network.tariff is None else Books()
+    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders, books=books)

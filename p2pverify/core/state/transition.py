@@ -12,6 +12,9 @@ from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import Movement, MoveReason, Recorder
+from p2pverify.core.settle.cut import Earned
+from p2pverify.core.settle.rounds import DecidedRound
 from p2pverify.core.state import memory
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import Convictions, Loss, Member, State
@@ -19,11 +22,15 @@ from p2pverify.core.state.state import Convictions, Loss, Member, State
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A step's access to other cuts: their states, whether heads are nested, and their convictions."""
+    """A step's access to other cuts: their states, whether heads are nested, and their convictions.
+
+    `note` gets each movement of money with the state under construction, if somebody wants to hear of them.
+    """
 
     state_of: Callable[[bytes], State | None]
     contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
     convictions_of: Callable[[Iterable[bytes]], list[Convictions]]
+    note: Callable[[State, Movement], None] | None = None
 
 
 @dataclass(slots=True)
@@ -31,7 +38,8 @@ class Transition:
     """A step in progress: the state under construction, and the evidence of this step.
 
     `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat, and
-    `long_evidence` of those in long audits. `bets` has each peer's judged answers in the pooled test.
+    `long_evidence` of those in long audits. `bets` has each peer's judged answers in the pooled test. `earned` and
+    `rounds` are what the step settles in a network with a tariff.
     """
 
     network: Network
@@ -43,6 +51,8 @@ class Transition:
     evidence: dict[bytes, int] = field(default_factory=dict)
     long_evidence: dict[bytes, int] = field(default_factory=dict)
     bets: dict[bytes, list[Loss]] = field(default_factory=dict)
+    earned: list[Earned] = field(default_factory=list)
+    rounds: list[DecidedRound] = field(default_factory=list)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
 
@@ -58,6 +68,8 @@ class Transition:
         if member is None:
             return
         self._add(peer, -self.test_of(member, across).down, is_long=is_long)
+        if any(asked.responder == peer and asked.receipt is not None for asked in audit.asked):
+            self.earn(MoveReason.ANSWER, peer, audit.key)
         self.state.change(
             peer,
             agreements=member.agreements + 1,
@@ -87,6 +99,7 @@ class Transition:
         if member is None or (peer, cause.epoch) in self.state.dissent_marks:
             return False
         self.state.dissent_marks[peer, cause.epoch] = self.state.index
+        self.earn(MoveReason.DISSENT, peer, cause)
         up = self.test_of(member, across).up
         self._add(peer, up, is_long=is_long)
         loss = Loss(cause, up)
@@ -99,6 +112,17 @@ class Transition:
             disputes_lost=member.disputes_lost + 1,
         )
         return True
+
+    def earn(self, what: MoveReason, peer: bytes, cause: DisputeKey) -> None:
+        """Note what the settlement of this step pays to a peer, or takes from it."""
+        if self.network.tariff is not None:
+            self.earned.append(Earned(what, peer, (cause.challenger, cause.epoch, cause.slot)))
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What gets the movements of this step; None if nobody wants to hear of them."""
+        note, state = self.frame.note, self.state
+        return None if note is None else lambda movement: note(state, movement)
 
     def _add(self, peer: bytes, evidence: int, *, is_long: bool) -> None:
         for sums in (self.evidence, self.long_evidence) if is_long else (self.evidence,):

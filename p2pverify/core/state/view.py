@@ -11,6 +11,7 @@ from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference import pooled
 from p2pverify.core.inference.speed import Claimant, Speed, speeds
+from p2pverify.core.settle.books import Books, account_rows
 from p2pverify.core.state.lines.rows import line_rows
 from p2pverify.core.state.lines.versions import is_behind, line_of, model_of
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
@@ -18,7 +19,7 @@ from p2pverify.core.state.state import Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import contesting, rests_on
-from p2pverify.core.state.view_bytes import ScoreProof, ViewHead, weighted_digest
+from p2pverify.core.state.view_bytes import AccountProof, ScoreProof, ViewHead, weighted_digest
 from p2pverify.core.state.weights import weighted_peers
 
 
@@ -184,12 +185,25 @@ def view_head(network: Network, state: State) -> ViewHead:
         (len(disputes), merkle.root(disputes)),
         tuple((name, state.totals[name]) for name in sorted(state.totals)),
         _lines(network, state),
+        _accounts(state),
     )
 
 
 def _lines(network: Network, state: State) -> tuple[int, bytes] | None:
     found = line_rows(network, state)
-    return (len(found), merkle.root(found)) if found else None
+    return (len(found), merkle.root(found)) if found or state.books is not None else None
+
+
+def _accounts(state: State) -> tuple[int, bytes] | None:
+    if state.books is None:
+        return None
+    found = encoded_accounts(state.books)
+    return len(found), merkle.root(found)
+
+
+def encoded_accounts(books: Books) -> list[bytes]:
+    """The canonical rows of all accounts, sorted by key."""
+    return [encode(row.to_value()) for row in account_rows(books)]
 
 
 def view_root(network: Network, state: State) -> bytes:
@@ -229,6 +243,19 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
 def prove_score(network: Network, state: State, peer: bytes) -> ScoreProof | None:
     """The proof of a peer's row; None if the state has no row of it."""
     return ScoreProver(network, state).prove(peer)
+
+
+def prove_account(network: Network, state: State, key: bytes) -> AccountProof | None:
+    """The proof of an account's row; None if the view has none of it."""
+    if state.books is None:
+        return None
+    rows = account_rows(state.books)
+    position = next((position for position, row in enumerate(rows) if row.key == key), None)
+    if position is None:
+        return None
+    encoded = encoded_accounts(state.books)
+    path = merkle.inclusion_path([merkle.leaf(row) for row in encoded], position)
+    return AccountProof(view_head(network, state), encoded[position], position, path)
 
 
 class ScoreProver:

@@ -25,9 +25,9 @@ DOMAIN = "p2pverify/view/2"
 #: The most members with weight, because a cut must hold the heads of all signers of its base.
 WEIGHTED_MAX = 512
 #: Bounds of a reader: the counters of a head, and the bytes of a row.
-COUNTERS_MAX = 128
+COUNTERS_MAX = 256
 ROW_BYTES_MAX = 61_440
-#: Items of the head of a network without lines.
+#: Items of the head of a network without lines and without a tariff.
 _HEAD_ITEMS = 10
 #: Places in a row (protocol/view.md).
 _STANDING, _WEIGHT, _COUNTS, _CONVICTION, _CONTESTED, _ROW_FIELDS = 5, 6, 8, 14, 15, 17
@@ -38,7 +38,8 @@ class ViewHead:
     """What a cut's view root is the hash of. `rows` and `disputes` are a number and a Merkle root each.
 
     `weighted` is the digest of the sorted keys of all peers with weight, so that a reader without the ledger can count
-    the signatures of the cut. `lines` are the rows of lines and versions, None in a network without lines.
+    the signatures of the cut. `lines` are the rows of lines and versions, None in a network without lines and without a
+    tariff. `accounts` are those of accounts, None in a network without a tariff.
     """
 
     network: bytes
@@ -51,6 +52,7 @@ class ViewHead:
     disputes: tuple[int, bytes]
     counters: tuple[tuple[str, int], ...]
     lines: tuple[int, bytes] | None = None
+    accounts: tuple[int, bytes] | None = None
 
     def to_value(self) -> list[object]:
         return [
@@ -65,6 +67,7 @@ class ViewHead:
             list(self.disputes),
             [list(counter) for counter in self.counters],
             *([] if self.lines is None else [list(self.lines)]),
+            *([] if self.accounts is None else [list(self.accounts)]),
         ]
 
     @property
@@ -75,7 +78,7 @@ class ViewHead:
 
 def read_view_head(value: Value) -> ViewHead:
     """Read a decoded head. Raises DecodeError."""
-    items = as_array(value, "view", length_max=_HEAD_ITEMS + 1)
+    items = as_array(value, "view", length_max=_HEAD_ITEMS + 2)
     if len(items) < _HEAD_ITEMS:
         raise DecodeError("view: too few items")
     domain, network, epoch, index, beacon, ledger_root, weighted, rows, disputes, counters = items[:_HEAD_ITEMS]
@@ -95,6 +98,7 @@ def read_view_head(value: Value) -> ViewHead:
         _merkle(disputes, "disputes"),
         tuple((name, as_uint(count, "count")) for name, (_, count) in zip(names, pairs, strict=True)),
         _merkle(items[_HEAD_ITEMS], "lines") if len(items) > _HEAD_ITEMS else None,
+        _merkle(items[_HEAD_ITEMS + 1], "accounts") if len(items) > _HEAD_ITEMS + 1 else None,
     )
 
 
@@ -120,6 +124,24 @@ class ScoreProof:
     def holds(self, root: bytes) -> bool:
         """Whether the row is in the view with this root. A cut record names the root, and two thirds signed it."""
         count, rows_root = self.head.rows
+        found = merkle.root_of_path(merkle.leaf(self.row), self.position, count, self.path)
+        return self.head.root == root and found == rows_root
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProof:
+    """One row of an account with its proof; the fields are those of `ScoreProof`."""
+
+    head: ViewHead
+    row: bytes
+    position: int
+    path: tuple[bytes, ...]
+
+    def holds(self, root: bytes) -> bool:
+        """Whether the row is in the view with this root."""
+        if self.head.accounts is None:
+            return False
+        count, rows_root = self.head.accounts
         found = merkle.root_of_path(merkle.leaf(self.row), self.position, count, self.path)
         return self.head.root == root and found == rows_root
 

@@ -59,13 +59,14 @@ def _first_key(chunk: _Chunk) -> Key:
 class RecordIndex:
     """A grow-only set of (epoch, id); ids are 32 bytes. Positions count from 0 and hold until the next change."""
 
-    __slots__ = ("_chunks", "_counted", "_counts", "_fresh", "_known", "_size", "_sums")
+    __slots__ = ("_chunks", "_counted", "_counts", "_firsts", "_fresh", "_known", "_size", "_sums")
 
     def __init__(self) -> None:
         self._fresh: list[Key] = []
         self._chunks: list[_Chunk] = []
         self._size = 0
-        # Number and sum of the ids before each chunk, and the number of chunks for which they are up to date.
+        # First key of each chunk, number and sum of the ids before it, and for how many chunks they are up to date.
+        self._firsts: list[Key] = []
         self._counts: list[int] = []
         self._sums: list[int] = []
         self._counted = 0
@@ -141,7 +142,8 @@ class RecordIndex:
 
     def _count(self) -> None:
         """Bring the running totals up to date."""
-        self.settle()
+        if self._fresh:
+            self.settle()
         if self._counted == len(self._chunks) == len(self._counts):
             return
         self._known.clear()
@@ -151,8 +153,9 @@ class RecordIndex:
             before = self._chunks[begin - 1]
             count = self._counts[begin - 1] + len(before.ids)
             total = self._sums[begin - 1] + before.total
-        del self._counts[begin:], self._sums[begin:]
+        del self._firsts[begin:], self._counts[begin:], self._sums[begin:]
         for chunk in self._chunks[begin:]:
+            self._firsts.append((chunk.epoch, chunk.ids[0]))
             self._counts.append(count)
             self._sums.append(total)
             count += len(chunk.ids)
@@ -166,7 +169,7 @@ class RecordIndex:
         self._count()
         if not self._chunks:
             return 0
-        at = self._chunk_of(key)
+        at = max(0, bisect_right(self._firsts, key) - 1)
         chunk = self._chunks[at]
         if chunk.epoch == key[0]:
             return self._counts[at] + bisect_left(chunk.ids, key[1])

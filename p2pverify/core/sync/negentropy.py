@@ -114,6 +114,10 @@ class _Reader:
         return Range(bound, mode, ids=ids)
 
     def _varint(self) -> int:
+        at = self._at
+        if at < len(self._data) and self._data[at] < 0x80:  # nearly all numbers have one digit
+            self._at = at + 1
+            return self._data[at]
         number = 0
         while True:
             digit = self._take(1)[0]
@@ -216,7 +220,7 @@ class _Message:
         at = begin
         for bucket in range(BUCKETS):
             first, at = at, at + size + (bucket < larger)
-            between = bound if at == end else _bound_between(*self._index.keys(at - 1, at + 1))
+            between = bound if at == end else _bound_between(self._index.key(at - 1), self._index.key(at))
             self._writer.fingerprint(between, fingerprint(self._index, first, at))
 
     def list_ids(self, begin: int, end: int, bound: Key) -> None:
@@ -249,8 +253,11 @@ def _bound_between(before: Key, after: Key) -> Key:
     """The shortest bound between two neighbours ("Bound")."""
     if before[0] != after[0]:
         return (after[0], b"")
-    shared = next(at for at in range(ID_BYTES) if before[1][at] != after[1][at])
-    return (after[0], after[1][: shared + 1])
+    one, two = before[1], after[1]
+    shared = 0
+    while one[shared] == two[shared]:
+        shared += 1
+    return (after[0], two[: shared + 1])
 
 
 class Initiator:

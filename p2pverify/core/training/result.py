@@ -16,7 +16,7 @@ ROUND_RESULT_DOMAIN = "p2pverify/round-result/1"
 MICRONATS_MAX = 10**9
 
 
-class Finding(IntEnum):
+class UpdateFinding(IntEnum):
     """What a voter found about an update."""
 
     RIGHT = 0
@@ -30,7 +30,7 @@ class ResultRow:
     """One contributor. Only a right update has credit (micronats) and can be a mark against its author."""
 
     author: bytes
-    finding: Finding
+    finding: UpdateFinding
     credit: int = 0
     is_marked: bool = False
 
@@ -92,18 +92,18 @@ def read_result_row(value: Value) -> ResultRow:
     author, finding, credit, mark = as_array(value, "result row", length=4)
     row = ResultRow(
         as_bytes(author, "author", size=32),
-        Finding(as_uint(finding, "finding", Finding.BROKEN)),
+        UpdateFinding(as_uint(finding, "finding", UpdateFinding.BROKEN)),
         read_signed(credit, "credit"),
         as_bool(mark, "mark"),
     )
-    if row.finding is not Finding.RIGHT and (row.credit or row.is_marked):
+    if row.finding is not UpdateFinding.RIGHT and (row.credit or row.is_marked):
         raise DecodeError("an update that is not right has credit or a mark")
     return row
 
 
 def unseen_in(result: RoundResult) -> frozenset[bytes]:
     """The authors whose bytes a voter could not get."""
-    return frozenset(row.author for row in result.rows if row.finding is Finding.UNSEEN)
+    return frozenset(row.author for row in result.rows if row.finding is UpdateFinding.UNSEEN)
 
 
 def authors_of(rows: Sequence[ResultRow]) -> tuple[bytes, ...]:

@@ -108,10 +108,20 @@ class Cursor:
         if kind in SCALARS:
             self.skip(count * struct.calcsize(SCALARS[kind]))
         elif kind == STRING:
-            for _ in range(count):
-                self.skip(self.count("<Q", STRING_BYTES_MAX, "a string's length"))
+            self._skip_strings(count)
         else:
             raise WeightsError(f"the GGUF file has an array of unknown type {kind}")
+
+    def _skip_strings(self, count: int) -> None:
+        """Step over strings. A vocabulary has 100,000 of them, so nothing is called for each good one."""
+        data, last = self.data, len(self.data) - 8
+        length_at = struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            size = length_at(data, self.at)[0] if self.at <= last else STRING_BYTES_MAX + 1
+            if size > STRING_BYTES_MAX:
+                size = self.count("<Q", STRING_BYTES_MAX, "a string's length")
+            self.at += 8 + size
+        self.skip(0)
 
 
 @dataclass(frozen=True, slots=True)

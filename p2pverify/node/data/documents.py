@@ -5,7 +5,9 @@ from typing import Literal
 
 from p2pverify.node.reports.documents.shape import ApiDocument, Count
 
-SignedKind = Literal["dataset", "erasure", "statement", "release", "recall", "rotation", "serve"]
+SignedKind = Literal[
+    "dataset", "erasure", "statement", "release", "recall", "rotation", "serve", "pledge", "cheque", "payment"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from p2pverify.node.files.networktable import (
 )
 from p2pverify.node.files.textfile import FileError, read_bytes
 from p2pverify.node.files.tomlfile import parse_table
+from p2pverify.node.settle.tarifffile import tariff_lines
 
 if TYPE_CHECKING:
     from p2pverify.core.state.state import State
@@ -145,6 +146,7 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
         table.referee,
         None if table.origin is None else Origin(*map(bytes.fromhex, astuple(table.origin))),
         tuple(sorted((each.line() for each in table.lines), key=lambda line: line.genesis)),
+        None if table.tariff is None else table.tariff.tariff(),
     )
     return decode_network(network.encode()), tuple(sorted(manifests, key=lambda m: m.digest))
 
@@ -182,7 +184,7 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
         lines.append(f"honest_ppm = {c.honest_ppm}")
         if c.across is not None:
             lines.append(f"across = {across_text(c.across)}")
-    lines += line_lines(network.lines)
+    lines += [*line_lines(network.lines), *tariff_lines(network.tariff)]
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, toml_text
 from p2pverify.node.files.tomlfile import Check, read_table
+from p2pverify.node.settle.tarifffile import TariffTable
 
 HONEST_PPM = 1000  # dissents per million answers, for a class in which equal inputs give equal bits
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
@@ -264,3 +265,4 @@ class NetworkTable:
     manifest: tuple[ManifestTable, ...] = ()
     classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})
     lines: tuple[LineTable, ...] = field(default=(), metadata={"alias": "line"})
+    tariff: TariffTable | None = None

@@ -36,6 +36,8 @@ from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocume
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
+from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.report import accounts_document
 from p2pverify.node.training.documents import RoundsDocument
 from p2pverify.node.training.report import rounds_document, waiting_rounds
 
@@ -144,6 +146,10 @@ class NodeReports(Reports):
     def datasets(self, *, final: bool) -> DatasetsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return datasets_document(self._machine.context.ledger, self._machine.context.network_id, state, final=final)
+
+    def accounts(self, *, final: bool) -> AccountsDocument:
+        state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
+        return accounts_document(self._machine.network, state, final=final)
 
     def rounds(self) -> RoundsDocument:
         return rounds_document(self._machine)

@@ -14,7 +14,7 @@ from p2pverify.core.state.rounds.notes import (
     TrainingPhase,
 )
 from p2pverify.core.state.rounds.phases import contributors_of, houses_of, least_houses
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
     ContributionDocument,
@@ -32,11 +32,11 @@ _PHASES: Mapping[TrainingPhase, PhaseName] = {
     TrainingPhase.OPENING: "opening",
     TrainingPhase.VOTING: "voting",
 }
-_FINDINGS: Mapping[Finding, FindingName] = {
-    Finding.RIGHT: "right",
-    Finding.FALSE: "false",
-    Finding.UNSEEN: "unseen",
-    Finding.BROKEN: "broken",
+_FINDINGS: Mapping[UpdateFinding, FindingName] = {
+    UpdateFinding.RIGHT: "right",
+    UpdateFinding.FALSE: "false",
+    UpdateFinding.UNSEEN: "unseen",
+    UpdateFinding.BROKEN: "broken",
 }
 
 

@@ -5,7 +5,8 @@ is over is given up. The time for a blob is a part of an epoch; a voter that wai
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -17,6 +18,7 @@ from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.state.rounds.take import open_round
 from p2pverify.core.training.orders import (
     EvaluateOrder,
+    ShownUpdate,
     TrainedUpdate,
     TrainingFailed,
     TrainingOrder,
@@ -64,6 +66,7 @@ class TrainingService:
         self._running: dict[int, tuple[RoundPlace, trio.CancelScope]] = {}
         self._sender, self._orders = trio.open_memory_channel[TrainingJob](ORDERS_MAX)
         self._computing = trio.CapacityLimiter(1)
+        self._fetching = trio.Lock()  # what is fetched early need not be fetched again
         self._changed = trio.Event()
 
     def submit_nowait(self, job: TrainingJob) -> TrainingDone | None:
@@ -110,8 +113,10 @@ class TrainingService:
                 if await self._versions.hold(self._blobs, fetcher):
                     self._blobs.look(self._machine.fold.latest)
                     ready()
-            except UserError as error:
-                log.warning("blobs of training rounds cannot be kept: %s", error.reason)
+                await self._fetch_early(fetcher)
+            except (UserError, DecodeError, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error.reason
+                log.warning("blobs of training rounds cannot be had: %s", reason)
             await self._changed.wait()
 
     async def _carry_out(self, job: TrainingJob, fetcher: RoundFetcher, feed: Callable[[TrainingDone], None]) -> None:
@@ -154,11 +159,9 @@ class TrainingService:
         return outcome
 
     async def _evaluate(self, order: EvaluateOrder, base: RoundBase, fetcher: RoundFetcher) -> TrainingOutcome:
-        blobs = await self._fetch(order, self._trainer.update_bytes(base.weights), fetcher)
+        blobs = await self._fetch(order.updates, base, RoundPlace(order.line, order.number), fetcher)
 
         def work() -> RoundResult:
-            for data in blobs.values():
-                self._blobs.keep(data)
             found = self._trainer.evaluate(order, base.weights, base.manifest, blobs)
             if found.weights is not None and found.manifest is not None:
                 self._blobs.keep(found.weights)
@@ -166,7 +169,7 @@ class TrainingService:
             return found.result
 
         result = await self._in_thread(work)
-        self._blobs.note((*blobs, result.weights, result.manifest), RoundPlace(order.line, order.number))
+        self._blobs.note((result.weights, result.manifest), RoundPlace(order.line, order.number))
         return result
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
@@ -177,9 +180,28 @@ class TrainingService:
             abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
         )
 
-    async def _fetch(self, order: EvaluateOrder, update_bytes: int, fetcher: RoundFetcher) -> dict[bytes, bytes]:
-        """The blobs of a round that can be had in time."""
+    async def _fetch_early(self, fetcher: RoundFetcher) -> None:
+        """Fetch what contributors of this node's line show before the vote begins, while they are surely there."""
+        machine = self._machine
+        index = machine.network.line_of(machine.context.class_index)
+        known = None if index is None else machine.fold.latest.rounds.get(index)
+        current = None if known is None else known.open
+        if index is None or current is None or not current.updates:
+            return
+        base = await self._versions.base(current.manifest, self._blobs, fetcher)
+        if base is not None:
+            said = [
+                _Said(author, opened.trained.update, opened.shown, opened.shown_bytes)
+                for author, opened in sorted(current.updates.items())
+            ]
+            await self._fetch(said, base, RoundPlace(index, current.number), fetcher)
+
+    async def _fetch(
+        self, updates: "Sequence[_Said | ShownUpdate]", base: RoundBase, place: RoundPlace, fetcher: RoundFetcher
+    ) -> dict[bytes, bytes]:
+        """The blobs of updates that can be had in time. They are on disk then. Raises UserError."""
         seconds = self._machine.network.params.epoch_ms * BLOB_PERMILLE / 1e6
+        size = self._trainer.update_bytes(base.weights)
         found: dict[bytes, bytes] = {}
         limiter = trio.CapacityLimiter(FETCHES_MAX)
 
@@ -189,11 +211,25 @@ class TrainingService:
             if data is not None:
                 found[sha256] = data
 
-        async with trio.open_nursery() as nursery:
-            for update in order.updates:
-                nursery.start_soon(fetch, update.update, update_bytes, update.author)
-                nursery.start_soon(fetch, update.shown, update.shown_bytes, update.author)
+        async with self._fetching:
+            async with trio.open_nursery() as nursery:
+                for update in updates:
+                    nursery.start_soon(fetch, update.update, size, update.author)
+                    nursery.start_soon(fetch, update.shown, update.shown_bytes, update.author)
+            for data in found.values():
+                await trio.to_thread.run_sync(self._blobs.keep, data)
+            self._blobs.note(found, place)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Which blobs an author shows, and the bytes of its rows."""
+
+    author: bytes
+    update: bytes
+    shown: bytes
+    shown_bytes: int
 
 
 def present_rows(own: OwnDataset) -> list[tuple[bytes, bytes]]:

@@ -39,7 +39,8 @@ class BookPlan:
     """The amount of play.
 
     `paths` are the numeric paths of honest peers. `bounds` has the thresholds by engine and numeric path; UNKNOWN is
-    the entry for all other paths. Every simulated cheat is played with `worlds` seeds, a crowd with one seed.
+    the entry for all other paths. `rates` are the shares of false answers. Every simulated cheat is played with
+    `worlds` seeds, a crowd with one seed.
     """
 
     bench: Bench
@@ -52,6 +53,7 @@ class BookPlan:
     warm: int = 100
     long_tokens: int = 896
     trials: int = TRIALS
+    rates: tuple[float, ...] = RATES
     honest_audits: int = HONEST_AUDITS
     processes: int = 2
 
@@ -184,7 +186,7 @@ class _Playing:
                 trials=self._plan.trials,
             )
             for by, outcomes, steps in ways
-            for rate in RATES
+            for rate in self._plan.rates
         ]
 
     def _honest(self, path: str, found: work.Witnessed) -> HonestRow:

@@ -8,6 +8,8 @@ from p2pverify.core.state.state import State
 
 ROW_BYTES_MAX = 32_000
 BASE_BYTES_MAX = 2_000_000
+#: More for each row in a network with a tariff.
+MONEY_BYTES_MAX = 20_000
 #: A network id takes equally many bytes whatever it is.
 _ANY_NETWORK = bytes(32)
 
@@ -24,4 +26,5 @@ def part_bytes(state: State) -> dict[str, int]:
 
 def bytes_max(state: State) -> int:
     """The most bytes that a state with so many rows may have."""
-    return ROW_BYTES_MAX * len(state.members) + BASE_BYTES_MAX
+    row = ROW_BYTES_MAX + (MONEY_BYTES_MAX if state.books is not None else 0)
+    return row * len(state.members) + BASE_BYTES_MAX

@@ -144,7 +144,7 @@ def test_params_stand_in_wire_order() -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Bytes that are no definition raise only DecodeError."""
     with pytest.raises(DecodeError):
@@ -152,7 +152,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_mutated_definitions(data: st.DataObject) -> None:
     """Bytes near a definition are refused, or are another definition with another id."""
     good = NETWORK.encode()

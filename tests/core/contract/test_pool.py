@@ -53,7 +53,7 @@ def test_a_rare_bet_pays_more() -> None:
 
 
 @given(pools)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_bets_pay_at_most_half_of_what_is_fair(pool: Pool) -> None:
     """Honest answers win each bet at most at its rate. So the bets pay at most half of the stake back on average."""
     paid = sum(Fraction(pool.pays_ppm(line) * line.rate_ppm, MILLION) for line in pool.lines)

@@ -89,7 +89,7 @@ def test_round_trip(value: canon.Value) -> None:
 
 
 @given(st.binary(max_size=80))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Any bytes are the only encoding of a value or raise DecodeError, and no other error."""
     value = _decode_or_reason(data)
@@ -98,7 +98,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(values, st.data())
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=100)
 def test_mutated_encodings(value: canon.Value, data: st.DataObject) -> None:
     """Bytes near a valid encoding are the only encoding of another value, or are refused with a reason."""
     encoded = canon.encode(value)
@@ -114,7 +114,7 @@ def test_mutated_encodings(value: canon.Value, data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=40) | st.lists(st.sampled_from(b"\x00\x01\x17\x18\x20\x40\x41\x61\x80\x81\x82\xa1\xf6")))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=100)
 def test_refuses_nothing_canonical(raw: bytes | list[int]) -> None:
     """Bytes that a lenient library reads as one of our values, and writes again unchanged, are accepted."""
     data = bytes(raw)

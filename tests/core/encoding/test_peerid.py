@@ -27,7 +27,7 @@ def test_published_peer_id() -> None:
 
 
 @given(st.text(max_size=70))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_any_text(text: str) -> None:
     """A text is refused or is the peer id of its key."""
     try:
@@ -39,7 +39,7 @@ def test_any_text(text: str) -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(0, 51), st.characters(codec="ascii"))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_changed_letters(key: bytes, at: int, letter: str) -> None:
     """A peer id with one letter changed is another key's id, or refused."""
     text = peer_id(key)

@@ -105,7 +105,7 @@ _ORDER = [Verdict.MATCH, Verdict.INCONCLUSIVE, Verdict.MISMATCH]
 
 
 @given(measures, bounds(), st.integers(0, TOTAL_MAX), uints)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_a_greater_margin_never_helps(found: Measure, given_bounds: Across, more: int, end: int) -> None:
     """A greater sum or a less likely end gives the same verdict or a worse one."""
     before = _ORDER.index(verdict(found, given_bounds))
@@ -117,7 +117,7 @@ def test_a_greater_margin_never_helps(found: Measure, given_bounds: Across, more
 
 
 @given(st.lists(uints, max_size=20), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_a_measure_is_within_its_limits(deficits: list[int], data: st.DataObject) -> None:
     """For all engine outputs, the measure can be encoded."""
     ends = data.draw(st.lists(st.booleans(), min_size=len(deficits), max_size=len(deficits)))

@@ -149,7 +149,7 @@ def claims(draw: st.DrawFn) -> ClaimedAnswer:
 
 
 @given(claims())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_every_answer_has_one_cause(asked: ClaimedAnswer) -> None:
     """Every engine output gets one cause, and an answer that is no mismatch is never called a lie."""
     found = find_cause(asked, BOUNDS)

@@ -55,7 +55,7 @@ def test_a_class_without_a_pool_has_no_test() -> None:
 
 
 @given(pools, st.integers(0, 2**32), st.integers(0, 2**32), st.integers(0, 1024))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_a_greater_total_never_helps(pool: Pool, one: int, two: int, count: int) -> None:
     low, high = (Measure(count, total, 0, 0) for total in sorted((one, two)))
     bounds = replace(BOUNDS, pool=pool)
@@ -76,7 +76,7 @@ def outcomes(pool: Pool, shares: list[int]) -> list[tuple[Fraction, int]]:
 
 
 @given(pools, st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_the_capital_of_an_honest_peer_falls(pool: Pool, data: st.DataObject) -> None:
     """On average at least half of the stake is lost, for all honest distributions that the rates allow."""
     shares = [data.draw(st.integers(0, 100)) for _ in pool.lines]
@@ -85,7 +85,7 @@ def test_the_capital_of_an_honest_peer_falls(pool: Pool, data: st.DataObject) ->
 
 
 @given(pools, st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_half_of_the_challengers_may_hide_what_they_like(pool: Pool, data: st.DataObject) -> None:
     """A hostile challenger hides answers that lose their bets. With as many honest ones the capital still falls."""
     found_outcomes = outcomes(pool, [data.draw(st.integers(0, 100)) for _ in pool.lines])

@@ -71,7 +71,7 @@ def test_request_round_trip(question: Question, nonce: bytes, expiry: int) -> No
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_mutated_requests(data: st.DataObject) -> None:
     """Every changed request is refused with a code and a sentence."""
     good = encode_request(REQUEST, QUESTION, sign_request(ALICE, REQUEST))
@@ -85,7 +85,7 @@ def test_mutated_requests(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=100))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Any bytes are refused as requests and invalid as responses, without other errors."""
     with pytest.raises(RequestRefused):
@@ -127,7 +127,7 @@ def test_response_round_trip() -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_mutated_responses(data: st.DataObject) -> None:
     """Every changed answer is invalid."""
     good = encode_answer(Answer(Output(TOKENS, "stop", LOGITS), _receipt()))

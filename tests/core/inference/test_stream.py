@@ -41,7 +41,7 @@ def _cuts(tokens: tuple[int, ...], at: list[int]) -> list[tuple[int, ...]]:
 
 
 @given(tokens_of, st.lists(st.integers(0, 1000), max_size=8))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_an_answer_arrives_as_it_left(tokens: tuple[int, ...], at: list[int]) -> None:
     """The reader gives the tokens of each frame, and at last the response to the byte."""
     writer, reader = AnswerWriter(), AnswerReader(len(tokens))
@@ -130,7 +130,7 @@ def test_nothing_follows_the_last_frame() -> None:
 
 
 @given(tokens_of, st.integers(0, 40), st.lists(st.integers(0, 1000), max_size=5))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_a_repeat_goes_on_where_the_stream_broke(tokens: tuple[int, ...], broke: int, at: list[int]) -> None:
     """The tokens that came before are not given again, however they are cut."""
     reader = AnswerReader(len(tokens))

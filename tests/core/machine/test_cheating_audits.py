@@ -14,7 +14,7 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty
 from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
-from p2pverify.core.state.verdicts.targets import Panel
+from p2pverify.core.state.verdicts.notes import Panel
 from p2pverify.testnet.world.liars.base import BentActor
 from tests.support.cheating import CHEAT, cheat_plans, final, quiet_world, reasons
 from tests.support.worlds import casting, convicted

@@ -65,7 +65,7 @@ def copy_of(disk: Disk) -> Disk:
 quarters = st.integers(0, 14)
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(1, 10_000),
     copied=quarters,

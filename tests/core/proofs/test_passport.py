@@ -100,7 +100,7 @@ def test_it_is_of_one_network(passport: Passport) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_changed_bytes_prove_nothing(world: World, passport: Passport, data: st.DataObject) -> None:
     encoded = passport.encode()
     at = data.draw(st.integers(0, len(encoded) - 1))

@@ -134,7 +134,7 @@ def test_mutated_payloads(values: Any, decoder: Any) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_mutated_records(data: st.DataObject) -> None:
     """Any change to a record's bytes gives no record, or a record with a wrong signature."""
     made = _record(encode([1, 2, 3]))
@@ -150,7 +150,7 @@ def test_mutated_records(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=120))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Any bytes raise only DecodeError, in every decoder."""
     decoders = [decode_record, membership.decode_join, membership.decode_leave, decode_conflict]

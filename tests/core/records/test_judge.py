@@ -29,6 +29,7 @@ VECTORS = Path(__file__).parents[3] / "protocol" / "vectors"
 KINDS = [kind.name.lower().replace("_", "-") for kind in Kind]
 ALICE = bytes(range(32))
 KEY = sign.public_key(ALICE)
+EXAMPLES = 25  # for each kind; `tests/fuzz` tries the decoders of payloads alone
 
 
 def _cases(kind: str, name: str = "valid") -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ def test_mutated_records(kind: str) -> None:
     given_ = _rules(GIVEN[kind])
 
     @given(st.data())
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=EXAMPLES)
     def check(data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(good) - 1))
         mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
@@ -81,7 +82,7 @@ def test_any_signed_payload(kind: Kind) -> None:
     """A signed record with any bytes as its payload gets a verdict without other errors."""
 
     @given(st.binary(max_size=60) | st.recursive(st.none() | st.integers(0, 9) | st.binary(max_size=33), st.lists))
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=EXAMPLES)
     def check(payload: Any) -> None:
         data = payload if isinstance(payload, bytes) else encode(payload)
         try:
@@ -95,7 +96,7 @@ def test_any_signed_payload(kind: Kind) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_bytes(data: bytes) -> None:
     """Bytes that are no record are rejected."""
     with pytest.raises(GossipReject):

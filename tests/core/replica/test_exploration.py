@@ -25,7 +25,7 @@ def is_parted(found: Found) -> bool:
 def test_one_hostile_member_breaks_no_promise() -> None:
     """The hostile member equivocates, signs everything, and withholds its log as it likes."""
     explorer = Explorer(hostile=1, epochs=EPOCHS)
-    last = explorer.explore(steps=16, width=12)
+    last = explorer.explore(steps=14, width=8)
     found = explorer.found
     assert found.parted is None
     assert found.convicted is None
@@ -35,14 +35,14 @@ def test_one_hostile_member_breaks_no_promise() -> None:
         after = explorer.healed(world, epochs=2)
         assert after.observer.fold.latest.index > world.observer.fold.latest.index
         assert len({member.fold.latest.id for member in after.members}) == 1
-    for cut_id, records in list(found.certified.items())[:20]:
+    for cut_id, records in list(found.certified.items())[:10]:
         shuffled = random.Random(1).sample(records, len(records))
         assert verify(NETWORK.id, NETWORK.encode(), cut_id, shuffled).cut_id == cut_id  # the same view, in any order
 
 
 def test_four_honest_members_break_no_promise() -> None:
     explorer = Explorer(hostile=0, epochs=EPOCHS)
-    explorer.explore(steps=14, width=10)
+    explorer.explore(steps=12, width=8)
     assert explorer.found.parted is None
     assert explorer.found.convicted is None
 
@@ -53,7 +53,7 @@ def test_four_honest_members_break_no_promise() -> None:
 def test_hostile_weight_of_a_half_parts_the_cuts() -> None:
     """Two of four sign everything, which is more than a third. Even then no honest member is convicted."""
     explorer = Explorer(hostile=2, epochs=EPOCHS)
-    explorer.explore(steps=14, width=16, until=is_parted)
+    explorer.explore(steps=14, width=8, until=is_parted)
     assert is_parted(explorer.found)
     assert explorer.found.convicted is None
 
@@ -71,7 +71,7 @@ class ForgetfulCutter(PromptCutter):
 
 def test_members_that_do_not_contain_their_own_signatures_convict_themselves() -> None:
     explorer = Explorer(hostile=1, epochs=EPOCHS, cutter=ForgetfulCutter)
-    explorer.explore(steps=10, width=30, until=lambda found: found.parted or found.convicted)
+    explorer.explore(steps=10, width=10, until=lambda found: found.parted or found.convicted)
     assert explorer.found.parted or explorer.found.convicted
 
 

@@ -31,7 +31,7 @@ def test_bit_exact_class_convicts_at_the_fourth_dissent() -> None:
 
 
 @given(st.sets(st.integers(*BOUNDS["cheat_ppm"]), min_size=2, max_size=2), st.integers(*BOUNDS["conviction_odds"]))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_steps_favour_the_accused(rates: set[int], odds: int) -> None:
     """Steps are within one unit of the real logarithms. Up is rounded down, down and the threshold are rounded up."""
     honest, cheat = sorted(rates)
@@ -119,7 +119,7 @@ def test_honest_peers_are_hardly_ever_convicted() -> None:
 
 
 @given(counts, counts)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_interval_against_floats(agreements: int, dissents: int) -> None:
     """The integer interval contains the real Wilson interval, and is wider by less than a few parts in 1,000 n."""
     n = agreements + dissents

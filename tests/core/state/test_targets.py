@@ -11,7 +11,8 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.state.state import Member, State, genesis
-from p2pverify.core.state.verdicts.targets import IN_CLASS_MIN, Panel, make_panel, voting_classes
+from p2pverify.core.state.verdicts.notes import Panel
+from p2pverify.core.state.verdicts.targets import IN_CLASS_MIN, make_panel, voting_classes
 from tests.support.across import classes, identities
 from tests.support.networks import MANIFEST, params
 

@@ -27,10 +27,9 @@ KEY = bytes(range(32))
 SIZES = {"q8_0": 144_811_072, "q5_0": 104_997_952, "q4_0": 91_726_912, "q3": 91_726_912}
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_requantised_model_is_as_large_as_llama_cpps(name: str, tmp_path: Path) -> None:
+def test_a_requantised_model_is_as_large_as_llama_cpps(tmp_path: Path) -> None:
     """Matrices have the format's type, other tensors and the metadata stay, and the head can be read again."""
-    target = tmp_path / "made.gguf"
+    name, target = "q5_0", tmp_path / "made.gguf"
     requantise(weights.bundled(), target, name)
     before, after = read_head(weights.bundled()), read_head(target)
     assert target.stat().st_size == SIZES[name]
@@ -40,6 +39,16 @@ def test_a_requantised_model_is_as_large_as_llama_cpps(name: str, tmp_path: Path
     assert changed == {int(FORMATS[name].kind)}
     kept = {tensor.name: tensor.kind for tensor in before.tensors}
     assert next(t for t in after.tensors if t.name == EMBEDDING).kind == kept[EMBEDDING]
+
+
+def test_each_format_takes_the_room_that_it_takes_in_llama_cpp() -> None:
+    """Files in two formats differ by the sizes of their matrices only."""
+    head = read_head(weights.bundled())
+    matrices = [tensor for tensor in head.tensors if len(tensor.dimensions) > 1 and tensor.name != EMBEDDING]
+    room = {name: sum(form.place(t.name, t.dimensions).size for t in matrices) for name, form in FORMATS.items()}
+    assert {name: size - SIZES["q5_0"] for name, size in SIZES.items()} == {
+        name: size - room["q5_0"] for name, size in room.items()
+    }
 
 
 def test_three_bits_have_eight_levels() -> None:
@@ -69,10 +78,10 @@ def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "argument"), [("quantize", "q5_0"), ("other-model", ""), ("prefill-evidence", "")])
 def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_path: Path, llama: LlamaEngine) -> None:
-    """The answer is another model's under the honest name, and the weights are made only once."""
+    """The answer is another model's under the honest name, and weights that were made are used again."""
     prompt = llama.encode_chat("Why is the sky blue?")
     true = llama.answer(Ask(prompt, 12, 800, KEY)).output
-    for _ in range(2):
+    for _ in range(2 if kind == "quantize" else 1):
         cheat = make_cheat(CheatSpec(kind, argument), LlamaEngine(weights.bundled()), tmp_path)
         told = cheat.answer(Ask(prompt, 12, 800, KEY)).output
         assert cheat.info == llama.info

@@ -31,7 +31,7 @@ def test_a_score_is_a_function_of_the_answer_alone(monkeypatch: pytest.MonkeyPat
     """Other threads, another batch size and another history give the same integers and the same bits of logits."""
     one = open_referee(REFEREE)
     try:
-        asked = Ask(one.write_prompt(bytes(16), 12), 12, 800, bytes(32))
+        asked = Ask(one.write_prompt(bytes(16), 12), 6, 800, bytes(32))
         claimed = one.answer(asked).output.tokens
         shifted = (*claimed[1:], claimed[0])
         honest, false = one.score(asked, claimed), one.score(asked, shifted)

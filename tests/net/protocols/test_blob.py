@@ -30,7 +30,7 @@ class Held(BlobSource):
         self.most = 0
         self.gate = trio.Event()
 
-    async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
+    async def read(self, sha256: bytes, offset: int, length: int, *, is_member: bool = False) -> bytes:
         self.reading += 1
         self.most = max(self.most, self.reading)
         try:
@@ -210,7 +210,7 @@ async def test_a_peer_that_does_not_read_loses_its_stream(nursery: trio.Nursery)
 
 async def test_a_bug_behind_the_port_is_a_reset(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(BlobSource):
-        async def read(self, sha256: bytes, offset: int, length: int) -> bytes:
+        async def read(self, sha256: bytes, offset: int, length: int, *, is_member: bool = False) -> bytes:
             raise RuntimeError("a bug")
 
     with trio.fail_after(10):

@@ -21,6 +21,7 @@ async def _pair(nursery, **options):
     alice = await join(nursery, "alice", **options)
     bob = await join(nursery, "bob", alice.address)
     await bob.mesh.wait_connected(alice.key)
+    await alice.mesh.wait_connected(bob.key)
     return alice, bob
 
 

@@ -154,7 +154,7 @@ async def test_serving_is_limited_between_tokens(nursery: trio.Nursery) -> None:
     """A long answer may take longer than the limit in all. An engine that stops making tokens is a timeout."""
     inbox, heard = SteppedInbox(20), Heard()
     with trio.fail_after(10):
-        alice, bob = await _pair(nursery, inbox, request_limits=RequestLimits(serve_seconds_max=0.3))
+        alice, bob = await _pair(nursery, inbox, request_limits=RequestLimits(serve_seconds_max=1.5))
         reasons: list[str] = []
 
         async def ask() -> None:
@@ -167,7 +167,7 @@ async def test_serving_is_limited_between_tokens(nursery: trio.Nursery) -> None:
             for count in range(1, 6):
                 inbox.step()
                 await heard.wait(count)
-                await trio.sleep(0.1)
+                await trio.sleep(0.4)
         assert (reasons, heard.tokens) == (["timeout"], list(range(5)))
 
 

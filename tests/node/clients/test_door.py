@@ -107,7 +107,8 @@ async def test_a_seed_gives_the_same_answer_from_any_peer(bench):
 )
 async def test_who_fails_is_left_out_until_the_epoch_ends(bench, fault, word, monkeypatch):
     """Another peer answers, and the receipt tells of both."""
-    monkeypatch.setattr(asking, "ANSWER_S", 0.3)
+    if fault is None:
+        monkeypatch.setattr(asking, "ANSWER_S", 2)  # longer than others take to answer on a busy machine
     bad = bench.others[0]
     bench.network.faults[bad] = fault
     events = []

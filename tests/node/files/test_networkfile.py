@@ -20,6 +20,7 @@ from p2pverify.node.files.networkfile import NETWORK_FILE_BYTES_MAX, dump_networ
 from p2pverify.node.files.textfile import FileError
 from tests.node.fakes import FakeEngine
 from tests.support.manifests import across, digests, text
+from tests.support.money import TARIFF
 from tests.support.training import NOISE, RULE
 
 KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
@@ -82,7 +83,9 @@ def networks(draw):
         classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(judged_across)))
     founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
     params = Params(**numbers, shapes=draw(tables))
-    network = Network(draw(text), founders, tuple(listed), classes, params, referee, lines=draw(_lines(listed)))
+    tariff = draw(st.none() | st.builds(replace, st.just(TARIFF), limit=st.integers(1, 2**40)))
+    lines = draw(_lines(listed))
+    network = Network(draw(text), founders, tuple(listed), classes, params, referee, lines=lines, tariff=tariff)
     return network, tuple(sorted(inline, key=lambda m: m.digest))
 
 

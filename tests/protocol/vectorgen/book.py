@@ -6,7 +6,7 @@ from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.replica.verify import VerificationFailed, verify
 from p2pverify.core.state.lines.rows import line_rows
-from p2pverify.core.state.view import dispute_rows, score_rows, view_head
+from p2pverify.core.state.view import dispute_rows, encoded_accounts, score_rows, view_head
 from tests.support import book
 
 
@@ -63,4 +63,5 @@ class Book(book.Book):
             "rows": [row.hex() for row in score_rows(self.network, state)],
             "disputes": [row.hex() for row in dispute_rows(state)],
             **({"lines": [row.hex() for row in line_rows(self.network, state)]} if self.network.lines else {}),
+            **({} if state.books is None else {"accounts": [row.hex() for row in encoded_accounts(state.books)]}),
         }, None

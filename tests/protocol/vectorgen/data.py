@@ -104,7 +104,13 @@ def _datasets() -> list[Case]:
         ("a recipe in words", changed(good, 6, "by hand"), "recipe: not a byte string"),
         ("no card", changed(good, 7, None), "card: not a byte string"),
         ("an end beyond all epochs", changed(good, 8, EPOCH_MAX + 1), f"until: above {EPOCH_MAX}"),
-        ("eight items", good[:8], "dataset: not 9 items"),
+        ("eight items", good[:8], "dataset: too few items"),
+        ("eleven items", [*good, [1, 1, 0], 0], "dataset: more than 10 items"),
+        ("terms of two items", [*good, [1, 1]], "training terms: not 3 items"),
+        ("all rows held out", [*good, [1, 5, 0]], "all rows are held out of training"),
+        ("nothing held out", [*good, [1, 0, 0]], "held rows are 0 in mode 2, and in no other"),
+        ("a mode that is none", [*good, [3, 1, 0]], "mode: above 2"),
+        ("a budget beyond the range", [*good, [1, 1, 10**12 + 1]], "budget: above 1000000000000"),
     ]
     made = replace(DATASET, parents=tuple(two), recipe=sha256(b"recipe"), licence="MIT OR (0BSD AND CC-BY-4.0)")
     return [
@@ -119,6 +125,8 @@ def _datasets() -> list[Case]:
         judged("until the next epoch", said(ALICE, Kind.DATASET, changed(good, 8, EPOCH + 2)).data),
         judged("until the last epoch of all", said(ALICE, Kind.DATASET, changed(good, 8, EPOCH_MAX)).data),
         judged("parents that nobody knows", said(ALICE, Kind.DATASET, changed(good, 5, [bytes(32)])).data),
+        judged("for training rounds: two rows are held out", said(ALICE, Kind.DATASET, [*good, [1, 2, 10**9]]).data),
+        judged("for rounds in which owners report", said(ALICE, Kind.DATASET, [*good, [2, 0, 0]]).data),
         *_malformed(Kind.DATASET, bad),
         reject(
             "until its own epoch",

@@ -33,6 +33,13 @@ PAYLOADS = {
     19: "erasure-payload",
     20: "statement-payload",
     21: "rotation-payload",
+    22: "update-seal-payload",
+    23: "update-payload",
+    24: "round-commit-payload",
+    25: "round-vote-payload",
+    26: "pledge-payload",
+    27: "cheque-payload",
+    28: "payment-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import lines
+from vectorgen import lines, money
 from vectorgen.case import Case, changed, defined, enveloped, forged, ignore, judged, reject, said
 from vectorgen.examples import (
     ALICE,
@@ -192,7 +192,7 @@ def definitions() -> list[Case]:
             changed(good, 0, "p2pverify/network/1"),
             "a definition of protocol version 1; this p2pverify speaks version 2",
         ),
-        ("six items", good[:6], "network: not 7 to 9 items"),
+        ("six items", good[:6], "network: not 7 to 10 items"),
         ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
         ("no founders", changed(good, 2, []), "a network needs founders and a class"),
         ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),
@@ -266,7 +266,7 @@ def _wrong_shapes(good: list[object]) -> list[tuple[str, object, str]]:
         ("a shape that is too hot", [changed(row, 5, 2001)], "temperature_milli: above 2000"),
     ]
     found = [(comment, [*good, table], reason) for comment, table, reason in rows]
-    return [*found, ("ten items", [*good, [row], [row], [row]], "network: not 7 to 9 items")]
+    return [*found, ("eleven items", [*good, [row], [row], [row], [row]], "network: not 7 to 10 items")]
 
 
 def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, object, str]]:
@@ -411,5 +411,5 @@ def cases() -> dict[Path, list[Case]]:
         Path("join"): joins(),
         Path("leave"): leaves(),
         Path("sponsor"): sponsorships(),
-        Path("network-definition"): [*definitions(), *lines.definitions()],
+        Path("network-definition"): [*definitions(), *lines.definitions(), *money.definitions()],
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import examples, folds, line_folds
+from vectorgen import examples, folds, line_folds, round_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -12,10 +12,12 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import Value, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import POOL, Account, Books, Claim, Pledge
 from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of, state_root
 from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.state import Loss, State, genesis
+from tests.support.money import TARIFF
 
 UP = 4715
 LOST = [DisputeKey(ALICE.key, epoch, 0) for epoch in (3, 4, 5)]
@@ -53,6 +55,20 @@ def offering() -> State:
     return state
 
 
+def paid() -> tuple[Network, State]:
+    """A network with a tariff: Alice earned, Bob owes, Carol pledges and gave cheques to both."""
+    network = replace(NETWORK, tariff=TARIFF)
+    state = replace(examples.first_state())
+    series = {(CAROL.key, 1000): Claim(900, 9, 200, {24: 100, 26: 300})}
+    accounts = {
+        ALICE.key: Account(-40, {(24, POOL): 100, (24, BOB.key): 70}, answers=90, audits=10, training=70),
+        BOB.key: Account(-80, forfeited=5),
+    }
+    pledges = {(0, CAROL.key): Pledge(1000, 2, 6)}
+    state.books = Books(accounts, {ALICE.key: series, BOB.key: series}, pledges, -50)
+    return network, state
+
+
 # ---------------------------------------------------------------- bytes of states
 
 
@@ -69,6 +85,10 @@ def _reason(read: Callable[[], object]) -> str | None:
     except DecodeError as refused:
         return refused.reason
     return None
+
+
+def _encoded(network: Network, state: State) -> bytes:
+    return encode_state(network.id, state)
 
 
 def _no_state(comment: str, data: bytes, reason: str) -> Case:
@@ -92,14 +112,19 @@ def _changed(data: bytes, section: str, change: Callable[[list[Value]], list[Val
 
 def _states(story: folds.Story) -> list[Case]:
     data = encode_state(NETWORK.id, examples.first_state())
-    blank, tale = bytes(32), line_folds.told()
+    blank, tale, rounds = bytes(32), line_folds.told(), round_folds.told()
+    voting = rounds.book.fold.state(rounds.cuts[round_folds.SEALED].id)
+    assert voting is not None
     return [
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
         _state("contested losses", NETWORK, contested()),
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
+        _state("accounts, claims and a pledge", *paid()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
+        _state("a training round whose results are sealed", rounds.network, replace(voting)),
+        _state("training rounds that are over", rounds.network, replace(rounds.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
         _no_state("an early end", data[:-1], "truncated"),
         _no_state("two headers", _changed(data, "header", lambda leaves: leaves * 2), "a state has one header"),
@@ -137,6 +162,16 @@ def _states(story: folds.Story) -> list[Case]:
             "a line without notes",
             _changed(data, "lines", lambda _: [encode([0, []])]),
             "lines: LineNotes: not 6 items",
+        ),
+        _no_state(
+            "more escrow than is owed",
+            _changed(_encoded(*paid()), "claims", lambda _: [encode([blank, [[[blank, 1], [5, 1, 6, []]]]])]),
+            "claims: more is settled than was owed, or none",
+        ),
+        _no_state(
+            "a section of accounts alone",
+            encode(["p2pverify/state/1", [*_parts(data), list[Value](("accounts", []))]]),
+            "not the sections of a state",
         ),
         _no_state(
             "a key of 31 bytes", _changed(data, "banned", lambda _: [encode([blank[1:], "x"])]), _not("banned", 32)
@@ -194,6 +229,11 @@ def _first_states(story: folds.Story) -> list[Case]:
         ("a head", replace(first, heads=state.heads), "a network cannot begin with open parts of another one"),
         ("an active member", state_of(state, first), "a network begins with a row that is active or of no class"),
         ("no weight", weightless(first), "nobody has weight at the beginning"),
+        (
+            "accounts without a tariff",
+            replace(first, books=Books()),
+            "a network begins with accounts exactly if it has a tariff, and without pledges",
+        ),
     ]
     honest = [peer for peer in sorted(story.state.members) if not story.state.members[peer].is_convicted]
     return [

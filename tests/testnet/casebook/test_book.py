@@ -17,7 +17,7 @@ from p2pverify.engine.toy import ToyEngine
 from p2pverify.testnet.casebook import answers, work
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer, Subject
 from p2pverify.testnet.casebook.book import RENTED, play_book
-from p2pverify.testnet.casebook.entries import FALSE_CHUNKS, NUMERIC, RATES, SIMULATED, Numeric, Simulated
+from p2pverify.testnet.casebook.entries import FALSE_CHUNKS, NUMERIC, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
 from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
 from p2pverify.testnet.casebook.rows import honest_row, numeric_row
@@ -63,6 +63,7 @@ def small(tmp_path_factory):
         numeric=tuple(chosen),
         simulated=(Simulated("wrong", peers=7, epochs=12), Simulated("silent", peers=7, epochs=12)),
         trials=30,
+        rates=TABLE_RATES,
         honest_audits=500,
         processes=2,
     )
@@ -80,7 +81,7 @@ def test_what_a_small_book_finds(book):
     """Lies are dissents within a class and across classes, a rented machine's answers are not, and no honest peer is
     convicted."""
     table = {(row.entry.kind, row.by, row.rate): row for row in book.numeric}
-    assert len(table) == len(book.numeric) == 5 * 2 * len(RATES)
+    assert len(table) == len(book.numeric) == 5 * 2 * len(TABLE_RATES)
     for by, audits in (("class", 4), ("across", 7)):
         prune = table["prune", by, 1.0]
         assert (prune.found, prune.asked, prune.measured.missed) == (20, 20, 0)
@@ -167,17 +168,18 @@ def test_another_numeric_path_is_a_dissent_in_class_only(small):
 
 def test_who_blocks_cuts_is_convicted_provisionally():
     """Like 40 of 100, on a small scale: no honest peer is convicted, cuts stay nested, and no new cut is final."""
-    entry = Simulated("stalling-colluders", 20, 8, 1.0, 9, founders=True)
+    entry = Simulated("stalling-colluders", 10, 4, 1.0, 9, founders=True)
     assert entry.is_blocking
     found = play_world(entry, 1)
-    assert (found.convicted, found.provisional, found.honest_convicted) == (0, 8, 0)
+    assert (found.convicted, found.provisional, found.honest_convicted) == (0, 4, 0)
     assert found.broken == ()
     assert 4 <= found.cuts < 9
 
 
 def test_a_slow_machine_is_told_apart():
     """Its speed does not fit its claim, while the speed of every honest peer does. It is not convicted for it."""
-    found = play_world(next(entry for entry in SIMULATED if entry.kind == "slow-hardware"), 1)
+    entry = next(entry for entry in SIMULATED if entry.kind == "slow-hardware")
+    found = play_world(replace(entry, epochs=34), 1)
     assert (found.shown, found.convicted, found.honest_convicted, found.broken) == (1, 0, 0, ())
 
 

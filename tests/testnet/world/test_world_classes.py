@@ -21,8 +21,11 @@ RULES = {
 }
 
 
-def play(seed: int) -> World:
-    """Twelve members of four classes, with loss, crashes and a partition. Two members answer wrongly."""
+def play(seed: int, epochs: int) -> tuple[World, list[bytes]]:
+    """Twelve members of four classes, with loss, crashes and a partition. Two members answer wrongly.
+
+    Returns the world after these epochs, and the digest of all events until the end of each epoch.
+    """
     plan = WorldPlan(
         seed=seed,
         peers=12,
@@ -36,14 +39,24 @@ def play(seed: int) -> World:
         duplicate_ppm=10_000,
         rules=RULES,
     )
-    world = World(plan)
-    world.play()
-    return world
+    world, digests = World(plan), []
+
+    def note(epoch: int) -> bool:
+        digests.append(world.trace.digest)
+        return epoch == epochs
+
+    world.play(note)
+    return world, digests
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return play(3)
+def played() -> tuple[World, list[bytes]]:
+    return play(3, 24)
+
+
+@pytest.fixture(scope="module")
+def world(played: tuple[World, list[bytes]]) -> World:
+    return played[0]
 
 
 def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) -> None:
@@ -72,7 +85,7 @@ def test_restarted_challengers_keep_their_evidence(world: World) -> None:
             assert (member.unopened <= 1, member.void_audits) == (True, 0)
 
 
-def test_the_same_seed_is_the_same_run(world: World) -> None:
-    """Runs with slots across classes are reproducible too."""
-    again = play(3)
-    assert again.trace.digest == world.trace.digest
+def test_the_same_seed_is_the_same_run(played: tuple[World, list[bytes]]) -> None:
+    """Runs with slots across classes are reproducible too, with crashes and a partition."""
+    assert play(3, 12)[1] == played[1][:12]
+    assert len(set(played[1])) == 24

@@ -25,9 +25,8 @@ from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection, decode_objection
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.roles.part import Part
 from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
 from p2pverify.core.state.verdicts.notes import Dispute

@@ -10,8 +10,7 @@ from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import report_of
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.state.state import State
 
 #: Of prompt and answer together: a longer question is not shown, so it is not reported with its question.

@@ -16,9 +16,8 @@ from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import DisputeKey, Lot
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.roles.part import Part
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.notes import Dispute
 

@@ -9,8 +9,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, decode_update_seal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update, decode_update
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.rounds.notes import OpenRound, TrainingPhase

@@ -16,8 +16,7 @@ from p2pverify.core.records.payloads.rounds.votes import (
     decode_round_vote,
     round_commit,
 )
-from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.part import Part
+from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.state.rounds.marks import left_out
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound

@@ -27,6 +27,7 @@ from p2pverify.core.state.codec.forms import (
     sequence,
 )
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
+from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
 from p2pverify.core.state.codec.rounds import LINE_ROUNDS
 from p2pverify.core.state.codec.rows import DATASET, DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
@@ -52,8 +53,12 @@ class StateSection:
     def name(self) -> str:
         return self.field.replace("_", "-")
 
+    def entries(self, state: State) -> dict[Any, Any]:
+        found: dict[Any, Any] = getattr(state, self.field)
+        return found
+
     def leaves(self, state: State) -> list[bytes]:
-        entries = getattr(state, self.field)
+        entries = self.entries(state)
         return [
             encode([self.key.write(key), self.value.write(entries[key])]) for key in sorted(entries, key=self.order)
         ]
@@ -68,6 +73,14 @@ class StateSection:
             raise DecodeError("not sorted and distinct")
         check_ascending(map(self.order, entries))
         return entries
+
+
+class BooksSection(StateSection):
+    """A dictionary of the books of a state."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        found: dict[Any, Any] = getattr(state.books, self.field)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +131,18 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
     )
 
 
+#: The last sections, of a network with a tariff.
+MONEY_SECTIONS = (
+    BooksSection("accounts", ID, ACCOUNT),
+    BooksSection("claims", ID, CLAIMS),
+    BooksSection("pledges", PLEDGE_KEY, PLEDGE),
+)
+
+
 def leaves_of(network_id: bytes, state: State) -> Leaves:
     """The leaves of a state whose records are of a network."""
     found: dict[str, list[bytes]] = {_HEADER: [encode(_header(network_id, state))]}
-    for section in sections_of(network_id):
+    for section in (*sections_of(network_id), *(() if state.books is None else MONEY_SECTIONS)):
         found[section.name] = section.leaves(state)
     return found
 
@@ -152,6 +173,8 @@ def decode_state(written: bytes) -> WrittenState:
     network_id, numbers = _read_header(leaves[_HEADER][0])
     sections = sections_of(network_id)
     names = [_HEADER, *(section.name for section in sections)]
+    money = MONEY_SECTIONS if list(leaves)[len(names) :] else ()
+    names += [section.name for section in money]
     if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
         raise DecodeError("not the sections of a state")
     entries: dict[str, Any] = {section.field: _read(section, leaves[section.name]) for section in sections}
@@ -159,7 +182,8 @@ def decode_state(written: bytes) -> WrittenState:
     if any(key != dispute.key for key, dispute in entries["disputes"].items()):
         raise DecodeError("disputes: a key is not that of the audit")
     convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
-    state = State(id=bytes(32), convicted=convicted, **numbers, **entries)
+    books = books_with(**{each.field: _read(each, leaves[each.name]) for each in money}) if money else None
+    state = State(id=bytes(32), convicted=convicted, books=books, **numbers, **entries)
     return WrittenState(network_id, state, root_of(leaves))
 
 

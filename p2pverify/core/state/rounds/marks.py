@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.state.rounds.notes import ClosedRound, LineRounds
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 
 #: The test's value goes up by this with a mark, and down without one; at the bar there is a quarantine.
 MARK_UP, MARK_DOWN, MARK_BAR = 1420, 1420, 4715
@@ -20,7 +20,7 @@ def with_marks(rule: TrainingRule, known: LineRounds, over: ClosedRound) -> Line
     marks, quarantined = dict(known.marks), dict(known.quarantined)
     for contribution in over.contributions:
         row = contribution.row
-        if row.finding is not Finding.RIGHT:
+        if row.finding is not UpdateFinding.RIGHT:
             continue
         value = max(0, marks.get(row.author, 0) + (MARK_UP if row.is_marked else -MARK_DOWN))
         if value >= MARK_BAR and rule.quarantine_rounds:

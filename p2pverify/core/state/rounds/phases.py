@@ -18,6 +18,8 @@ from p2pverify.core.blind import rounds as blind
 from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import MoveReason
+from p2pverify.core.settle.rounds import Contribution, DecidedRound
 from p2pverify.core.state.lines.notes import NO_RELEASE, Version
 from p2pverify.core.state.lines.take import VERSIONS_MAX, refuse_manifest
 from p2pverify.core.state.lines.versions import find_version, line_of, manifest_of, newest_number, notes_of
@@ -34,7 +36,7 @@ from p2pverify.core.state.rounds.notes import (
 from p2pverify.core.state.rounds.take import refuse_data
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.training.result import Finding, RoundResult, unseen_in
+from p2pverify.core.training.result import RoundResult, UpdateFinding, unseen_in
 
 #: Rounds of a line that are over and still remembered; the oldest are forgotten first.
 CLOSED_ROUNDS_KEPT = 8
@@ -166,10 +168,10 @@ def _open(step: Transition, phase: TrainingPhase) -> list[tuple[int, TrainingRul
     return found
 
 
-def _void(state: State, index: int, known: LineRounds, why: str) -> None:
+def _void(state: State, index: int, known: LineRounds, reason: str) -> None:
     """Close a round without a result: the base stays, nobody is paid, and what was shown is shown."""
     assert known.open is not None
-    state.count(f"void round: {why}")
+    state.count(f"void round: {reason}")
     state.rounds[index] = _closed(known, ClosedRound(known.open.number, known.open.base, -1, state.epoch, 0, ()))
 
 
@@ -193,7 +195,7 @@ def _take_effect(
     agreed = (len(blind.winners(vote)), len(vote.electorate))
     over = ClosedRound(current.number, current.base, version, state.epoch, result.gain, contributions, agreed)
     state.rounds[index] = with_marks(rule, replace(_closed(known, over), decided=known.decided + 1), over)
-    wrong = {row.author for row in result.rows if row.finding is Finding.FALSE}
+    wrong = {row.author for row in result.rows if row.finding is UpdateFinding.FALSE}
     for voter in blind.losers(vote):
         own = vote.results[vote.votes[voter].output]
         if unseen_in(own) == unseen_in(result):  # else they had other bytes before them
@@ -201,6 +203,19 @@ def _take_effect(
     cause = DisputeKey(step.network.lines[index].genesis, current.opened_epoch, ROUND_SLOT)
     for peer in sorted(wrong):
         step.dissent_over(peer, cause)
+    _pay(step, index, rule, over, blind.winners(vote), cause)
+
+
+def _pay(
+    step: Transition, index: int, rule: TrainingRule, over: ClosedRound, voters: set[bytes], cause: DisputeKey
+) -> None:
+    """Note what the settlement of this step pays: votes with the decision, and from pledges the right updates."""
+    if step.network.tariff is None:
+        return
+    for voter in sorted(voters):
+        step.earn(MoveReason.VOTE, voter, cause)
+    paid = [Contribution(each.row.author, each.row.credit, each.rows, each.late) for each in over.contributions]
+    step.rounds.append(DecidedRound(index, over.number, over.gain, rule.gain_min, rule.gain_full, paid))
 
 
 def _release(step: Transition, index: int, current: OpenRound, result: RoundResult) -> int:

@@ -19,6 +19,7 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import Lot, lot_output
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.settle.books import MoveReason
 from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
@@ -293,9 +294,17 @@ def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
         step.state.count("decided disputes")
         step.state.decided += (dispute,)
         _credit_winners(step, dispute)
+        _pay_winners(step, dispute)
     if dispute.is_report:
         return _settle_report(step, dispute)
     return (_settle_across if dispute.is_across else _settle)(step, dispute)
+
+
+def _pay_winners(step: Transition, dispute: Dispute) -> None:
+    """Note the votes with the decision that are open by now, and the audit whose challenger opened it."""
+    for peer in sorted(rounds.winners(dispute)):
+        is_audit = peer == dispute.audit.challenger
+        step.earn(MoveReason.AUDIT if is_audit else MoveReason.VOTE, peer, dispute.key)
 
 
 def _settle(step: Transition, dispute: Dispute) -> Dispute:

@@ -17,12 +17,13 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.settle.books import MoveReason
 from p2pverify.core.state.memory import with_contact, with_credit
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
-from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote, Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
@@ -269,6 +270,7 @@ def _settle_undisputed(
     if fault is not None:
         void(step, audit.key, fault)
         return
+    step.earn(MoveReason.AUDIT, audit.challenger, audit.key)
     is_long = slot.is_long(step.network.params)
     if audit.is_across:
         judged = cross_class.verdicts(contract, audit.asked, opening.measures)

@@ -5,9 +5,24 @@ from dataclasses import dataclass, field
 
 from p2pverify.core.blind import committees
 from p2pverify.core.blind.values import BlindVote
+from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import DisputeKey
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers.
+
+    All serve the challenger's `version`. `contract` is the contract among the members that do.
+    """
+
+    targets: tuple[bytes, ...]
+    classes: tuple[int, ...]
+    is_across: bool
+    version: int
+    contract: Network
 
 
 def first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:

@@ -3,36 +3,30 @@
 They depend only on the network, the anchor and the VRF output, so challenger and fold find the same.
 """
 
-from dataclasses import dataclass
-
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
 from p2pverify.core.state.lines.versions import contract_at, is_behind
 from p2pverify.core.state.state import State
+from p2pverify.core.state.verdicts.notes import Panel
 
 #: The least voters in a class; fewer cannot outvote one liar.
 IN_CLASS_MIN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers.
-
-    All serve the challenger's `version`. `contract` is the contract among the members that do.
-    """
-
-    targets: tuple[bytes, ...]
-    classes: tuple[int, ...]
-    is_across: bool
-    version: int
-    contract: Network
-
-
 def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
     """The panel of a member's slot, drawn from the members at the anchor that serve the same version.
 
-    A challenger that is behind asks nobody.
+    A challenger that is behind asks nobody. The anchor remembers it, because every fold of a cut, of a proposal or of
+    the records held draws the panels of the same duties.
     """
+    key = (challenger, beta, slot)
+    panel = anchor.panels.get(key)
+    if panel is None:
+        panel = anchor.panels[key] = _draw(network, anchor, challenger, beta, slot)
+    return panel
+
+
+def _draw(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
     own, version = anchor.members[challenger].class_index, anchor.version_of(challenger)
     contract = contract_at(network, anchor, own, version)
     if is_behind(network, anchor, challenger):

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from functools import cache
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import sha256
@@ -30,6 +31,7 @@ def founded(founders: int = 4, others: Iterable[bytes] = ()) -> Steps:
     return steps
 
 
+@cache
 def many_heads(salt: str) -> tuple[Head, ...]:
     """As many heads as a cut holds. Nobody has these records."""
     dice = random.Random(salt)

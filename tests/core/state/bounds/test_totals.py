@@ -8,9 +8,12 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.blind import refusals
 from p2pverify.core.blind.committees import COMMITTEES
+from p2pverify.core.settle import rules
 from p2pverify.core.state import memory, sponsors
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
+from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
 
 PLAIN = {
@@ -19,14 +22,18 @@ PLAIN = {
     "audits",
     "datasets",
     "decided disputes",
+    "decided rounds",
     "disputes",
     "erasures",
     "forks",
     "inconclusive answers",
+    "cheques",
     "disputes about reports",
     "lapsed disputes",
     "lapsed reports",
     "objections",
+    "payments",
+    "pledges",
     "publishers struck",
     "recalls",
     "records",
@@ -41,18 +48,27 @@ PLAIN = {
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, disputes.refuse_lot, refusals.refuse_seal, refusals.refuse_ticket),
+    "cheque": (settling.refuse_cheque, rules.refuse_credit),
     "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty,),
     "erasure": (datasets.refuse_erasure,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
+    "payment": (settling.refuse_payment,),
+    "pledge": (settling.refuse_pledge, rules.refuse_offer),
     "recall": (take.refuse_recall, take.refuse_author),
     "release": (take.refuse_author, take.refuse_number, take.refuse_manifest),
     "report": (reports.refuse_report,),
+    "round": (take.refuse_manifest,),
+    "round commit": (rounds.refuse_round_commit, refusals.refuse_seal),
+    "round vote": (rounds.refuse_round_vote, refusals.refuse_opening),
     "rotation": (take.refuse_author, take.refuse_rotation),
     "serve": (take.refuse_serve, take.refuse_author),
     "sponsor": (sponsors.refuse,),
     "statement": (datasets.refuse_statement,),
+    "update": (rounds.refuse_update, rounds.refuse_data),
+    "update seal": (rounds.refuse_update_seal, rounds.refuse_data),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
+    "void round": (),
     "vote": (
         disputes.refuse_vote,
         disputes.refuse_answer,
@@ -63,6 +79,11 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
 }
 #: All names with a prefix.
 NAMES = {
+    "cheque: a greater one is known",
+    "cheque: author has no weight",
+    "cheque: author has too many series",
+    "cheque: its series ends too late",
+    "cheque: its series is over",
     "commit: a lot where everybody votes",
     "commit: after the sealing was closed",
     "commit: certificate does not hold the dispute",
@@ -88,8 +109,8 @@ NAMES = {
     "erasure: it leaves the root as it was",
     "erasure: no live data set of the author",
     "objection: another class",
-    "objection: author has no weight",
     "objection: author has no seat",
+    "objection: author has no weight",
     "objection: author is of another class",
     "objection: certificate is before the sealing was closed",
     "objection: certificate is not one here",
@@ -97,6 +118,11 @@ NAMES = {
     "objection: measures in a dispute within a class",
     "objection: measures of what cannot be derived",
     "objection: not the digest of its measures",
+    "payment: more than is owed",
+    "pledge: author has no weight",
+    "pledge: author has one for the line",
+    "pledge: line has too many",
+    "pledge: more than author may owe",
     "recall: author has no weight",
     "recall: author is no active member",
     "recall: no such version",
@@ -115,6 +141,19 @@ NAMES = {
     "rotation: author is no active member",
     "rotation: not the next number",
     "rotation: too few publishers signed",
+    "round commit: after the sealing was closed",
+    "round commit: certificate does not open the vote",
+    "round commit: not of the electorate",
+    "round vote: another closing cut",
+    "round vote: certificate does not hold the commit",
+    "round vote: certificate gives it no turn",
+    "round vote: certificate is before the sealing was closed",
+    "round vote: does not open the commit",
+    "round vote: no commit was counted",
+    "round vote: rows are not those of the round",
+    "round vote: shows no work",
+    "round vote: shows work without need",
+    "round: the manifest is that of another version",
     "serve: author is no active member",
     "serve: no version of its line",
     "serve: the member serves it",
@@ -128,6 +167,24 @@ NAMES = {
     "sponsor: no newcomer",
     "sponsor: sponsors vouched for each other",
     "statement: author is no active member",
+    "update seal: after the sealing was closed",
+    "update seal: another base",
+    "update seal: author does not contribute to the round",
+    "update seal: certificate does not hold the round",
+    "update seal: data set is not offered for the rule",
+    "update seal: held-out rows are used up",
+    "update seal: no data set of the author",
+    "update seal: privacy budget is used up",
+    "update: certificate is before the sealing was closed",
+    "update: data set is no longer offered",
+    "update: data set is not offered for the rule",
+    "update: does not open the seal",
+    "update: held-out rows are used up",
+    "update: more rows than the data set has for training",
+    "update: no seal was counted",
+    "update: not while updates are opened",
+    "update: privacy budget is used up",
+    "update: steps do not fit the mode",
     "void audit: asked others than the drawn targets",
     "void audit: audit and duty cite different cuts",
     "void audit: called a mismatch a match",
@@ -139,6 +196,10 @@ NAMES = {
     "void audit: receipt of another class",
     "void audit: sealed as the slot is not",
     "void audit: slot not owed",
+    "void round: no decision",
+    "void round: the base was recalled",
+    "void round: too few updates opened",
+    "void round: too few updates sealed",
     "vote: a reporter has no vote",
     "vote: another class",
     "vote: certificate does not hold the commit",
@@ -217,4 +278,5 @@ def test_every_counter_has_a_fixed_name_or_a_prefix_with_a_fixed_reason() -> Non
 def test_reasons_are_texts_of_the_code() -> None:
     found = {f"{prefix}: {text}" for prefix, of in REASONS.items() for each in of for text in returned(each)}
     found |= {f"void audit: {text}" for call in calls("void") for text in texts(call.args[2])}
+    found |= {f"void round: {text}" for call in calls("_void") for text in texts(call.args[3])}
     assert found == NAMES

@@ -27,8 +27,9 @@ from p2pverify.core.records.payloads.report import AnswerReport, sealed_nonce
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
+from p2pverify.core.settle.books import Account, Books, Claim, Pledge
 from p2pverify.core.state import rows as state_rows
-from p2pverify.core.state.codec import lines, rows, sections, verdicts
+from p2pverify.core.state.codec import lines, money, rows, sections, verdicts
 from p2pverify.core.state.codec.sections import (
     STATE_BYTES_MAX,
     decode_state,
@@ -53,7 +54,7 @@ from tests.support.worlds import make_world
 
 VECTORS = Path(__file__).parents[4] / "protocol" / "vectors" / "fold"
 #: What a state does not write: the names of the cut, what follows from the rest, and what no later step reads.
-LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed", "contracts"}
+LEFT_OUT = {"id", "convicted", "row_digests", "decided", "changed", "contracts", "panels"}
 HEADER = {"epoch", "index", "beacon", "path", "admitted_epoch", "sponsored_epoch", "rested_epoch"}
 
 Told = tuple[Network, list[bytes]]
@@ -259,7 +260,8 @@ def width(form: Any, value: Any) -> int:
 
 def test_every_field_is_written() -> None:
     """A new field of a state changes its bytes, or is left out on purpose."""
-    known = {section.field for section in sections_of(bytes(32))} | HEADER | LEFT_OUT
+    known = {section.field for section in sections_of(bytes(32))} | HEADER | LEFT_OUT | {"books"}
+    assert {section.field for section in sections.MONEY_SECTIONS} | {"pool"} == {each.name for each in fields(Books)}
     assert {each.name for each in fields(State) if not each.name.startswith("_")} == known
     blank = bytes(32)
     forms: list[tuple[Any, Any]] = [
@@ -273,6 +275,9 @@ def test_every_field_is_written() -> None:
         (lines.LINE_NOTES, line_story(Steps)[1][-1].lines[0]),
         (lines.NOTED_VERSION, line_story(Steps)[1][-1].lines[0].versions[0]),
         (lines.SERVED, AT_FIRST),
+        (money.ACCOUNT, Account()),
+        (money.CLAIM, Claim(1, 1)),
+        (money.PLEDGE, Pledge(1, 1, 1)),
     ]
     story = folded(Fold, hostile())
     for dispute in (each for cut in story._states.values() for each in cut.disputes.values()):
@@ -298,7 +303,7 @@ WRITTEN = encode_state(NETWORK.id, genesis(NETWORK))
 LONG = encode_state(bytes(32), RICH)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(LONG) - 1), st.integers(1, 255))
 @example(0, 1)
 def test_other_bytes_are_another_state_or_none(place: int, change: int) -> None:

@@ -13,7 +13,8 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.lines.take import referee_bounds
 from p2pverify.core.state.lines.versions import Status, contract_at, is_behind, notes_of
 from p2pverify.core.state.state import LOST_DISPUTES, Loss, State
-from p2pverify.core.state.verdicts.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.notes import Panel
+from p2pverify.core.state.verdicts.targets import make_panel
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.support.lines import NOTICE, OVERLAP, RECALL, LineStory, manifest_of, publishers_of, with_line

@@ -13,7 +13,7 @@ from p2pverify.core.state.lines.versions import Status, notes_of, status_of
 from p2pverify.core.state.rounds.notes import TrainingPhase
 from p2pverify.core.state.rounds.phases import CLOSED_ROUNDS_KEPT
 from p2pverify.core.training.budget import round_rho
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 from p2pverify.core.training.terms import TrainingTerms
 from tests.support.lines import PUBLISHERS
 from tests.support.rounds import RoundStory
@@ -96,7 +96,7 @@ def test_two_thirds_decide_and_the_others_have_a_dissent() -> None:
     story = RoundStory()
     story.sealed()
     story.opened()
-    right, wrong = story.result(c1={"finding": Finding.FALSE, "credit": 0}), story.result("other")
+    right, wrong = story.result(c1={"finding": UpdateFinding.FALSE, "credit": 0}), story.result("other")
     story.decided({**dict.fromkeys(story.keys[:5], right), story.keys[5]: wrong, story.keys[6]: wrong})
     dissents = {key for key in story.keys if story.state.members[key].dissents}
     assert dissents == {story.contributors[1], *story.keys[5:]}
@@ -108,7 +108,7 @@ def test_who_had_other_bytes_before_it_has_no_dissent() -> None:
     story = RoundStory()
     story.sealed()
     story.opened()
-    seen, unseen = story.result(), story.result(c0={"finding": Finding.UNSEEN, "credit": 0})
+    seen, unseen = story.result(), story.result(c0={"finding": UpdateFinding.UNSEEN, "credit": 0})
     story.decided({**dict.fromkeys(story.keys[:5], seen), **dict.fromkeys(story.keys[5:], unseen)})
     assert story.known.decided == 1
     assert not any(story.state.members[key].dissents for key in story.keys)

@@ -191,7 +191,7 @@ def test_a_copied_seal_opens_for_nobody() -> None:
         if author != thief:
             story.seal(author)
     seals = [record for record in story.steps.waiting if (record.author, record.kind) == (victim, Kind.UPDATE_SEAL)]
-    story.steps.say(thief, seals[0].kind, seals[0].payload)
+    story.steps.say(thief, Kind.UPDATE_SEAL, seals[0].payload)
     story.cut()
     assert story.refusals("update seal") == {"no data set of the author": 1}
     assert thief not in story.open.seals

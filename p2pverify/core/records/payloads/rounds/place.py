@@ -32,6 +32,5 @@ def read_place(line: Value, number: Value) -> RoundPlace:
 def check_line(place: RoundPlace, rules: Rules) -> None:
     """Raises GossipReject unless the line is trained."""
     lines = rules.network.lines
-    # [REJECT] The definition has the line, and it has a training rule.
     if place.line >= len(lines) or lines[place.line].training is None:
         raise GossipReject("no such line that is trained")

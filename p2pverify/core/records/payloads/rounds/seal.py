@@ -70,6 +70,7 @@ def _claim(header: Header, payload: bytes) -> tuple[object, bytes]:
 
 
 def _check(seal: UpdateSeal, _record: Record, rules: Rules) -> None:
+    # [REJECT] The definition has the line, and it has a training rule.
     check_line(seal.place, rules)
 
 

@@ -54,6 +54,7 @@ def decode_update(payload: bytes) -> Update:
 
 
 def _check(update: Update, _record: Record, rules: Rules) -> None:
+    # [REJECT] The definition has the line, and it has a training rule.
     check_line(update.place, rules)
 
 

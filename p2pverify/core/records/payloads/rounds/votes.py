@@ -77,13 +77,19 @@ def _claim_of_vote(header: Header, payload: bytes) -> tuple[object, bytes]:
     return (header.kind, vote.place), vote.result.digest
 
 
-def _check(said: RoundCommit | RoundVote, _record: Record, rules: Rules) -> None:
-    check_line(said.place, rules)
+def _check_commit(commit: RoundCommit, _record: Record, rules: Rules) -> None:
+    # [REJECT] The definition has the line, and it has a training rule.
+    check_line(commit.place, rules)
+
+
+def _check_vote(vote: RoundVote, _record: Record, rules: Rules) -> None:
+    # [REJECT] The definition has the line, and it has a training rule.
+    check_line(vote.place, rules)
 
 
 ROUND_COMMIT_RULE = KindRule(
-    Kind.ROUND_COMMIT, lambda _header, payload: decode_round_commit(payload), _check, claim=_claim_of_commit
+    Kind.ROUND_COMMIT, lambda _header, payload: decode_round_commit(payload), _check_commit, claim=_claim_of_commit
 )
 ROUND_VOTE_RULE = KindRule(
-    Kind.ROUND_VOTE, lambda _header, payload: decode_round_vote(payload), _check, claim=_claim_of_vote
+    Kind.ROUND_VOTE, lambda _header, payload: decode_round_vote(payload), _check_vote, claim=_claim_of_vote
 )

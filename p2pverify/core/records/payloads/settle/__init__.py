@@ -1,0 +1,1 @@
+"""The payloads of records of money: pledges, cheques, and payments outside."""

@@ -1,0 +1,1 @@
+"""Settlement in the fold: what a cut pays, and which pledges, cheques and payments count."""

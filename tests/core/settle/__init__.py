@@ -1,0 +1,1 @@
+"""Tests of settlement: arithmetic, books, rounds, and a second implementation."""

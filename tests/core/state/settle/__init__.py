@@ -1,0 +1,1 @@
+"""Tests of settlement in the fold."""
