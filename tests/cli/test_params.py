@@ -24,7 +24,8 @@ from tests.node.fakes import FakeEngine
 PEER = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 #: Options and arguments with paths that the command writes or makes.
 WRITTEN = {
-    ("testnet", "keep"), ("testnet", "page_file"), ("model selftest", "manifest_file"), ("model calibrate", "manifest_file"),
+    ("testnet", "keep"), ("testnet", "page_file"), ("model selftest", "manifest_file"),
+    ("model calibrate", "manifest_file"),
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
     ("model canary ask", "output"), ("ledger export", "file"), ("model add", "output"),
     ("model derive", "output"), ("model export", "output"), ("model import", "output"), ("model publish", "output"),

@@ -57,7 +57,7 @@ def test_what_is_no_cheat(text):
     """Unknown kinds, rates outside 0 to 1 and counts out of range are refused with a short sentence."""
     with pytest.raises(ValueError) as caught:
         parse_cheat(text)
-    assert 10 < len(str(caught.value)) < 320
+    assert 10 < len(str(caught.value)) < 480
 
 
 def test_none_stands_alone():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from p2pverify.engine.cheats.kinds import CheaterFate
-from p2pverify.testnet.cases.facts import CheckFacts, PeerFacts, RoundFacts, ModelVersionFacts
+from p2pverify.testnet.cases.facts import CheckFacts, ModelVersionFacts, PeerFacts, RoundFacts
 
 #: The fate of what people do and no process: readers see it.
 SHOWN = "shown"

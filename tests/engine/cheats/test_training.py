@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from p2pverify.core.contract.history.training import HELD_OUT, MEAN, OPEN
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.cheats.training import LATE_REFUSALS, TRAININGS, lying_trainer
 from p2pverify.engine.tabular.update import decode_update
@@ -34,7 +34,7 @@ def owners(kind: str, mode: int) -> list[Owner]:
 def test_a_useless_update_counts_and_earns_less_than_others(kind: str) -> None:
     """Nothing about it is provably false, because nobody sees the rows."""
     found = judged(replace(RULE, mode=HELD_OUT), owners(kind, HELD_OUT)).result.rows
-    assert {row.finding for row in found} == {Finding.RIGHT}
+    assert {row.finding for row in found} == {UpdateFinding.RIGHT}
     *honest, false = (row.credit for row in found)
     assert false <= 0 < min(honest)
 
@@ -43,7 +43,7 @@ def test_a_useless_update_counts_and_earns_less_than_others(kind: str) -> None:
 def test_with_open_rows_every_lie_is_found(kind: str) -> None:
     """Every member trains again."""
     found = judged(replace(RULE, mode=OPEN), owners(kind, OPEN)).result.rows
-    assert [row.finding for row in found] == [Finding.RIGHT] * 3 + [Finding.FALSE]
+    assert [row.finding for row in found] == [UpdateFinding.RIGHT] * 3 + [UpdateFinding.FALSE]
 
 
 @pytest.mark.parametrize("kind", TRAININGS)

@@ -9,9 +9,9 @@ from p2pverify.testnet.cases.facts import (
     CheckFacts,
     EventFacts,
     LedgerFacts,
+    ModelVersionFacts,
     PeerFacts,
     RoundFacts,
-    ModelVersionFacts,
 )
 
 PEER = PeerFacts(

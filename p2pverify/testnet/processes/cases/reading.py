@@ -20,7 +20,7 @@ from p2pverify.core.state.rounds.marks import left_out
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, ClosedRound, ContributionNote
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
-from p2pverify.core.training.result import Finding
+from p2pverify.core.training.result import UpdateFinding
 from p2pverify.engine.tabular.model import Rows, TabularModel, decode_model, decode_rows
 from p2pverify.engine.tabular.training import train
 from p2pverify.node.data.statements import load_statement
@@ -31,16 +31,21 @@ from p2pverify.testnet.cases.facts import (
     CheckFacts,
     EventFacts,
     LedgerFacts,
+    ModelVersionFacts,
     PeerFacts,
     RoundFacts,
-    ModelVersionFacts,
 )
 from p2pverify.testnet.cases.measure import auc_of_model, compare_alone
 from p2pverify.testnet.cases.study import MODES, rho_of
 from p2pverify.testnet.plan import PeerPlan
 from p2pverify.testnet.processes.cases.making import MadeCase
 
-_FINDINGS = {Finding.RIGHT: "right", Finding.FALSE: "false", Finding.UNSEEN: "unseen", Finding.BROKEN: "broken"}
+_FINDINGS = {
+    UpdateFinding.RIGHT: "right",
+    UpdateFinding.FALSE: "false",
+    UpdateFinding.UNSEEN: "unseen",
+    UpdateFinding.BROKEN: "broken",
+}
 _MILLION = 1_000_000
 
 
