@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.testnet.cases.checks import AUC_SLACK
 from p2pverify.testnet.cases.registry import STUDIES
 from tests.testnet.support import running_testnet
 
@@ -41,7 +42,7 @@ def test_a_case_study_passes(study: str, tmp_path: Path) -> None:
     assert document["honest_convicted"] == []
     decided = [one for one in case["rounds"] if one["decided"]]
     assert len(decided) == 6
-    assert case["versions"][-1]["auc"] >= case["alone"] > case["start"] == 0.5
+    assert case["versions"][-1]["auc"] > case["alone"] - AUC_SLACK > case["start"] == 0.5
     assert sum(one["share"] for one in case["peers"]) == pytest.approx(1)
     assert case["ledger"]["verified"]
     text = page.read_text(encoding="utf-8")

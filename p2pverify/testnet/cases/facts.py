@@ -116,7 +116,7 @@ class LedgerFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFacts:
     """The whole run. `central` is the AUC of a regression in floats over the rows of all peers together, and `alone`
-    the mean AUC of the honest contributors' models, each trained by the same rule on its own rows alone.
+    the mean AUC of the honest contributors' models, each trained by the same rule on as many of its own rows alone.
     """
 
     study: str

@@ -21,11 +21,11 @@ to the members. Each hospital has signed a statement that their patients consent
 Each member computes the new weights, and what every update was worth on the shown rows of the others. The members vote
 blind on the result, and more than two thirds must agree to the bit.
 
-The noise keeps the rows of a hospital within a privacy budget of eps 4 for all rounds together. All members count the
+The noise keeps the rows of a hospital within a privacy budget of eps 2 for all rounds together. All members count the
 budget, and an update beyond it does not count.
 
 A quarter of the rows belongs to no hospital. The runner measures each version on them, and no peer sees them. A
-hospital alone trains by the same rule, with the same noise, on its own rows.
+hospital alone trains by the same rule, with the same noise, on as many of its own rows.
 """
 _DISCUSSION = """
 What members still learn: the updates, which are noisy, and the shown rows, which are not. The noise covers a row in
@@ -48,7 +48,7 @@ HEALTHCARE_STUDY = CaseStudy(
     name=HEALTHCARE,
     data="wdbc",
     mode=HELD_OUT,
-    eps=4_000_000,
+    eps=2_000_000,
     shown=3,
     rate_q16=ONE_Q16,
     text=CaseText(

@@ -9,7 +9,7 @@ from p2pverify.testnet.cases.roles import CONTRIBUTORS, ROLES
 
 DELTA_EXPONENT = 5
 #: Rounds that end without a result show rows, too.
-_SPARE_ROUNDS = 4
+_SPARE_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)

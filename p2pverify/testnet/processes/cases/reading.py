@@ -174,9 +174,9 @@ class CaseReader:
         return central, sum(honest) / len(honest), alone
 
     def _trained_alone(self, own: Sequence[bytes]) -> float:
-        """The AUC of a model that one peer trains by the same rule on its own rows, in as many rounds."""
+        """The AUC of a model that one peer trains by the same rule, in as many rounds, on as many of its own rows."""
         made = self._made
-        rows: Rows = decode_rows(made.data.schema, own)
+        rows: Rows = decode_rows(made.data.schema, own[made.study.held(made.rule.rounds) :])
         model = made.engine.model
         for number in range(made.rule.rounds):
             run = train(model, rows, made.rule, sha256(b"alone %d" % number + sha256(b"".join(own))))
