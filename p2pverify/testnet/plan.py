@@ -24,7 +24,7 @@ from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import read_params
 from p2pverify.node.files.textfile import user_path
 from p2pverify.node.user_error import UserError
-from p2pverify.testnet.cases.roles import CASE_PEERS, CONTRIBUTORS
+from p2pverify.testnet.cases.roles import CASE_PEERS, able_to_cheat
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import (
@@ -238,10 +238,10 @@ def make_plan(
         rules["epoch_ms"] = epoch_ms
     models = _models(scenario, weights, also, table.engine if engine is None else engine)
     paths = _paths(scenario, table.engine if engine is None else engine, count, len(models))
-    trained = None if scenario.case is None else CONTRIBUTORS[scenario.case.study]
-    if trained is not None and count != CASE_PEERS:
+    study = None if scenario.case is None else scenario.case.study
+    if study is not None and count != CASE_PEERS:
         raise PlanError(f"a case study has {CASE_PEERS} peers", "leave out --peers")
-    members = _peers(number, secrets, paths, _checked(models, paths), trained)
+    members = _peers(number, secrets, paths, _checked(models, paths), study)
     warnings = _check_shares(members, models)
     names = [peer.name for peer in members]
     try:
@@ -357,20 +357,20 @@ def _peers(
     secrets: Sequence[CheatSpec],
     paths: Sequence[PathTable],
     models: Sequence[Path | None],
-    trained: int | None = None,
+    study: str | None = None,
 ) -> tuple[PeerPlan, ...]:
     """All peers. They serve the models in turn, and so do the cheaters among them.
 
-    The first `trained` peers of a case study train, so those that cheat in training are among them, and no others.
+    In a case study those that cheat in training are among its contributors, and others are not.
     """
     count = len(models)
     drawn = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
-    if trained is None:
+    if study is None:
         drawn_of = [[index for index in drawn if index % count == place] for place in range(count)]
         order = [index for row in zip_longest(*drawn_of) for index in row if index is not None]
         cheat_of = dict(zip(order, secrets, strict=False))
     else:
-        cheat_of = _cheats_of_case(drawn, secrets, trained)
+        cheat_of = _cheats_of_case(drawn, secrets, study)
     found = []
     for index, path in enumerate(paths):
         identity = _derive(seed, "identity", index)
@@ -380,11 +380,11 @@ def _peers(
     return tuple(found)
 
 
-def _cheats_of_case(drawn: Sequence[int], secrets: Sequence[CheatSpec], trained: int) -> dict[int, CheatSpec]:
+def _cheats_of_case(drawn: Sequence[int], secrets: Sequence[CheatSpec], study: str) -> dict[int, CheatSpec]:
     found: dict[int, CheatSpec] = {}
     for secret in secrets:
-        is_trainer = secret.place is CheatPlace.TRAINING
-        free = [index for index in drawn if index not in found and (index < trained) == is_trainer]
+        able = able_to_cheat(study, in_training=secret.place is CheatPlace.TRAINING)
+        free = [index for index in drawn if index not in found and index in able]
         if not free:
             raise PlanError(f"no peer of this case study is left that could be {secret.kind}", "take fewer --cheat")
         found[free[0]] = secret

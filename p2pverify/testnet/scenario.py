@@ -123,7 +123,7 @@ class CaseTable(_Table):
     is served beside it for `overlap_epochs`.
     """
 
-    study: Literal["healthcare", "supply-chain"]
+    study: Literal["healthcare", "finance", "supply-chain"]
     rounds: StrictInt = Field(default=6, ge=1, le=64)
     notice_epochs: StrictInt = Field(default=1, ge=1, le=1_000)
     overlap_epochs: StrictInt = Field(default=3, ge=1, le=1_000)

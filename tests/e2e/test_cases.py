@@ -18,6 +18,7 @@ RUN_S = 600
 #: The fate of each cheat, by its kind.
 FATES = {
     "healthcare": {"poison-labels": "trusted", "overspend": "trusted", "stale-version": "convicted"},
+    "finance": {"free-rider": "trusted", "copy-update": "trusted", "canned@0.333": "convicted"},
     "supply-chain": {"short-training": "convicted", "late": "trusted", "swap-lot": "trusted"},
 }
 

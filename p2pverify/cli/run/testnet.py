@@ -149,7 +149,7 @@ def _check_page(page_file: str | None, *, is_case: bool, force: bool = True) -> 
     if page_file is None:
         return
     if not is_case:
-        raise UnusableError("--report is the page of a case study", "play healthcare or supply-chain")
+        raise UnusableError("--report is the page of a case study", "play healthcare, finance or supply-chain")
     check_output(page_file, may_replace(force=force))
 
 

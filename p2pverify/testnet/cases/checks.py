@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from p2pverify.engine.cheats.kinds import CheaterFate
-from p2pverify.testnet.cases.facts import CheckFacts, ModelVersionFacts, PeerFacts, RoundFacts
+from p2pverify.testnet.cases.facts import AccountFacts, CheckFacts, ModelVersionFacts, PeerFacts, RoundFacts
 
 #: The fate of what people do and no process: readers see it.
 SHOWN = "shown"
 #: A cheater that is to be unpaid may have this part of all credit. An equal part would be a sixth.
 UNPAID_SHARE = 0.1
+_EARN_NOTHING = (CheaterFate.UNPAID, CheaterFate.UNCOUNTED)
 #: The AUC of so few test rows is no more exact than this.
 AUC_SLACK = 0.01
 
@@ -39,6 +40,35 @@ def checks_of(
     ]
     cheaters = [peer for peer in peers if peer.cheat is not None and peer.expected != SHOWN]
     return [*found, *(_fate_check(peer, peers, len(decided)) for peer in cheaters)]
+
+
+def money_checks(peers: Sequence[PeerFacts], accounts: Sequence[AccountFacts], pledged: int) -> list[CheckFacts]:
+    """What must hold of the accounts of a network with a tariff. `pledged` is the most that rounds can have earned."""
+    total = sum(one.total for one in accounts)
+    training = sum(one.training for one in accounts)
+    idle = [peer for peer in peers if peer.cheat is not None and peer.expected in _EARN_NOTHING]
+    most = max((peer.paid or 0 for peer in idle), default=0)
+    lost = {one.name: one.forfeited for one in accounts}
+    convicted = [peer.name for peer in peers if peer.standing == "convicted"]
+    forfeits = [lost.get(name, 0) for name in convicted]
+    return [
+        CheckFacts(what="the sum of all accounts is 0", found=str(total), holds=bool(accounts) and total == 0),
+        CheckFacts(
+            what="rounds were paid, and no more than was pledged",
+            found=f"{training} of {pledged} millionths",
+            holds=0 < training <= pledged,
+        ),
+        CheckFacts(
+            what=f"who contributes nothing has at most {UNPAID_SHARE:.0%} of the pay for training",
+            found=f"{most} of {training} millionths",
+            holds=most <= UNPAID_SHARE * training,
+        ),
+        CheckFacts(
+            what="who is convicted has forfeited pay",
+            found=", ".join(f"{name} {amount}" for name, amount in zip(convicted, forfeits, strict=True)) or "nobody",
+            holds=all(forfeits),
+        ),
+    ]
 
 
 def _fate_check(peer: PeerFacts, peers: Iterable[PeerFacts], decided: int) -> CheckFacts:

@@ -84,6 +84,11 @@ class AccountFacts:
     forfeited: int
     claims: int
 
+    @property
+    def total(self) -> int:
+        """All that it has; the sum over all accounts is 0."""
+        return self.vested + self.escrow + self.claims
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFacts:

@@ -159,7 +159,7 @@ def _money_part(facts: CaseFacts) -> list[str]:
     unit = facts.unit or ""
     names = [one.name for one in facts.accounts]
     cheats = {peer.name for peer in facts.peers if peer.cheat is not None}
-    have = [(one.vested + one.escrow) / MILLION for one in facts.accounts]
+    have = [one.total / MILLION for one in facts.accounts]
     return [
         "<h3>Accounts</h3>",
         _table(ACCOUNT_HEAD, account_rows(facts)),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.contract.history.training import DP, HELD_OUT, KEEP, ONE_Q16, OPEN, SGD, TRIMMED, TrainingRule
+from p2pverify.core.contract.tariff import Tariff
 from p2pverify.core.data.budget import least_sigma, rho_within, step_rho
 from p2pverify.testnet.cases.roles import CONTRIBUTORS, ROLES
 
@@ -35,6 +36,7 @@ class CaseStudy:
     With `eps` above 0 (in millionths), the noise of all rounds together is the least for it. `shown` rows of each
     contributor are shown in a round. `passes` over the rows are made in a round without noise, with steps of
     `rate_q16`. `gain_full` is in micronats. `deceits` are what people do, and no process: by the place of the peer.
+    With a `tariff` the network keeps accounts, and the sponsor pledges `bounty` (millionths) for each round.
     """
 
     name: str
@@ -49,6 +51,8 @@ class CaseStudy:
     seal_cuts: int = 2
     gain_full: int = 20_000
     deceits: Mapping[int, str] = field(default_factory=dict)
+    tariff: Tariff | None = None
+    bounty: int = 0
 
     @property
     def roles(self) -> Sequence[str]:

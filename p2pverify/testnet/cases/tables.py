@@ -74,7 +74,7 @@ def account_rows(facts: CaseFacts) -> list[tuple[str, ...]]:
         )
         for one in facts.accounts
     ]
-    total = sum(one.vested + one.escrow for one in facts.accounts)
+    total = sum(one.total for one in facts.accounts)
     return [*rows, ("sum", money(total), "(with escrow)", *[""] * 6)] if rows else []
 
 

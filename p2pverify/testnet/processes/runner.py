@@ -262,7 +262,7 @@ def _write_files(
         line = TestPublishers(DOMAIN, plan.seed).line(LINE, network.classes[0].manifest, epochs)
         network = replace(network, lines=(line,))
     if case is not None:
-        network = replace(network, lines=(case.line,))
+        network = replace(network, lines=(case.line,), tariff=case.study.tariff)
     with atomic_file(directory / "network.toml", mode=0o600) as file:
         file.write(dump_network(network, manifests).encode())
     for peer in plan.peers:

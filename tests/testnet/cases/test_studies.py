@@ -10,15 +10,15 @@ from p2pverify.core.data.budget import epsilon
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.node.data.table import load_rows, load_schema
 from p2pverify.resources import resource
-from p2pverify.testnet.cases.checks import checks_of, note_of
+from p2pverify.testnet.cases.checks import checks_of, money_checks, note_of
 from p2pverify.testnet.cases.datasets import table_of
 from p2pverify.testnet.cases.registry import STUDIES
-from p2pverify.testnet.cases.roles import CASE_PEERS
+from p2pverify.testnet.cases.roles import CASE_PEERS, SPONSOR
 from p2pverify.testnet.cases.study import DELTA_EXPONENT, CaseStudy, rho_of
 from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario
-from tests.testnet.cases.examples import FACTS, LIAR, PEER, POISONER, ROUNDS, VERSIONS, peer
+from tests.testnet.cases.examples import ACCOUNTS, FACTS, LIAR, PEER, POISONER, ROUNDS, VERSIONS, peer
 
 KEYS = [bytes([number]) * 32 for number in range(6)]
 ROUNDS_WANTED = 6
@@ -47,7 +47,8 @@ def test_who_cheats_in_training_trains(name: str) -> None:
         first = STUDIES[name].contributors
         kinds = {at: one.cheat.kind for at, one in enumerate(plan.peers) if one.cheat is not None}
         assert sorted(kinds.values()) == sorted(some.cheat.kind for some in scenario.cheats)
-        assert all((at < first) == (kind != "stale-version") for at, kind in kinds.items())
+        assert all(STUDIES[name].roles[at] != SPONSOR for at in kinds)
+        assert all((at < first) == (kind not in ("stale-version", "canned")) for at, kind in kinds.items())
 
 
 def test_a_plan_of_a_case_has_its_peers() -> None:
@@ -116,6 +117,21 @@ def test_cheats_around_the_training() -> None:
     assert not all(held(peers=(replace(PEER, late=1.5), late)).values())
     assert not all(held(peers=(PEER, replace(over, counted=2))).values())
     assert not all(held(peers=(PEER, replace(swap, standing="convicted"))).values())
+
+
+def test_accounts_of_a_case() -> None:
+    """Their sum is 0, no more is paid than was pledged, and who contributes nothing is not paid."""
+    peers = (replace(PEER, paid=500_000), replace(POISONER, paid=0), replace(LIAR, name="pool"))
+    lost = (*ACCOUNTS[:2], replace(ACCOUNTS[2], forfeited=7))
+    assert all(check.holds for check in money_checks(peers, lost, 500_000))
+
+    def failing(*said: object) -> list[str]:
+        return [check.what for check in money_checks(*said) if not check.holds]  # type: ignore[arg-type]
+
+    assert failing(peers, (*lost, replace(ACCOUNTS[0], training=0)), 500_000) == ["the sum of all accounts is 0"]
+    assert failing(peers, lost, 499_999) == ["rounds were paid, and no more than was pledged"]
+    assert len(failing((PEER, replace(POISONER, paid=60_000)), lost, 500_000)) == 1
+    assert failing(peers, ACCOUNTS, 500_000) == ["who is convicted has forfeited pay"]
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,26 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import trio
 
 from p2pverify.core.contract.history.training import HELD_OUT, OPEN
+from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.core.records.payloads.rounds.update import decode_update
+from p2pverify.core.records.payloads.settle.pledge import PledgeOffer
+from p2pverify.node.data.documents import SignedDocument, SignedKind
 from p2pverify.node.files.home import Home
+from p2pverify.node.lines.documents import VersionDocument, VersionsDocument
 from p2pverify.store.reading import reading, stored_rows
 from p2pverify.testnet.cases.facts import CheckFacts, EventFacts
-from p2pverify.testnet.cases.roles import HEALTHCARE, SUPPLY_CHAIN
+from p2pverify.testnet.cases.roles import FINANCE, HEALTHCARE, SPONSOR, SUPPLY_CHAIN
+from p2pverify.testnet.cases.tables import money
 from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.processes.api_client import ReadError, fetch, post
 from p2pverify.testnet.processes.cases.making import MadeCase
 from p2pverify.testnet.processes.fleet import Fleet, ProcessError, tail
 from p2pverify.testnet.processes.watch import RunWatch
@@ -35,11 +42,18 @@ class Deeds:
     """Runs commands in the homes of peers, as their operators would."""
 
     def __init__(
-        self, fleet: Fleet, home: Callable[[str], Home], made: MadeCase, directory: Path, watch: RunWatch
+        self,
+        fleet: Fleet,
+        home: Callable[[str], Home],
+        made: MadeCase,
+        network: Network,
+        directory: Path,
+        watch: RunWatch,
     ) -> None:
         self._fleet = fleet
         self._home = home
         self.made = made
+        self.network = network
         self._directory = directory
         self._watch = watch
         self._calls = 0
@@ -80,6 +94,8 @@ class Deeds:
 
     async def begin(self) -> list[EventFacts]:
         """The statements that are signed before the first round."""
+        if self.made.study.bounty:
+            return [await self._pledge()]
         if self.made.study.name != HEALTHCARE:
             return []
         owners = [peer for peer in self.made.plan.peers if peer.name in self.made.rows]
@@ -87,6 +103,33 @@ class Deeds:
             for peer in owners:
                 nursery.start_soon(self._consent, peer)
         return [EventFacts(epoch=self.epoch, what=f"{len(owners)} hospitals have signed statements of consent")]
+
+    async def _pledge(self) -> EventFacts:
+        """The sponsor pays for each round, also for those that end without a result."""
+        study, last = self.made.study, 2 * self.made.rule.rounds
+        sponsor = self.made.plan.peers[list(study.roles).index(SPONSOR)]
+        await self.sign(sponsor, "pledge", PledgeOffer(0, study.bounty, 1, last).encode())
+        unit = "" if study.tariff is None else study.tariff.unit
+        what = f"{sponsor.name} pledges up to {money(study.bounty)} {unit} for each round"
+        return EventFacts(epoch=self.epoch, what=what)
+
+    async def sign(self, peer: PeerPlan, kind: SignedKind, payload: bytes) -> None:
+        """Have a node sign a record, as its operator would order it. It may not sign at every moment."""
+        while True:
+            with suppress(ReadError):
+                order = (self._home(peer.name), f"/v1/sign?kind={kind}", SignedDocument, payload)
+                found = await trio.to_thread.run_sync(post, *order)
+                if found.record is not None:
+                    return
+            await trio.sleep(_AGAIN_S)
+
+    async def versions(self) -> Sequence[VersionDocument]:
+        """The versions in the newest final view of the reference peer."""
+        url = self._home(self._watch.reference).read_api()
+        path = f"/v1/lines/{self.made.study.name}/versions"
+        if url is None:
+            return ()
+        return (await trio.to_thread.run_sync(fetch, url, path, VersionsDocument)).versions
 
     async def _consent(self, peer: PeerPlan) -> None:
         document = self.made.tables / f"{peer.name}-consent.txt"
@@ -197,8 +240,27 @@ async def hand_over(deeds: Deeds, plan: Plan) -> Happened:
     return [], []  # the ledger tells it, and the trace
 
 
+async def recall(deeds: Deeds, plan: Plan) -> Happened:
+    """The publishers recall the newest version, and everybody goes back to the one before."""
+    newest = max(version.number for version in await deeds.versions())
+    payload = deeds.made.publishers.recall(deeds.network, newest)
+    await deeds.sign(plan.publisher, "recall", payload)
+    while True:
+        with suppress(ReadError):
+            found = {version.number: version for version in await deeds.versions()}
+            if newest in found and found[newest].recalled is not None:
+                break
+        await trio.sleep(_AGAIN_S)
+    what = f"the publishers recall version {newest}, so rounds go on from version {newest - 1}"
+    checks = [
+        CheckFacts(what="the recalled version is recalled in a final view", found=f"version {newest}", holds=True)
+    ]
+    return [EventFacts(epoch=deeds.epoch, what=what)], checks
+
+
 #: What happens in each case after its first round.
 EVENTS: Mapping[str, Callable[[Deeds, Plan], Awaitable[Happened]]] = {
     HEALTHCARE: withdraw,
+    FINANCE: recall,
     SUPPLY_CHAIN: hand_over,
 }

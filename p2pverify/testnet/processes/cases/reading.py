@@ -15,6 +15,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.verify import verified_fold
+from p2pverify.core.settle.books import account_rows
 from p2pverify.core.state.lines.versions import find_version, manifest_of, notes_of, status_of
 from p2pverify.core.state.rounds.marks import left_out
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, ClosedRound, ContributionNote
@@ -28,6 +29,7 @@ from p2pverify.node.data.trace import Tracer
 from p2pverify.store.exportfile import read_export
 from p2pverify.testnet.cases.checks import SHOWN, note_of
 from p2pverify.testnet.cases.facts import (
+    AccountFacts,
     CheckFacts,
     EventFacts,
     LedgerFacts,
@@ -208,7 +210,7 @@ class CaseReader:
                     rows=len(self._made.rows.get(peer.name, ())),
                     credit=credit,
                     share=credit / total,
-                    paid=None,
+                    paid=self._paid(peer),
                     counted=len(own),
                     on_time=sum(note.late == 0 for note in own),
                     late=sum(note.late for note in own) / len(own) if own else 0.0,
@@ -242,6 +244,29 @@ class CaseReader:
             return None, None
         spent, budget = (epsilon(rho, rule.delta_exponent) / _MILLION for rho in (use.spent, use.terms.budget))
         return spent, budget
+
+    def _paid(self, peer: PeerPlan) -> int | None:
+        """What a peer was paid for training; None in a network without a tariff."""
+        books = self._ledger.state.books
+        return None if books is None else books.account(peer.key).training
+
+    def accounts(self) -> tuple[AccountFacts, ...]:
+        """All accounts, the pool's first; none in a network without a tariff."""
+        books = self._ledger.state.books
+        return tuple(
+            AccountFacts(
+                name=self._names[row.key] if row.key else "pool",
+                vested=row.vested,
+                escrow=row.escrow,
+                answers=row.answers,
+                audits=row.audits,
+                votes=row.votes,
+                training=row.training,
+                forfeited=row.forfeited,
+                claims=row.claims,
+            )
+            for row in ([] if books is None else account_rows(books))
+        )
 
     def handovers(self, files: Sequence[Path]) -> tuple[list[EventFacts], list[CheckFacts]]:
         """The hand-overs of a lot, the first one first, as the trace of its subject shows them. Raises FileError.

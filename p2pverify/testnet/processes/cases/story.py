@@ -19,7 +19,7 @@ from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.node.files.home import Home
 from p2pverify.node.training.documents import RoundsDocument
 from p2pverify.store.errors import ExportError
-from p2pverify.testnet.cases.checks import checks_of
+from p2pverify.testnet.cases.checks import checks_of, money_checks
 from p2pverify.testnet.cases.facts import CaseFacts, CheckFacts, EventFacts
 from p2pverify.testnet.cases.study import rho_of
 from p2pverify.testnet.plan import PeerPlan, Plan
@@ -58,7 +58,7 @@ class CasePlay:
         self._made = made
         self._stage = stage
         self._progress: CaseProgress = testnet.watch.case
-        self._deeds = Deeds(testnet.fleet, testnet.home, made, testnet.directory, testnet.watch)
+        self._deeds = Deeds(testnet.fleet, testnet.home, made, testnet.network, testnet.directory, testnet.watch)
         self._events: list[EventFacts] = []
         self._checks: list[CheckFacts] = []
 
@@ -154,7 +154,7 @@ class CasePlay:
         homes: Sequence[Path] = [self._testnet.home(peer.name).path for peer in plan.peers]
         reader = CaseReader(made, ledger, homes)
         central, alone, each_alone = reader.compare()
-        rounds, versions = reader.rounds(), reader.versions()
+        rounds, versions, accounts = reader.rounds(), reader.versions(), reader.accounts()
         peers = reader.peers(each_alone)
         checks = [*checks_of(peers, rounds, versions, rule.rounds, alone), *self._checks]
         checks.append(
@@ -164,6 +164,9 @@ class CasePlay:
                 holds=verified,
             )
         )
+        tariff = made.study.tariff
+        if tariff is not None:
+            checks += money_checks(peers, accounts, made.study.bounty * rule.rounds)
         if files := self._deeds.handovers():
             happened, traced = reader.handovers(files)
             self._events += happened
@@ -181,14 +184,14 @@ class CasePlay:
             test_rows=len(made.test),
             mode=mode_of(rule),
             trainer=rule.trainer,
-            unit=None,
+            unit=None if tariff is None else tariff.unit,
             central=central,
             alone=alone,
             start=reader.start,
             peers=peers,
             versions=versions,
             rounds=rounds,
-            accounts=(),
+            accounts=accounts,
             events=tuple(sorted(self._events, key=lambda event: event.epoch)),
             checks=tuple(checks),
             ledger=ledger.facts,
