@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.support import Run, start_all
 
-SCENARIO, SEEDS = "mixed", tuple(range(1, 17))
+SCENARIO, SEEDS = "mixed", tuple(range(1, 11))
 _RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
 
 

@@ -1,7 +1,7 @@
 """Networks of a hundred peers, a quarter of them hostile, with loss, crashes and a partition: all invariants hold.
 
 A run that breaks an invariant is reported with the command that plays it again. More seeds, a slice of them at a time:
-`python -m tests.simulation.play mixed 17-999`.
+`python -m tests.simulation.play mixed 11-999`.
 """
 
 from tests.simulation.conftest import SEEDS
