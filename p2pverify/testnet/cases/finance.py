@@ -62,6 +62,7 @@ FINANCE_STUDY = CaseStudy(
         base_permille=200,
     ),
     bounty=1_000_000,
+    event_after=3,
     text=CaseText(
         "Banks train a model together and are paid for it",
         "Will a credit be repaid? Thirty facts of an application say how likely it is.",

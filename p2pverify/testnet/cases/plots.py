@@ -34,9 +34,9 @@ def lines_plot(
         points = " ".join(at(place, value) for place, value in enumerate(ys))
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points}"/>')
         for place, value in enumerate(ys):
-            x, _, y = at(place, value).partition(",")
+            left, _, top = at(place, value).partition(",")
             label = f"{escape(name)}, {xs[place]}: {value:.3f}"
-            parts.append(f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"><title>{label}</title></circle>')
+            parts.append(f'<circle cx="{left}" cy="{top}" r="3.5" fill="{colour}"><title>{label}</title></circle>')
     return _svg(title, parts)
 
 

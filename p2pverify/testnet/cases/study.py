@@ -36,7 +36,8 @@ class CaseStudy:
     With `eps` above 0 (in millionths), the noise of all rounds together is the least for it. `shown` rows of each
     contributor are shown in a round. `passes` over the rows are made in a round without noise, with steps of
     `rate_q16`. `gain_full` is in micronats. `deceits` are what people do, and no process: by the place of the peer.
-    With a `tariff` the network keeps accounts, and the sponsor pledges `bounty` (millionths) for each round.
+    The event of the case comes after `event_after` decided rounds. With a `tariff` the network keeps accounts, and the
+    sponsor pledges `bounty` (millionths) for each round.
     """
 
     name: str
@@ -53,6 +54,7 @@ class CaseStudy:
     deceits: Mapping[int, str] = field(default_factory=dict)
     tariff: Tariff | None = None
     bounty: int = 0
+    event_after: int = 1
 
     @property
     def roles(self) -> Sequence[str]:

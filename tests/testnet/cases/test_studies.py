@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from p2pverify.node.data.table import load_rows, load_schema
 from p2pverify.resources import resource
 from p2pverify.testnet.cases.checks import checks_of, money_checks, note_of
 from p2pverify.testnet.cases.datasets import table_of
+from p2pverify.testnet.cases.facts import PeerFacts
 from p2pverify.testnet.cases.registry import STUDIES
 from p2pverify.testnet.cases.roles import CASE_PEERS, SPONSOR
 from p2pverify.testnet.cases.study import DELTA_EXPONENT, CaseStudy, rho_of
@@ -62,7 +64,7 @@ def test_a_plan_of_a_case_has_its_peers() -> None:
 
 
 @pytest.mark.parametrize("name", ["wdbc", "german-credit", "flights"])
-def test_a_table_gives_the_rows_again(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_table_gives_the_rows_again(name: str, tmp_path: Path) -> None:
     """Also the greatest and the least numbers, to the byte."""
     schema = load_schema(resource("testnet") / "schemas" / f"{name}.toml")
     cells = [-32767, -1, 0, 1, 4095, 32767, 12345]
@@ -147,6 +149,6 @@ def test_accounts_of_a_case() -> None:
         (replace(PEER, cheat="overspend", sealed=5), "3 of 5 sealed updates broke a rule"),
     ],
 )
-def test_notes_say_what_came_of_a_peer(facts, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_notes_say_what_came_of_a_peer(facts: PeerFacts, said: str) -> None:
     assert said in note_of(facts, 2)
     assert bool(note_of(facts, 2)) == bool(said)

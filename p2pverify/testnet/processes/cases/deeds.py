@@ -129,7 +129,8 @@ class Deeds:
         path = f"/v1/lines/{self.made.study.name}/versions"
         if url is None:
             return ()
-        return (await trio.to_thread.run_sync(fetch, url, path, VersionsDocument)).versions
+        found: VersionsDocument = await trio.to_thread.run_sync(fetch, url, path, VersionsDocument)
+        return found.versions
 
     async def _consent(self, peer: PeerPlan) -> None:
         document = self.made.tables / f"{peer.name}-consent.txt"

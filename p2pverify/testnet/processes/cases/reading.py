@@ -251,9 +251,9 @@ class CaseReader:
         return None if books is None else books.account(peer.key).training
 
     def accounts(self) -> tuple[AccountFacts, ...]:
-        """All accounts, the pool's first; none in a network without a tariff."""
+        """All accounts, the pool's last; none in a network without a tariff."""
         books = self._ledger.state.books
-        return tuple(
+        found = [
             AccountFacts(
                 name=self._names[row.key] if row.key else "pool",
                 vested=row.vested,
@@ -266,7 +266,8 @@ class CaseReader:
                 claims=row.claims,
             )
             for row in ([] if books is None else account_rows(books))
-        )
+        ]
+        return tuple(sorted(found, key=lambda account: (account.name == "pool", account.name)))
 
     def handovers(self, files: Sequence[Path]) -> tuple[list[EventFacts], list[CheckFacts]]:
         """The hand-overs of a lot, the first one first, as the trace of its subject shows them. Raises FileError.

@@ -1,7 +1,7 @@
 """Plays a case study.
 
 1. Peers certify a first cut. The owners of rows commit them, as their operators would, and sign statements.
-2. Rounds follow from the cuts. After the first one, the event of the case happens.
+2. Rounds follow from the cuts. After some of them, the event of the case happens.
 3. When all rounds are decided and all that are to be convicted are, an honest peer exports its ledger. It is verified
    and folded, and the facts of the report come from it.
 """
@@ -75,7 +75,7 @@ class CasePlay:
         rounds = self._plan.case.rounds
         await self._watch.wait_for(lambda watch: all(peer.name in watch.final for peer in self._plan.honest))
         await self._commit()
-        await self._until(lambda seen: seen.decided >= 1)
+        await self._until(lambda seen: seen.decided >= self._made.study.event_after)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._event)
             await self._until(lambda seen: seen.decided >= rounds)
