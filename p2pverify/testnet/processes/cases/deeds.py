@@ -13,6 +13,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.core.records.payloads.rounds.update import decode_update
 from p2pverify.core.records.payloads.settle.pledge import PledgeOffer
+from p2pverify.engine.tabular.model import MAGIC
 from p2pverify.node.data.documents import SignedDocument, SignedKind
 from p2pverify.node.files.home import Home
 from p2pverify.node.lines.documents import VersionDocument, VersionsDocument
@@ -27,6 +28,8 @@ from p2pverify.testnet.processes.fleet import Fleet, ProcessError, tail
 from p2pverify.testnet.processes.watch import RunWatch
 
 DATASET = "rows"
+#: The folder of a home, or of kept weights, with the blobs of rounds.
+ROUNDS = "rounds"
 ERASED_ROW = 3
 LOT = "B-4711"
 ROUTE = ("producer", "carrier", "retailer", "warehouse", "consignee")
@@ -189,12 +192,24 @@ class Deeds:
             if record.kind == Kind.UPDATE and record.author == peer.key
         ]
 
+    def keep_weights(self) -> None:
+        """Copy the weights of the reference peer, because peers drop those of a recalled version. Blocks."""
+        self.kept.mkdir(parents=True)
+        for path in (self._home(self._watch.reference).path / ROUNDS).rglob("*"):
+            if path.is_file() and (data := path.read_bytes()).startswith(MAGIC):
+                (self.kept / path.name).write_bytes(data)
+
+    @property
+    def kept(self) -> Path:
+        """The folder of weights that would be gone."""
+        return self._directory / "kept" / ROUNDS
+
     def holders(self, blobs: Sequence[bytes]) -> list[str]:
         """The peers in whose homes one of these blobs lies. Blocks."""
         return [
             peer.name
             for peer in self.made.plan.peers
-            if any(any((self._home(peer.name).path / "rounds").rglob(blob.hex())) for blob in blobs)
+            if any(any((self._home(peer.name).path / ROUNDS).rglob(blob.hex())) for blob in blobs)
         ]
 
 
@@ -244,6 +259,7 @@ async def hand_over(deeds: Deeds, plan: Plan) -> Happened:
 async def recall(deeds: Deeds, plan: Plan) -> Happened:
     """The publishers recall the newest version, and everybody goes back to the one before."""
     newest = max(version.number for version in await deeds.versions())
+    await trio.to_thread.run_sync(deeds.keep_weights)
     payload = deeds.made.publishers.recall(deeds.network, newest)
     await deeds.sign(plan.publisher, "recall", payload)
     while True:

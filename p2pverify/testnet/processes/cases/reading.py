@@ -80,7 +80,7 @@ def read_ledger(file: Path, *, verified: bool) -> ReadLedger:
 
 
 class CaseReader:
-    """Reads one run. `homes` are the directories of the peers, in which files of weights are found by their digest."""
+    """Reads one run. `homes` are the directories with blobs of rounds, in which weights are found by their digest."""
 
     def __init__(self, made: MadeCase, ledger: ReadLedger, homes: Sequence[Path]) -> None:
         self._made = made

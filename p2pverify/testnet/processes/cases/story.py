@@ -151,7 +151,10 @@ class CasePlay:
     def _read(self, file: Path, verified: bool) -> CaseFacts:
         made, plan, rule = self._made, self._plan, self._made.rule
         ledger = read_ledger(file, verified=verified)
-        homes: Sequence[Path] = [self._testnet.home(peer.name).path for peer in plan.peers]
+        homes: Sequence[Path] = [
+            *(self._testnet.home(peer.name).path for peer in plan.peers),
+            self._deeds.kept.parent,
+        ]
         reader = CaseReader(made, ledger, homes)
         central, alone, each_alone = reader.compare()
         rounds, versions, accounts = reader.rounds(), reader.versions(), reader.accounts()
