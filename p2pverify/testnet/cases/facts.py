@@ -13,9 +13,9 @@ SCHEMA = "p2pverify/case-report/1"
 class PeerFacts:
     """One peer. `rows` are those of its data set, and `share` is its part of all credit above 0.
 
-    `counted` rounds have its update, and in `on_time` of them it was sealed in the first cut. `sealed` counts its seals
-    in the ledger. `found` has what voters found about its updates, and `quarantined` says that they are left out.
-    `eps` is what its updates have spent of `eps_budget`.
+    `counted` rounds have its update, and in `on_time` of them it was sealed in the first cut. `sealed` counts the
+    decided rounds with a seal of it. `found` has what voters found about its updates, and `quarantined` says that they
+    are left out. `eps` is what its updates have spent of `eps_budget`.
     """
 
     name: str

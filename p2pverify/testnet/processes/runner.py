@@ -25,7 +25,7 @@ from p2pverify.testnet.classes import Classes, find_classes
 from p2pverify.testnet.clients import ClientLoad
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
-from p2pverify.testnet.processes.cases.making import MadeCase, make_case
+from p2pverify.testnet.processes.cases.making import MadeCase, make_case, with_case
 from p2pverify.testnet.processes.cases.story import CasePlay
 from p2pverify.testnet.processes.fleet import Fleet, free_ports, open_fleet
 from p2pverify.testnet.processes.nemesis import Nemesis
@@ -262,7 +262,7 @@ def _write_files(
         line = TestPublishers(DOMAIN, plan.seed).line(LINE, network.classes[0].manifest, epochs)
         network = replace(network, lines=(line,))
     if case is not None:
-        network = replace(network, lines=(case.line,), tariff=case.study.tariff)
+        network = with_case(network, case)
     with atomic_file(directory / "network.toml", mode=0o600) as file:
         file.write(dump_network(network, manifests).encode())
     for peer in plan.peers:

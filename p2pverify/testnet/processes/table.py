@@ -104,6 +104,8 @@ def headline(stage: Stage, running: Sequence[Testnet]) -> str:
                 epoch += f" ({running[0].nemesis})"
             if watch.plan.upgrade is not None:
                 epoch += f" ({watch.upgrade.headline()})"
+            if watch.plan.case is not None:
+                epoch += f" ({watch.case.headline()})"
             parts += [epoch, f"open disputes {watch.open_disputes}", f"records {status.records}"]
     return "   ".join(parts)
 

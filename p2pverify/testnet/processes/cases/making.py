@@ -7,6 +7,7 @@ from pathlib import Path
 from p2pverify.core.contract.history.lines import ModelLine
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.engine.tabular.engine import TabularEngine
 from p2pverify.engine.tabular.manifest import tabular_manifest
@@ -94,3 +95,8 @@ def make_case(plan: Plan, directory: Path) -> MadeCase:
         TestPublishers(DOMAIN, plan.seed),
         replace(plan, peers=tuple(replace(peer, weights=path) for peer in plan.peers)),
     )
+
+
+def with_case(network: Network, made: MadeCase) -> Network:
+    """The network of a case: with its line, and its tariff if there is one."""
+    return replace(network, lines=(made.line,), tariff=made.study.tariff)

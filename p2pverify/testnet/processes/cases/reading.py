@@ -12,6 +12,7 @@ from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.data.budget import epsilon
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.rounds.seal import decode_update_seal
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.verify import verified_fold
@@ -214,7 +215,7 @@ class CaseReader:
                     counted=len(own),
                     on_time=sum(note.late == 0 for note in own),
                     late=sum(note.late for note in own) / len(own) if own else 0.0,
-                    sealed=self._count(peer, Kind.UPDATE_SEAL),
+                    sealed=self._sealed(peer),
                     marked=sum(note.row.is_marked for note in own),
                     quarantined=peer.key in absent,
                     found=dict(Counter(_FINDINGS[note.row.finding] for note in own)),
@@ -233,8 +234,19 @@ class CaseReader:
                 found.setdefault(note.row.author, []).append(note)
         return found
 
-    def _count(self, peer: PeerPlan, kind: Kind) -> int:
-        return sum(record.kind == kind for record in self._ledger.fold.ledger.chain(peer.key))
+    def _sealed(self, peer: PeerPlan) -> int:
+        """How many decided rounds have a seal of a peer, whether it counts or not."""
+        decided = {over.number for over in self._ledger.closed if over.voters[0]}
+        chain = self._ledger.fold.ledger.chain(peer.key)
+        return len(
+            {
+                seal.place.number
+                for record in chain
+                if record.kind == Kind.UPDATE_SEAL
+                for seal in (decode_update_seal(record.payload),)
+                if seal.place.number in decided
+            }
+        )
 
     def _spent(self, peer: PeerPlan) -> tuple[float | None, float | None]:
         """The eps of what a peer's rows have spent, and that of their budget; None without noise."""

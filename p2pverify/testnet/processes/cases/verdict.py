@@ -1,6 +1,6 @@
 """The verdict on a case study, and its progress. `story` plays it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from p2pverify.testnet.cases.facts import CaseFacts
 from p2pverify.testnet.plan import Plan
@@ -15,11 +15,9 @@ class CaseProgress:
     """
 
     decided: int = 0
-    void: int = 0
     phase: str = ""
     facts: CaseFacts | None = None
     broken: str = ""
-    counted: dict[str, int] = field(default_factory=dict)
 
     def headline(self) -> str:
         """One part of the headline of a run."""
