@@ -1,15 +1,19 @@
-"""Reports as JSON, the option --force, and the error for options that do not make a valid run.
+"""Reports as JSON, the option --force, the date of documents, and the error for options that make no valid run.
 
 `node.files.outputs` decides which files may be replaced, and how each kind of target is written.
 """
 
 import json
+import os
+import time
 
 import click
 
 from p2pverify.cli.errors import USAGE, CliError
 from p2pverify.node.files.outputs import STDOUT, Replaces, always, check_output, open_output, same_report, unforced
 
+#: Reproducible builds set it: see reproducible-builds.org.
+DATE_VARIABLE = "SOURCE_DATE_EPOCH"
 wide_option = click.option(
     "--wide", is_flag=True, help="Show all columns and complete peer ids, even wider than the terminal."
 )
@@ -20,6 +24,16 @@ class UnusableError(CliError):
     """The scenario or the options do not make a valid run."""
 
     exit_code = USAGE
+
+
+def document_date_s() -> int:
+    """The Unix time (s) that a document bears: now, or that of SOURCE_DATE_EPOCH. Raises UsageError."""
+    text = os.environ.get(DATE_VARIABLE, "")
+    if not text:
+        return int(time.time())
+    if not text.isascii() or not text.isdigit() or len(text) > 11:
+        raise click.UsageError(f"{DATE_VARIABLE} is no number of seconds")
+    return int(text)
 
 
 def may_replace(*, force: bool) -> Replaces:

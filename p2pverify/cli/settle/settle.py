@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify.cli.errors import CliError
+from p2pverify.cli.output import document_date_s
 from p2pverify.cli.params import InputFile
 from p2pverify.cli.table import table, terminal_width
 from p2pverify.node.settle.documents import AccountDocument, MovementsDocument, NettingDocument
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from p2pverify.cli.show.held import Held
     from p2pverify.core.state.state import State
 
-_MILLION = 1_000_000
 _POOL = "pool"
 _MONEY = ("vested", "escrow", "answers", "audits", "votes", "training", "forfeited", "claims")
 _COLUMNS = ("peer", *_MONEY, "indebted")
@@ -92,28 +92,68 @@ def net(ledger: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(written(document)) if as_json else _transfers(document))
 
 
+def _export_accounts_csv(held: "Held") -> str:
+    return _csv(_COLUMNS, _accounts_of(held)["accounts"])
+
+
+def _export_accounts_json(held: "Held") -> str:
+    return json.dumps(_accounts_of(held)) + "\n"
+
+
+def _accounts_of(held: "Held") -> dict[str, Any]:
+    from p2pverify.node.reports.documents.jsonform import written
+    from p2pverify.node.settle.report import accounts_document
+
+    return _plain(written(accounts_document(held.fold.network, _state(held), final=True)))
+
+
+def _export_netting(held: "Held") -> str:
+    from p2pverify.node.reports.documents.jsonform import written
+
+    return _csv(("debtor", "creditor", "amount", "owed_by"), _plain(written(_netting(held)))["transfers"])
+
+
+def _export_beancount(held: "Held") -> str:
+    from p2pverify.core.replica.explain import explain_books
+    from p2pverify.interop.beancount import write_beancount
+
+    fold = held.fold
+    return write_beancount(fold.network, explain_books(fold.network, fold.ledger.records(), fold.genesis, held.cut))
+
+
+def _export_pain001(held: "Held") -> str:
+    from p2pverify.interop.pain001 import write_pain001
+
+    return write_pain001(_netting(held), held.fold.network.name, document_date_s())
+
+
+_EXPORTS = {
+    "csv": _export_accounts_csv,
+    "json": _export_accounts_json,
+    "netting": _export_netting,
+    "beancount": _export_beancount,
+    "pain.001": _export_pain001,
+}
+
+
 @settle.command("export")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("csv", "json", "netting")),
+    type=click.Choice(tuple(_EXPORTS)),
     default="csv",
     show_default=True,
-    help="Accounts as CSV or JSON, or the transfers as CSV.",
+    help="Accounts as CSV or JSON, transfers as CSV, a journal of all movements, or transfers for banks.",
 )
 @ledger_option
 def export(form: str, ledger: Path | None) -> None:
-    """Write the accounts, or the transfers of 'netting', for another program. CSV has amounts in millionths."""
-    from p2pverify.node.reports.documents.jsonform import written
-    from p2pverify.node.settle.report import accounts_document
+    """Write the accounts, their movements, or the transfers of 'netting', for another program.
 
+    CSV has amounts in millionths. Beancount checks the journal to the millionth. ISO 20022's pain.001 needs a tariff in
+    a currency, and people who put in the bank accounts. SOURCE_DATE_EPOCH (Unix seconds) sets its date.
+    """
     held = _held(ledger)
-    if form == "netting":
-        found = _plain(written(_netting(held)))["transfers"]
-        click.echo(_csv(("debtor", "creditor", "amount", "owed_by"), found), nl=False)
-        return
-    document = _plain(written(accounts_document(held.fold.network, _state(held), final=True)))
-    click.echo(json.dumps(document) if form == "json" else _csv(_COLUMNS, document["accounts"]), nl=form == "json")
+    click.echo(_EXPORTS[form](held), nl=False)
 
 
 def _held(ledger: Path | None) -> "Held":
@@ -157,9 +197,9 @@ def _plain(document: Any) -> dict[str, Any]:
 
 
 def _shown(amount: int) -> str:
-    """An amount in units, with six digits behind the point."""
-    whole, rest = divmod(abs(amount), _MILLION)
-    return f"{'-' if amount < 0 else ''}{whole}.{rest:06}"
+    from p2pverify.node.settle.report import in_units
+
+    return in_units(amount)
 
 
 def _accounts(accounts: tuple[AccountDocument, ...]) -> str:

@@ -33,7 +33,9 @@ def write(path: Path, world: World) -> Path:
 @pytest.fixture(scope="module")
 def world() -> World:
     """Four founders whose pay vests quickly; a client has signed a cheque for the first one."""
-    world = make_world(4, seed=7, contract=lambda usual: with_tariff(usual, vest_epochs=2), slots_milli=2000)
+    world = make_world(
+        4, seed=7, contract=lambda usual: with_tariff(usual, vest_epochs=2, unit="EUR"), slots_milli=2000
+    )
     world.run_epochs(4)
     machine = world.peers[0].machine
     made = cheque_of(world.network.id, machine.key, 1_400_000, 140)
@@ -59,7 +61,7 @@ def told(ledger: Path, *args: str) -> Any:
 
 def test_accounts_sum_to_0(ledger: Path, world: World) -> None:
     document = told(ledger)
-    assert (document["sum"], document["unit"]) == (0, "credit")
+    assert (document["sum"], document["unit"]) == (0, "EUR")
     peers = {one["peer"]: one for one in document["accounts"]}
     assert {peer_id(peer.machine.key) for peer in world.peers} | {DEBTOR, None} == set(peers)
     assert peers[DEBTOR]["claims"] == -1_400_000
@@ -109,6 +111,27 @@ def test_other_programs_get_the_same(ledger: Path) -> None:
     assert sum(int(row[name]) for row in rows for name in ("vested", "escrow", "claims")) == 0
     transfers = list(csv.DictReader(io.StringIO(settle(ledger, "export", "--format", "netting").output)))
     assert [int(row["amount"]) for row in transfers] == [one["amount"] for one in told(ledger, "netting")["transfers"]]
+
+
+def test_a_journal_has_every_movement_and_every_balance(ledger: Path) -> None:
+    journal = settle(ledger, "export", "--format", "beancount").output
+    for one in told(ledger)["accounts"]:
+        for part in ("vested", "escrow", "claims") if one["peer"] else ():
+            if one[part]:
+                name = f"Assets:{one['peer']}:{part.capitalize()}"
+                assert f" balance {name}  {one[part] / 1_000_000:.6f} ~ 0 EUR\n" in journal
+    records = {one["record"] for one in told(ledger, "explain", DEBTOR)["movements"]}
+    assert [record for record in records if f'"cheque" "record {record}"' not in journal] == []
+
+
+def test_transfers_for_banks_bear_the_given_date(ledger: Path) -> None:
+    args = ["settle", "export", "--format", "pain.001", "--ledger", str(ledger)]
+    done = CliRunner().invoke(main, args, env={"SOURCE_DATE_EPOCH": "1796000000"})
+    assert done.exit_code == 0
+    assert "<CreDtTm>2026-11-30T00:53:20Z</CreDtTm>" in done.output
+    assert f"<Nm>{DEBTOR}</Nm>" in done.output
+    assert '<InstdAmt Ccy="EUR">1.40</InstdAmt>' in done.output
+    assert CliRunner().invoke(main, args, env={"SOURCE_DATE_EPOCH": "now"}).exit_code == 2
 
 
 def test_what_cannot_be_shown_is_said(ledger: Path, tmp_path: Path) -> None:

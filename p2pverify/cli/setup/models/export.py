@@ -1,8 +1,6 @@
 """`model export`: a model as other projects' formats describe it, from local files or from the newest final view."""
 
 import json
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.lines.facts import view_facts
 from p2pverify.cli.lines.naming import VersionArgument, VersionName
-from p2pverify.cli.output import force_option, may_replace
+from p2pverify.cli.output import document_date_s, force_option, may_replace
 from p2pverify.cli.params import InputFile, InputFolder
 from p2pverify.cli.table import pairs
 from p2pverify.node.files.outputs import check_output, open_output
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "p2pverify/model-export/1"
 FORMATS = ("oms", "slsa", "spdx", "cyclonedx", "hf", "oci")
-#: Reproducible builds set it: see reproducible-builds.org.
-DATE_VARIABLE = "SOURCE_DATE_EPOCH"
 
 
 @click.command()
@@ -106,7 +102,7 @@ def export(
     if version is None:
         facts = local_facts(folder, manifest_file, release_file, line=line, besides=_besides(folder, output))
     else:
-        facts = view_facts(version, folder, _date())
+        facts = view_facts(version, folder, document_date_s())
     seed = current_home().load_identity() if form == "slsa" else b""
     key = b"" if key_file is None else _key(key_file)
     try:
@@ -200,7 +196,7 @@ def local_facts(
     return VersionFacts(
         manifest=manifest,
         files=tuple(files),
-        created_s=_date(),
+        created_s=document_date_s(),
         release=release,
         network=network,
         line=line,
@@ -218,12 +214,3 @@ def _key(path: Path) -> bytes:
     from p2pverify.interop.oms import KEY_BYTES_MAX
 
     return read_bytes(path, size_max=KEY_BYTES_MAX, missing="make a key")
-
-
-def _date() -> int:
-    text = os.environ.get(DATE_VARIABLE, "")
-    if not text:
-        return int(time.time())
-    if not text.isascii() or not text.isdigit() or len(text) > 11:
-        raise click.UsageError(f"{DATE_VARIABLE} is no number of seconds")
-    return int(text)

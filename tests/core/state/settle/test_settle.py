@@ -1,5 +1,6 @@
 """Settlement in the fold: what a cut pays, which records of money count, and what strangers can do."""
 
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
@@ -14,11 +15,12 @@ from p2pverify.core.records.kinds import KINDS, rule_of
 from p2pverify.core.records.payloads.settle.cheque import Cheque
 from p2pverify.core.records.payloads.settle.payment import Payment
 from p2pverify.core.records.payloads.settle.pledge import PledgeOffer
-from p2pverify.core.replica.explain import explain
+from p2pverify.core.replica.explain import explain, explain_books
 from p2pverify.core.settle.books import (
     Account,
     AccountRow,
     Books,
+    Cause,
     Claim,
     MoneyPart,
     MoveReason,
@@ -131,6 +133,21 @@ def test_every_movement_of_a_peer_is_explained() -> None:
             assert isinstance(each.movement.cause, tuple) == is_slot
     answers = sum(each.movement.amount for each in found.movements if each.movement.reason is MoveReason.ANSWER)
     assert answers == found.row.answers > 0
+
+
+def test_the_movements_of_one_cause_are_even() -> None:
+    """So they can be one transaction. Those of one peer are what it is explained."""
+    world = lying()
+    records = list(world.peers[-1].machine.context.ledger.records())
+    books = explain_books(world.network, records)
+    sums: Counter[tuple[bytes, MoveReason, Cause]] = Counter()
+    for each in books.movements:
+        sums[each.cut, each.movement.reason, each.movement.cause] += each.movement.amount
+    assert len(sums) > 100
+    assert not any(sums.values())
+    key = world.peers[0].machine.key
+    mine = tuple(each for each in books.movements if each.movement.key == key)
+    assert mine == explain(world.network, records, key, cut=books.cut).movements
 
 
 def test_peers_agree_on_the_accounts() -> None:
