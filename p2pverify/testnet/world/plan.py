@@ -120,6 +120,8 @@ def plan_world(
 
     Cheaters of a real testnet become hostile peers of the kind `wrong`, `silent` or `takeover`. Raises PlanError.
     """
+    if scenario.case is not None:
+        raise PlanError("peers of a case study train over real rows, which this world has not", "leave out --simulate")
     real = scenario.testnet
     table = scenario.simulation or SimulationTable(peers=real.peers, founders=real.founders or real.peers)
     count = table.peers if peers is None else peers

@@ -20,6 +20,7 @@ from p2pverify.testnet.cases.study import DELTA_EXPONENT, CaseStudy, rho_of
 from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario
+from p2pverify.testnet.world.plan import plan_world
 from tests.testnet.cases.examples import ACCOUNTS, FACTS, LIAR, PEER, POISONER, ROUNDS, VERSIONS, peer
 
 KEYS = [bytes([number]) * 32 for number in range(6)]
@@ -61,6 +62,8 @@ def test_a_plan_of_a_case_has_its_peers() -> None:
         make_plan(scenario, cheats=[parse_cheat("canned*3")])
     with pytest.raises(PlanError, match="nobody trains"):
         make_plan(load_scenario("toy"), cheats=[parse_cheat("free-rider")])
+    with pytest.raises(PlanError, match="real rows"):
+        plan_world(scenario, "healthcare")
 
 
 @pytest.mark.parametrize("name", ["wdbc", "german-credit", "flights"])
