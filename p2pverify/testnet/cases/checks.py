@@ -108,7 +108,7 @@ def note_of(peer: PeerFacts, decided: int) -> str:
     if peer.found.get("false"):
         parts.append(f"{_times(peer.found['false'])} the others trained again and got another update")
     if peer.marked:
-        parts.append(f"its update did harm on most of the others' rows {_times(peer.marked)}")
+        parts.append(f"its update was worth less than nothing on most of the others' rows {_times(peer.marked)}")
     if peer.quarantined:
         parts.append("left out of the model since")
     if peer.sealed > peer.counted and peer.cheat is not None:

@@ -145,7 +145,7 @@ def test_accounts_of_a_case() -> None:
         (PEER, ""),
         (replace(PEER, counted=1), "in 1 of 2 rounds"),
         (replace(PEER, on_time=1), "sealed later than the first cut once"),
-        (POISONER, "its update did harm on most of the others' rows 2 times"),
+        (POISONER, "its update was worth less than nothing on most of the others' rows 2 times"),
         (replace(POISONER, quarantined=True), "left out of the model since"),
         (LIAR, "its answers were wrong: 4 disputes lost"),
         (replace(PEER, cheat="x", found={"false": 1}, standing="convicted"), "once the others trained again"),

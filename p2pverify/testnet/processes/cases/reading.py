@@ -54,16 +54,12 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ReadLedger:
-    """A verified export: its fold, and the state of its cut."""
+    """A verified export: its fold, the state of its cut, and all rounds that are over, also those it has forgotten."""
 
     fold: Fold
     state: State
+    closed: Sequence[ClosedRound]
     facts: LedgerFacts
-
-    @property
-    def closed(self) -> Sequence[ClosedRound]:
-        """The rounds that are over."""
-        return self.state.rounds.get(0, NO_ROUNDS).closed
 
 
 def read_ledger(file: Path, *, verified: bool) -> ReadLedger:
@@ -77,7 +73,17 @@ def read_ledger(file: Path, *, verified: bool) -> ReadLedger:
     facts = LedgerFacts(
         records=len(records), bytes=file.stat().st_size, cut=header.cut.hex(), epoch=state.epoch, verified=verified
     )
-    return ReadLedger(fold, state, facts)
+    return ReadLedger(fold, state, _all_closed(fold, state), facts)
+
+
+def _all_closed(fold: Fold, state: State) -> list[ClosedRound]:
+    """The rounds that are over, from the states of all cuts, because a state remembers the newest ones only."""
+    found: dict[int, ClosedRound] = {}
+    for cut in state.path:
+        known = fold.state(cut)
+        if known is not None and 0 in known.rounds:
+            found |= {over.number: over for over in known.rounds[0].closed}
+    return [found[number] for number in sorted(found)]
 
 
 class CaseReader:
