@@ -11,7 +11,7 @@ from dataclasses import replace
 from p2pverify.core.blind import rounds
 from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.blind.refusals import refuse_opening, refuse_seal, refuse_ticket
-from p2pverify.core.blind.values import OpenedAnswer, Sealed
+from p2pverify.core.blind.values import OpenedAnswer, RoundPhase, Sealed
 from p2pverify.core.contract import sortition
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
@@ -130,14 +130,16 @@ def draw(step: Transition) -> None:
     """Give a beacon to the committees whose rounds began with the cut before this one."""
     state = step.state
     for key, dispute in state.disputes.items():
-        state.disputes[key] = rounds.draw(dispute, state.index, state.beacon)
+        if dispute.round.phase is RoundPhase.DRAWING:
+            state.disputes[key] = rounds.draw(dispute, state.index, state.beacon)
 
 
 def close_sealing(step: Transition) -> None:
     """Close the sealing of rounds with enough sealed answers or no time left."""
     state = step.state
     for key, dispute in state.disputes.items():
-        state.disputes[key] = rounds.close_sealing(dispute, state.index)
+        if dispute.round.phase is RoundPhase.SEALING:
+            state.disputes[key] = rounds.close_sealing(dispute, state.index)
 
 
 def take_commit(step: Transition, record: Record) -> None:
