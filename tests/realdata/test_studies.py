@@ -1,9 +1,8 @@
 """The case studies with real processes and real rows: the command, its report, and its page.
 
-They need the group `cases`: `uv run --group cases pytest -n 0 tests/e2e/test_cases.py`.
+They need the group `cases`: `uv run --group cases pytest -n 0 tests/realdata`.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -21,10 +20,6 @@ FATES = {
     "finance": {"free-rider": "trusted", "copy-update": "trusted", "canned@0.333": "convicted"},
     "supply-chain": {"short-training": "convicted", "late": "trusted", "swap-lot": "trusted"},
 }
-
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(package) is None for package in ("sklearn", "dmba")), reason="needs the group cases"
-)
 
 
 @pytest.mark.parametrize("study", STUDIES)
