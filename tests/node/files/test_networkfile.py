@@ -194,6 +194,7 @@ def test_faults_of_a_training_rule(tmp_path: Path) -> None:
         ("batch = 16", "batch = 1025", "line[1].training.batch"),
         ("batch = 16", "batches = 16", "batches"),
         ("batch = 16", "batch = 0", "has a batch"),
+        ("erasure_policy = 0", "erasure_policy = 1", "a later version"),
         ("mode = 1", 'contributors = [{ peer = "x", house = 0 }]\nmode = 1', "peer id"),
     ):
         assert old in whole
