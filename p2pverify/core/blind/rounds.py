@@ -116,9 +116,10 @@ def is_stuck(vote: BlindVote, index: int) -> bool:
     current = vote.round
     if not current.is_committee or current.phase is not RoundPhase.OPENING or vote.decision is not None:
         return False
-    is_open = bool(current.seats) and index - current.sealed_index < SEAT_CUTS
+    if not current.seats or index - current.sealed_index >= SEAT_CUTS:
+        return True
     counts = [equal.total for equal in _count(vote, _counted(vote)).values()]
-    return not (is_open and committees.may_still_decide(current.stage, counts))
+    return not committees.may_still_decide(current.stage, counts)
 
 
 def go_on(vote: V, index: int) -> V:

@@ -41,15 +41,6 @@ class ChequeStatement:
         """Whether the debtor's signature holds."""
         return sign.verify(self.debtor, self.encode(), signature)
 
-    def is_after(self, earlier: "ChequeStatement") -> bool:
-        """Whether this is a later cheque of the same series."""
-        return (
-            (self.network, self.debtor, self.creditor, self.until)
-            == (earlier.network, earlier.debtor, earlier.creditor, earlier.until)
-            and self.cumulative > earlier.cumulative
-            and self.count > earlier.count
-        )
-
 
 def read_amount(value: Value, name: str = "amount") -> int:
     """An amount above 0 (millionths). Raises DecodeError."""
