@@ -16,8 +16,7 @@ from p2pverify.core.blobs.messages import BlobRequest
 from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
-from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
-from p2pverify.core.gossip.types import records_topic
+from p2pverify.core.gossip.types import OLD_PROTOCOL_ID, PROTOCOL_ID, records_topic
 from p2pverify.core.inference.stream import AnswerReader
 from p2pverify.net.border.host import Host, wait_either
 from p2pverify.net.border.link import Link
@@ -130,7 +129,8 @@ class Libp2pNetwork(NetworkPort):
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._blobs = blob.BlobProtocol(blobs, inbox.is_member, blob_limits or BlobLimits(), self._counters)
         self._changed = trio.Event()
-        self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
+        for protocol in (PROTOCOL_ID, OLD_PROTOCOL_ID):
+            self._host.handle(protocol, self._gossip.listen)
         self._host.handle(peer_list.PROTOCOL, self._peers.answer)
         self._host.handle(requests.PROTOCOL, self._requests.answer)
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
