@@ -5,9 +5,8 @@ import os
 import pytest
 import trio
 
-from p2pverify.core.gossip.types import OLD_PROTOCOL_ID
+from p2pverify.core.gossip.types import OLD_PROTOCOL_ID, Rpc
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
-from p2pverify.core.gossip.types import Rpc
 from p2pverify.net.border.framing import encode_varint, varint_frame
 from p2pverify.net.border.identify_ping import IDENTIFY, PING
 from p2pverify.net.border.multistream import encode_message

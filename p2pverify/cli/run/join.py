@@ -119,7 +119,7 @@ def join(
             announce=announce or config.announce,
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
             engine=EngineSettings(
-                engine or _engine_kind(config, network),
+                engine or engine_kind(config, network),
                 EngineOpening(
                     weights=weights or config.weights,
                     variant=config.variant if variant is None else variant,
@@ -164,8 +164,8 @@ def _cover(config: "Config") -> "CoverPlan":
     return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
 
 
-def _engine_kind(config: "Config", network: "Network") -> EngineKind:
-    """The engine in config.toml if it is set there, else the only engine that serves a class of the network."""
+def engine_kind(config: "Config", network: "Network") -> EngineKind:
+    """The engine in config.toml if it is set there, else the only local one that serves a class of the network."""
     able = [k for k in LOCAL_KINDS if any(c.engine.startswith(ENGINES[k].prefix) for c in network.classes)]
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 
