@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from p2pverify.core.contract.history.lora import LORA, LoraRule
 from p2pverify.core.contract.history.training import DP, KEEP, SGD, TRIMMED, TrainingRule
 
 KEYS = [bytes([number]) * 32 for number in range(33)]
@@ -28,6 +29,11 @@ RULE = TrainingRule(
     quarantine_rounds=8,
     erasure_policy=KEEP,
 )
+#: `replace(RULE, **ADAPTED)` is the same rule for a language model.
+ADAPTED: dict[str, Any] = {
+    "trainer": LORA,
+    "lora": LoraRule(8, 64, 2, "torch-2.13.0+cpu/x86-64-avx2/t1", b"\x06" * 32),
+}
 #: `replace(RULE, **NOISE)` is the same rule with noise.
 NOISE: dict[str, Any] = {
     "trainer": DP,

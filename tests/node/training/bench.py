@@ -50,7 +50,15 @@ class FakeTrainer:
 
     def __init__(self) -> None:
         self.seen: dict[bytes, bytes] = {}
+        self.serves_another = False
         self.result = RoundResult(bytes(32), (), 0, sha256(b"new weights here"), bytes(32))
+
+    def first(self, weights: Path, expected: bytes) -> bytes | None:
+        data = weights.read_bytes()
+        return data if sha256(data) == expected else None
+
+    def served(self, weights: bytes) -> bytes | None:
+        return b"served " + weights if self.serves_another else None
 
     def update_bytes(self, base: bytes) -> int:
         assert base == WEIGHTS
@@ -67,7 +75,7 @@ class FakeTrainer:
         return EvaluatedRound(replace(self.result, manifest=made.digest), b"new weights here", made)
 
     def manifest(self, weights: bytes, named: Manifest, parent: bytes) -> Manifest:
-        return replace(named, weights=sha256(weights), parent=parent)
+        return replace(named, weights=sha256(self.served(weights) or weights), parent=parent)
 
 
 @dataclass

@@ -181,6 +181,23 @@ async def test_a_version_that_others_decided(bench: Bench) -> None:
         assert list(bench.training.manifests) == [version.manifest]
 
 
+async def test_a_version_whose_file_is_made_here(bench: Bench) -> None:
+    """Engines load another file than the weights: it is made of these, kept, and not fetched."""
+    bench.trainer.serves_another = True
+    version = bench.version(b"weights of version 1")
+    made = sha256(b"served weights of version 1")
+    bench.port.held = {bench.keys[3]: {sha256(b"weights of version 1"): b"weights of version 1"}}
+    async with running(bench) as feed:
+        await until(lambda: feed.ready == 1)
+        assert bench.training.manifests[version.manifest].weights == made
+        assert bench.blobs.get(made) == b"served weights of version 1"
+        assert bench.blobs.is_served(made)
+        bench.final()
+        feed.service.look_again()
+        await bench.blobs.tidy()
+        assert bench.blobs.has(made)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():
         await trio.lowlevel.checkpoint()

@@ -3,8 +3,9 @@
 from itertools import pairwise
 
 from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.core.training.orders import EvaluateOrder, TrainingFailed, TrainingOrder, TrainingOutcome
 from p2pverify.testnet.world import World
-from tests.support.rounds import round_world
+from tests.support.rounds import round_world, toy_outcome
 from tests.support.worlds import convicted, final, restart, run_until
 
 
@@ -31,6 +32,20 @@ def test_voters_that_find_otherwise_have_dissents_and_decide_nothing() -> None:
     keys = sorted(peer.key for peer in world.peers)
     assert {key for key, member in final(world).members.items() if member.dissents} == set(keys[5:])
     assert world.invariants.faults == []
+
+
+def test_voters_of_another_class_abstain() -> None:
+    """Who cannot compute an update's bits does not vote on them. Nobody has a dissent, and rounds go on."""
+
+    def outcome(key: bytes, order: TrainingOrder) -> TrainingOutcome:
+        others = sorted(peer.key for peer in world.peers)[5:]
+        is_other = key in others and isinstance(order, EvaluateOrder)
+        return TrainingFailed("another class") if is_other else toy_outcome(order)
+
+    world = round_world(7, 5, outcome=outcome)
+    assert run_until(world, lambda: decided(world) >= 2, epochs_max=20)
+    assert {over.voters for over in final(world).rounds[0].closed} == {(5, 7)}
+    assert not any(member.dissents or member.unopened for member in final(world).members.values())
 
 
 def test_two_voters_die_in_every_phase_and_rounds_go_on() -> None:
