@@ -12,7 +12,7 @@ from p2pverify.engine.lora.tools import LoraTools, LoraTrainer
 from tests.support.lora import SCHEMA
 from tests.support.training import RULE
 
-RANK, TOKENS, STEPS, BATCH, LR = 8, 48, 2, 1, 2.0
+RANK, TOKENS, STEPS, BATCH, LR = 8, 48, 2, 1, 0.25
 
 
 def find(digest: bytes):

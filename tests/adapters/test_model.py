@@ -48,14 +48,14 @@ def test_steps_lower_the_loss_on_other_texts(model: LoraModel, first: bytes, rul
     rows = tools.read(base, TEXTS, rule).rows
     model.take(base)
     before = model.losses(rows[8:])
-    model.step(rows[:1], 2.0, 0.0)
+    model.step(rows[:2], 0.25, 0.0)
     moved = model.weights() - base.weights
     for _, a, b in base.moved(moved).matrices():
         assert b.any()
     for (_, a, _), (_, first_a, _) in zip(base.moved(moved).matrices(), base.matrices(), strict=True):
         assert np.abs(a - first_a).max() <= 1  # the nearest float of an integer
-    model.step(rows[1:2], 2.0, 0.0)
-    assert all(after < then for after, then in zip(model.losses(rows[8:]), before, strict=True))
+    model.step(rows[2:4], 0.25, 0.0)
+    assert sum(model.losses(rows[8:])) < sum(before) - 4 * 100_000
 
 
 def test_a_decay_alone(model: LoraModel, first: bytes) -> None:

@@ -206,7 +206,7 @@ def round_world(
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
-    terms = replace(TERMS, held=options.pop("held", TERMS.held))
+    terms = replace(TERMS, mode=options.get("mode", TERMS.mode), held=options.pop("held", TERMS.held))
     rule = {name: options.pop(name) for name in RULE.__dataclass_fields__ if name in options}
 
     def around(actor: Actor, event: Event, now_ms: int, handle: Handle) -> list[Any]:
