@@ -19,7 +19,7 @@ def find(digest: bytes):
     return weights.bundled() if digest == weights.SHA256 else None
 
 
-def rule_here(**changes: object) -> TrainingRule:
+def rule_here() -> TrainingRule:
     """A rule that names the class of this machine. Two steps of one text are enough to see an effect."""
     lora = LoraRule(RANK, TOKENS, STEPS, numeric_path(), bytes(32))
     rule = replace(
@@ -37,7 +37,6 @@ def rule_here(**changes: object) -> TrainingRule:
         clip_q16=8 << 16,
         aggregate=MEAN,
         f=0,
-        **changes,
     )
     tools = LoraTools(find)
     golden = tools.golden(tools.first(weights.bundled(), weights.SHA256, RANK), rule)

@@ -50,7 +50,7 @@ def test_steps_lower_the_loss_on_other_texts(model: LoraModel, first: bytes, rul
     before = model.losses(rows[8:])
     model.step(rows[:2], 0.25, 0.0)
     moved = model.weights() - base.weights
-    for _, a, b in base.moved(moved).matrices():
+    for _, _, b in base.moved(moved).matrices():
         assert b.any()
     for (_, a, _), (_, first_a, _) in zip(base.moved(moved).matrices(), base.matrices(), strict=True):
         assert np.abs(a - first_a).max() <= 1  # the nearest float of an integer
@@ -72,8 +72,9 @@ def test_bits_repeat_in_another_process(rule: TrainingRule) -> None:
     proofs = []
     for setting in ({}, {"ATEN_CPU_CAPABILITY": "default"}):
         run = subprocess.run(
-            [sys.executable, "-c", ASK], cwd=ROOT, env={**os.environ, **setting}, capture_output=True, text=True
-        )
+            [sys.executable, "-c", ASK], cwd=ROOT, env={**os.environ, **setting}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
         assert run.returncode == 0, run.stderr
         proofs.append(run.stdout.strip())
     assert rule.lora is not None

@@ -17,6 +17,7 @@ from p2pverify.engine.lora.tools import LoraFault, LoraTrainer
 from p2pverify.node.files.manifestfile import describes
 from tests.adapters.conftest import find
 from tests.support.lora import TEXTS, Owner, parent_of, round_of
+from tests.support.training import with_lora
 
 QUESTION = "What is noted of the wheat?"
 
@@ -81,7 +82,7 @@ def test_a_contributor_that_skips_a_step_is_found(
 ) -> None:
     opened = replace(rule, mode=OPEN)
     owners = owners_of(trainer, first, opened)
-    owners[1].train(replace(opened, lora=replace(opened.lora, steps=1)))
+    owners[1].train(with_lora(opened, steps=1))
     found = round_of(trainer, owners, opened, parent).result.rows
     assert [row.finding for row in found] == [UpdateFinding.RIGHT, UpdateFinding.FALSE]
 
@@ -102,7 +103,7 @@ def test_a_second_round_begins_with_the_adapter_of_the_first(
 
 
 def test_a_rule_of_another_class(first: bytes, rule: TrainingRule, parent: Manifest) -> None:
-    other = replace(rule, lora=replace(rule.lora, golden=bytes(32)))
+    other = with_lora(rule, golden=bytes(32))
     trainer = LoraTrainer(other, find)
     owners = owners_of(trainer, first, other)  # held-out rows decide, so any class may contribute
     with pytest.raises(LoraFault, match="takes no part"):

@@ -71,9 +71,7 @@ def make(trainings: Trainings, rule: TrainingRule) -> World:
     kept = ("trainer", "lora", "batch", "epochs", "lr_q16", "decay_q16", "clip_q16", "aggregate", "f")
     changes = {name: getattr(rule, name) for name in kept}
     own = {"mode": OPEN, "held_rows": SHOWN, "held": HELD, "rounds": HELD}
-    return round_world(
-        PEERS, CONTRIBUTORS, outcome=trainings.outcome, dataset=trainings.dataset, **{**changes, **own}
-    )
+    return round_world(PEERS, CONTRIBUTORS, outcome=trainings.outcome, dataset=trainings.dataset, **{**changes, **own})
 
 
 def test_a_contributor_that_skips_a_step_is_convicted(trainer: LoraTrainer, first: bytes, rule: TrainingRule) -> None:

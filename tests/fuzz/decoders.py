@@ -435,6 +435,9 @@ DECODERS: dict[str, Decoder] = {
         write=tabular_update.encode_update,
         seeds=seeds.of("training-update", "update"),
     ),
+    "node.data.table.load_row_schema": Decoder(
+        _filed(table.load_row_schema), FileError, seeds=lambda: [_SCHEMA_FILE, b'text = "note"\nbytes_max = 300\n']
+    ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(
         _filed(lambda path: table.load_rows(path, datasets.SCHEMA)),

@@ -1,5 +1,6 @@
 """A training rule, and what makes it one with noise."""
 
+from dataclasses import replace
 from typing import Any
 
 from p2pverify.core.contract.history.lora import LORA, LoraRule
@@ -43,3 +44,9 @@ NOISE: dict[str, Any] = {
     "row_clip_q16": 1 << 16,
     "delta_exponent": 5,
 }
+
+
+def with_lora(rule: TrainingRule, **changes: Any) -> TrainingRule:
+    """A rule of a language model with other fields of its last item."""
+    assert rule.lora is not None
+    return replace(rule, lora=replace(rule.lora, **changes))

@@ -98,7 +98,7 @@ def commit(
     from p2pverify.node.clock import unix_ms
     from p2pverify.node.data.making import Terms, new_dataset
     from p2pverify.node.data.store import CARD_BYTES_MAX, DataStore, is_name
-    from p2pverify.node.data.table import load_rows, load_schema
+    from p2pverify.node.data.table import load_row_schema, load_rows
     from p2pverify.node.files.networkfile import load_network
     from p2pverify.node.files.textfile import read_bytes
 
@@ -111,7 +111,7 @@ def commit(
     above = read_parents(parents)
     if len(above) > PARENTS_MAX:
         raise click.BadParameter(f"at most {PARENTS_MAX} can be given", param_hint="--parent")
-    schema = load_schema(schema_file)
+    schema = load_row_schema(schema_file)
     rows = load_rows(file, schema)
     training = _training_terms(mode, held, budget, len(rows))
     network, _ = load_network(home.network_path)

@@ -70,7 +70,8 @@ def close_sealing(vote: V, index: int) -> V:
     if current.phase is not RoundPhase.SEALING or index == current.began_index:
         return vote
     sealed = len(vote.commits) + len(vote.sealed_before)
-    is_enough = not current.is_committee and 3 * sealed >= 2 * len(vote.electorate)
+    wanted = max(-(-2 * len(vote.electorate) // 3), vote.quorum)  # fewer could not decide
+    is_enough = not current.is_committee and sealed >= wanted
     if index < last_sealing_index(current) and not is_enough:
         return vote
     seats = committees.take_seats(current.lots, current.stage) if current.is_committee else frozenset()

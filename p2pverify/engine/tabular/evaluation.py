@@ -7,7 +7,7 @@ So nobody gains weight or credit by further keys, as long as the houses of a rul
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,10 @@ class RoundModel(Protocol):
 
     def encode(self) -> bytes: ...
 
-    def moved(self, update: Ints) -> "RoundModel": ...
+    def moved(self, update: Ints) -> Self: ...
+
+
+Trained = TypeVar("Trained", bound=RoundModel)
 
 
 class RoundRows(Protocol):
@@ -127,14 +130,14 @@ TABULAR = TabularTools()
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Generic[Trained]):
     """What a round gives. Losses are in micronats.
 
     `gain` is by how much the new weights lower the loss: the lower median over the shards of all houses. `credits` and
     `marks` have all authors of updates: what an update was worth, and whether this is a mark against its author.
     """
 
-    model: RoundModel
+    model: Trained
     manifest: Manifest
     gain: int
     credits: dict[bytes, int]
@@ -147,7 +150,7 @@ class Evaluation:
 
 
 def evaluate(
-    base: RoundModel,
+    base: Trained,
     parent: Manifest,
     updates: Mapping[bytes, Ints],
     shards: Mapping[bytes, Any],
@@ -155,7 +158,7 @@ def evaluate(
     seed: bytes,
     left_out: AbstractSet[bytes] = frozenset(),
     tools: RoundTools = TABULAR,
-) -> Evaluation:
+) -> Evaluation[Trained]:
     """Aggregate updates, and give credit for them.
 
     `updates` and `shards` are by author (key, 32 B): the weights' changes, and the held-out rows that were opened.

@@ -59,8 +59,16 @@ class SchemaTable:
     bytes_max: int = 0
 
 
-def load_schema(path: Path) -> RowSchema:
-    """Read a schema file. Raises FileError."""
+def load_schema(path: Path) -> Schema:
+    """Read a schema file of numbers and a label. Raises FileError."""
+    found = load_row_schema(path)
+    if isinstance(found, TextSchema):
+        raise FileError(path, "is a schema of texts", "name one of numbers and a label")
+    return found
+
+
+def load_row_schema(path: Path) -> RowSchema:
+    """Read a schema file of either kind. Raises FileError."""
     missing = "write one: protocol/data.md shows an example"
     table = load_table(path, SchemaTable, size_max=SCHEMA_BYTES_MAX, missing=missing)
     try:

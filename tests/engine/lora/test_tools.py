@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2pverify.core.contract.history.training import MEAN, OPEN
+from p2pverify.core.contract.history.training import MEAN, OPEN, TrainingRule
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.result import UpdateFinding
@@ -17,7 +17,7 @@ from p2pverify.engine.lora.tools import LOSS_STEP, LoraFault, LoraTools, LoraTra
 from tests.engine.lora.test_adapter import SHAPE
 from tests.support.lora import AUTHORS, TEXTS, Owner, parent_of, round_of
 from tests.support.tiny_model import Tiny, write
-from tests.support.training import ADAPTED, RULE
+from tests.support.training import ADAPTED, RULE, with_lora
 
 EPOCHS = {**ADAPTED, "contributors": (), "aggregate": MEAN, "f": 0, "held_rows": 2, "batch": 2, "epochs": 4}
 
@@ -82,12 +82,12 @@ class Lab:
         self.parent = parent_of(self.file)
         self.path = path
 
-    def owners(self, rule: object) -> list[Owner]:
+    def owners(self, rule: TrainingRule) -> list[Owner]:
         first = self.trainer.first(self.path, self.file)
         assert first is not None
         return [Owner(self.trainer, first, rule, at, TEXTS[4 * at : 4 * at + 4]) for at in range(3)]
 
-    def findings(self, owners: list[Owner], rule: object) -> list[UpdateFinding]:
+    def findings(self, owners: list[Owner], rule: TrainingRule) -> list[UpdateFinding]:
         return [row.finding for row in round_of(self.trainer, owners, rule, self.parent).result.rows]
 
 
@@ -128,16 +128,16 @@ def test_a_round(lab: Lab, mode: int) -> None:
 def test_a_step_less_is_found_where_rows_are_open(lab: Lab) -> None:
     rule = replace(lab.rule, mode=OPEN)
     owners = lab.owners(rule)
-    owners[1].train(replace(rule, lora=replace(rule.lora, steps=1)))
+    owners[1].train(with_lora(rule, steps=1))
     assert lab.findings(owners, rule) == [UpdateFinding.RIGHT, UpdateFinding.FALSE, UpdateFinding.RIGHT]
     hidden = lab.owners(lab.rule)
-    hidden[1].train(replace(lab.rule, lora=replace(rule.lora, steps=1)))
+    hidden[1].train(with_lora(lab.rule, steps=1))
     assert lab.findings(hidden, lab.rule) == [UpdateFinding.RIGHT] * 3
 
 
 def test_a_machine_of_another_class(lab: Lab) -> None:
     """It judges nothing. It trains where rows are hidden, and not where its update would be held against it."""
-    other = replace(lab.rule, lora=replace(lab.rule.lora, golden=bytes(32)))
+    other = with_lora(lab.rule, golden=bytes(32))
     with pytest.raises(LoraFault, match=r"path stand-in, .* rule's path torch-2"):
         round_of(lab.trainer, lab.owners(lab.rule), other, lab.parent)
     assert lab.owners(other)[0].bytes.rows == 2
@@ -150,9 +150,9 @@ def test_what_the_proof_covers(lab: Lab) -> None:
     known = LoraTools(lab.find)
     right = known.golden(lab.base, lab.rule)
     assert known.golden(lab.base.moved(np.ones(SHAPE.count, np.int64)), lab.rule) == right
-    changes = [replace(lab.rule, batch=3), replace(lab.rule, lora=replace(lab.rule.lora, tokens=9))]
+    changes = [replace(lab.rule, batch=3), with_lora(lab.rule, tokens=9)]
     assert len({known.golden(lab.base, each) for each in changes} | {right}) == 3
-    assert known.golden(lab.base, replace(lab.rule, lora=replace(lab.rule.lora, steps=1))) == right
+    assert known.golden(lab.base, with_lora(lab.rule, steps=1)) == right
 
 
 def test_a_fault_of_this_machine_is_nobody_elses(lab: Lab, stand_in: StandIn) -> None:
@@ -179,7 +179,7 @@ def test_rows_that_are_no_texts(lab: Lab) -> None:
 
 
 def test_adapters_of_another_rank(lab: Lab) -> None:
-    rule = replace(lab.rule, lora=replace(lab.rule.lora, rank=8))
+    rule = with_lora(lab.rule, rank=8)
     with pytest.raises(ValueError, match="rank"):
         lab.owners(rule)
     with pytest.raises(ValueError, match="rank"):

@@ -43,7 +43,8 @@ def test_many_players_are_judged_by_drawn_orders() -> None:
     shards = [rows_of(30, 50)]
     exact = shapley_values(Worths(BASE, updates, ShardLosses(shards)), 8, SEED)
     assert sum(each[0] for each in exact) == pytest.approx(
-        int((Worths(BASE, updates, ShardLosses(shards)).of(0) - Worths(BASE, updates, ShardLosses(shards)).of(255))[0]), abs=8
+        int((Worths(BASE, updates, ShardLosses(shards)).of(0) - Worths(BASE, updates, ShardLosses(shards)).of(255))[0]),
+        abs=8,
     )
     nine = Worths(BASE, [*updates, np.zeros_like(updates[0])], ShardLosses(shards))
     found = shapley_values(nine, 9, SEED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.data.table import load_rows, load_schema, read_number
+from p2pverify.node.data.table import load_row_schema, load_rows, load_schema, read_number
 from p2pverify.node.files.textfile import FileError
 
 SCHEMA = """
@@ -52,7 +52,9 @@ TEXTS = 'text = "note"\nbytes_max = 12\n'
 
 def test_rows_of_texts(tmp_path: Path) -> None:
     """A schema of texts names one column, and a row is its UTF-8."""
-    schema = load_schema(write(tmp_path / "schema.toml", TEXTS))
+    schema = load_row_schema(write(tmp_path / "schema.toml", TEXTS))
+    with pytest.raises(FileError, match="a schema of texts"):
+        load_schema(tmp_path / "schema.toml")
     table = 'patient,note\nAlice,"Grüße, Bob"\nBob,ok\n'
     assert load_rows(write(tmp_path / "rows.csv", table), schema) == ["Grüße, Bob".encode(), b"ok"]
     assert load_rows(write(tmp_path / "rows.jsonl", '{"note": "ok", "more": 1}'), schema) == [b"ok"]
@@ -71,7 +73,7 @@ def test_rows_of_texts(tmp_path: Path) -> None:
 )
 def test_faults_of_texts(tmp_path: Path, schema: str, table: str, said: str) -> None:
     with pytest.raises(FileError) as refused:
-        load_rows(write(tmp_path / "rows.csv", table), load_schema(write(tmp_path / "schema.toml", schema)))
+        load_rows(write(tmp_path / "rows.csv", table), load_row_schema(write(tmp_path / "schema.toml", schema)))
     assert said in refused.value.reason
 
 

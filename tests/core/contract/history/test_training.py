@@ -21,7 +21,12 @@ from tests.support.training import ADAPTED, KEYS, NOISE, RULE
 
 def test_an_item_of_a_line() -> None:
     """A line with a training rule has a seventh item; one without has six, as it always had."""
-    for rule in (RULE, replace(RULE, **NOISE), replace(RULE, **ADAPTED), replace(RULE, contributors=(), mode=2, held_rows=0)):
+    for rule in (
+        RULE,
+        replace(RULE, **NOISE),
+        replace(RULE, **ADAPTED),
+        replace(RULE, contributors=(), mode=2, held_rows=0),
+    ):
         trained = replace(LINE, training=rule)
         assert trained.to_value() == [*LINE.to_value(), rule.to_value()]
         network = replace(LINED, lines=(trained,))
