@@ -47,6 +47,10 @@ class RoundTrainer(Trainer):
         """See the port."""
         return None
 
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """See the port."""
+        self._tools.check(self._tools.open(base), rule)
+
     def update_bytes(self, base: bytes) -> int:
         """See the port."""
         return len(MAGIC) + 4 * len(self._tools.open(base).weights)

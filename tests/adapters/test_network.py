@@ -30,7 +30,7 @@ from tests.support.lora import TEXTS
 
 NAMES = ("one", "two", "three")
 OWNERS = NAMES[:2]
-EPOCH_MS = 10_000
+EPOCH_MS = 15_000
 HELD = 2
 SCHEMA = 'text = "note"\nbytes_max = 300\n'
 QUESTION = "What is noted of the wheat?"

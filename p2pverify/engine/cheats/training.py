@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
@@ -36,6 +37,10 @@ class LyingTrainer(Trainer):
     def served(self, weights: bytes) -> bytes | None:
         """See the port."""
         return self._honest.served(weights)
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """See the port."""
+        self._honest.prepare(base, rule)
 
     def update_bytes(self, base: bytes) -> int:
         """See the port."""

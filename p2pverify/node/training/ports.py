@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
@@ -46,6 +47,10 @@ class Trainer(Protocol):
 
     def served(self, weights: bytes) -> bytes | None:
         """The file that engines load for the weights that a round made; None if these are the file."""
+        ...
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """Prove that this machine can judge updates by a rule. Raises UserError or ValueError if it cannot."""
         ...
 
     def update_bytes(self, base: bytes) -> int:
