@@ -364,7 +364,9 @@ def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds
     """This node's part in training rounds; None if no line of the network is trained."""
     if not any(line.training for line in settings.network.lines):
         return None
-    rows, trainer = DataStore(settings.home), open_trainer(settings.engine.cheat)
+    index = settings.network.line_of(machine.context.class_index)
+    rule = None if index is None else settings.network.lines[index].training
+    rows, trainer = DataStore(settings.home), open_trainer(settings.engine.cheat, rule, engines.find_weights)
     return NodeTraining(machine, settings.manifests, trainer, rows, rounds, engines.find_version)
 
 

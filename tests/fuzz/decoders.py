@@ -23,7 +23,7 @@ from p2pverify.core.contract.history import recipe, release
 from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
-from p2pverify.core.data import schema
+from p2pverify.core.data import schema, texts
 from p2pverify.core.data.commitments import row_proofs
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
@@ -48,6 +48,7 @@ from p2pverify.engine.cheats import spec
 from p2pverify.engine.endpoint import client
 from p2pverify.engine.gguf import reader
 from p2pverify.engine.llama import variants
+from p2pverify.engine.lora import adapter
 from p2pverify.engine.tabular import model as tabular_model
 from p2pverify.engine.tabular import update as tabular_update
 from p2pverify.interop import foreign, modelcard, oms, slsa
@@ -99,6 +100,8 @@ EXEMPT = {
     "core.contract.classes.read_class": "a part of decode_network",
     "core.contract.history.lines.read_lines": "a part of decode_network",
     "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
+    "core.contract.history.lora.read_lora": "a part of decode_network",
+    "core.data.schema.read_name": "a part of decode_schema and decode_row_schema",
     "core.contract.history.training.read_training": "a part of decode_network",
     "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
@@ -409,6 +412,14 @@ DECODERS: dict[str, Decoder] = {
         write=shown.encode_shown,
         seeds=lambda: [shown.encode_shown(row_proofs([(bytes([n]) * 32, b"row") for n in range(5)], [1, 4]))],
     ),
+    "core.data.texts.decode_row_schema": Decoder(
+        texts.decode_row_schema, write=_written, seeds=lambda: [texts.TextSchema("note", 300).encode()]
+    ),
+    "engine.lora.adapter.decode_adapter": Decoder(
+        adapter.decode_adapter,
+        write=lambda found: found.encode(),
+        seeds=lambda: [adapter.initial(bytes(32), adapter.AdapterShape(2, 2, 3, 3, 1)).encode()],
+    ),
     "core.data.schema.decode_schema": Decoder(
         schema.decode_schema, write=_written, seeds=seeds.of("data-schema", "schema")
     ),
@@ -423,6 +434,9 @@ DECODERS: dict[str, Decoder] = {
         lambda data: tabular_update.decode_update(data, 6, 1 << 16),
         write=tabular_update.encode_update,
         seeds=seeds.of("training-update", "update"),
+    ),
+    "node.data.table.load_row_schema": Decoder(
+        _filed(table.load_row_schema), FileError, seeds=lambda: [_SCHEMA_FILE, b'text = "note"\nbytes_max = 300\n']
     ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(

@@ -12,6 +12,7 @@ from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.events import Event, TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.data import Dataset
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
@@ -194,15 +195,18 @@ def round_world(
     voters_lie: Iterable[int] = (),
     machines: Mapping[int, type[Machine]] | None = None,
     helds: Mapping[int, int] = MappingProxyType({}),
+    outcome: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
+    dataset: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
-    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number.
+    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `outcome` computes
+    an order of a member (key), and `dataset` is what a contributor offers.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
-    terms = replace(TERMS, held=options.pop("held", TERMS.held))
+    terms = replace(TERMS, mode=options.get("mode", TERMS.mode), held=options.pop("held", TERMS.held))
     rule = {name: options.pop(name) for name in RULE.__dataclass_fields__ if name in options}
 
     def around(actor: Actor, event: Event, now_ms: int, handle: Handle) -> list[Any]:
@@ -212,15 +216,15 @@ def round_world(
         if is_ready and actor.key in keys[:contributors] and actor.key not in offered:
             offered.add(actor.key)
             own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
-            made = replace(dataset_of(actor.key.hex(), rows=200), terms=own)
+            made = replace(dataset(actor.key), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
         for job in jobs:
-            outcome = toy_outcome(job.order)
-            if isinstance(outcome, RoundResult) and actor.key in liars:
-                outcome = replace(outcome, gain=outcome.gain + 1)
-            effects += around(actor, TrainingDone(job.job, outcome), now_ms, handle)
+            done = outcome(actor.key, job.order)
+            if isinstance(done, RoundResult) and actor.key in liars:
+                done = replace(done, gain=done.gain + 1)
+            effects += around(actor, TrainingDone(job.job, done), now_ms, handle)
         return effects
 
     def contract(usual: Network) -> Network:

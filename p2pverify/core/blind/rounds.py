@@ -60,8 +60,8 @@ def count_seal(vote: V, voter: bytes, sealed: Sealed, beta: bytes | None) -> V:
     return replace(vote, commits={**vote.commits, voter: sealed}, round=current)
 
 
-def close_sealing(vote: V, index: int) -> V:
-    """The vote at a cut; its sealing is closed if enough answers are sealed or no time is left.
+def close_sealing(vote: V, index: int, seal_cuts: int = SEAL_CUTS) -> V:
+    """The vote at a cut; its sealing is closed if enough answers are sealed or `seal_cuts` are over.
 
     Then a committee's seats are taken. A committee's sealing is not closed early. Otherwise the proposer of the first
     cut could choose the lots in it.
@@ -70,8 +70,9 @@ def close_sealing(vote: V, index: int) -> V:
     if current.phase is not RoundPhase.SEALING or index == current.began_index:
         return vote
     sealed = len(vote.commits) + len(vote.sealed_before)
-    is_enough = not current.is_committee and 3 * sealed >= 2 * len(vote.electorate)
-    if index < last_sealing_index(current) and not is_enough:
+    wanted = max(-(-2 * len(vote.electorate) // 3), vote.quorum)  # fewer could not decide
+    is_enough = not current.is_committee and sealed >= wanted
+    if index < last_sealing_index(current, seal_cuts) and not is_enough:
         return vote
     seats = committees.take_seats(current.lots, current.stage) if current.is_committee else frozenset()
     first = index if vote.closed_index < 0 else vote.closed_index
@@ -79,9 +80,9 @@ def close_sealing(vote: V, index: int) -> V:
     return replace(vote, round=closed, closed_index=first)
 
 
-def last_sealing_index(current: Round) -> int:
+def last_sealing_index(current: Round, seal_cuts: int = SEAL_CUTS) -> int:
     """The path index of the cut that closes the sealing at the latest. A committee needs one more cut for its draw."""
-    return current.began_index + SEAL_CUTS + current.is_committee
+    return current.began_index + seal_cuts + current.is_committee
 
 
 def may_open(vote: BlindVote, voter: bytes) -> bool:

@@ -6,7 +6,9 @@ The shown rows stay the committed ones, because other rows would be found at onc
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
@@ -27,6 +29,18 @@ class LyingTrainer(Trainer):
     def __init__(self, honest: Trainer, lie: FalseTraining) -> None:
         self._honest = honest
         self._lie = lie
+
+    def first(self, weights: Path, expected: bytes) -> bytes | None:
+        """See the port."""
+        return self._honest.first(weights, expected)
+
+    def served(self, weights: bytes) -> bytes | None:
+        """See the port."""
+        return self._honest.served(weights)
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """See the port."""
+        self._honest.prepare(base, rule)
 
     def update_bytes(self, base: bytes) -> int:
         """See the port."""
@@ -67,8 +81,14 @@ def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> Tra
 
 
 def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
-    """One pass over the rows less. With a single pass or with noise there is none to leave out."""
+    """One pass over the rows less, or one step of an adapter's training.
+
+    With a single pass or step, or with noise, there is none to leave out.
+    """
     rule = order.rule
+    if rule.lora is not None:
+        fewer = replace(rule, lora=replace(rule.lora, steps=max(1, rule.lora.steps - 1)))
+        return honest.train(replace(order, rule=fewer), base, rows)
     return honest.train(replace(order, rule=replace(rule, epochs=max(1, rule.epochs - 1))), base, rows)
 
 

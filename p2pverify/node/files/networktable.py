@@ -5,6 +5,7 @@ from dataclasses import MISSING, asdict, astuple, dataclass, field, make_datacla
 from typing import Annotated, Any
 
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.lora import LORA_BOUNDS, RANK_MAX, ROW_TOKENS_MAX, STEPS_MAX, LoraRule
 from p2pverify.core.contract.history.training import HOUSE_MAX, REPLAY, REPORTED, RULE_BOUNDS, TrainingRule
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
@@ -180,6 +181,20 @@ class ContributorTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraTable:
+    """What the rule of torch-lora/1 says besides: the fields of `core.contract.history.lora.LoraRule`."""
+
+    rank: Annotated[int, Check(_within(1, RANK_MAX))]
+    tokens: Annotated[int, Check(_within(2, ROW_TOKENS_MAX))]
+    steps: Annotated[int, Check(_within(1, STEPS_MAX))]
+    path: Line
+    golden: Digest
+
+    def rule(self) -> LoraRule:
+        return LoraRule(self.rank, self.tokens, self.steps, self.path, bytes.fromhex(self.golden))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedTable:
     """How a line is trained; its numbers are in `TrainingTable`, which has a field for each."""
 
@@ -187,6 +202,7 @@ class TrainedTable:
     mode: Annotated[int, Check(_within(0, REPORTED))]
     schema: Digest
     contributors: tuple[ContributorTable, ...] = ()
+    lora: LoraTable | None = None
 
 
 #: The training rule of a line: the fields of `core.contract.history.training.TrainingRule`.
@@ -204,7 +220,9 @@ def _rule_of(table: Any) -> TrainingRule:
         raise DecodeError("a later version of this program will know mode 2 and erasure_policy 1; take 0 or 1, and 0")
     contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
     numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
-    return TrainingRule(table.trainer, table.mode, bytes.fromhex(table.schema), tuple(contributors), **numbers)
+    lora = None if table.lora is None else table.lora.rule()
+    digest = bytes.fromhex(table.schema)
+    return TrainingRule(table.trainer, table.mode, digest, tuple(contributors), **numbers, lora=lora)
 
 
 def _training_lines(rule: TrainingRule) -> list[str]:
@@ -217,7 +235,13 @@ def _training_lines(rule: TrainingRule) -> list[str]:
         f'schema = "{rule.schema.hex()}"',
         *(["contributors = [", *listed, "]"] if listed else []),
         *(f"{name} = {getattr(rule, name)}" for name, _, _ in RULE_BOUNDS),
+        *([] if rule.lora is None else _lora_lines(rule.lora)),
     ]
+
+
+def _lora_lines(lora: LoraRule) -> list[str]:
+    numbers = [f"{name} = {getattr(lora, name)}" for name, _, _ in LORA_BOUNDS]
+    return ["[line.training.lora]", *numbers, f"path = {toml_text(lora.path)}", f'golden = "{lora.golden.hex()}"']
 
 
 @dataclass(frozen=True, kw_only=True)

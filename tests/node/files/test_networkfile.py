@@ -21,7 +21,7 @@ from p2pverify.node.files.textfile import FileError
 from tests.node.fakes import FakeEngine
 from tests.support.manifests import across, digests, text
 from tests.support.money import TARIFF
-from tests.support.training import NOISE, RULE
+from tests.support.training import ADAPTED, NOISE, RULE
 
 KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
 INFO = FakeEngine().info
@@ -41,6 +41,7 @@ rules = st.sampled_from(
         None,
         replace(RULE, contributors=tuple((key, at % 3) for at, key in enumerate(sorted(KEYS))), aggregate=MEAN, f=0),
         replace(RULE, contributors=(), **NOISE),
+        replace(RULE, contributors=(), **ADAPTED),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from p2pverify.core.training.orders import (
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.making import Terms, new_dataset
 from p2pverify.node.training.service import ORDERS_MAX, TrainingService
-from tests.node.training.bench import BASE, DATASET, Bench, opened
+from tests.node.training.bench import BASE, DATASET, WEIGHTS, Bench, opened
 from tests.support.datasets import SCHEMA, rows
 from tests.support.training import RULE
 
@@ -76,8 +77,6 @@ def evaluate_order(bench: Bench, *blobs: tuple[bytes, bytes]) -> EvaluateOrder:
 
 def add_rows(bench: Bench) -> bytes:
     """Keep an own data set whose record is DATASET, and return its root."""
-    from dataclasses import replace
-
     made = new_dataset("cells", SCHEMA, rows(9), Terms("MIT", 0, (), None, 100), None)
     bench.rows.add(replace(made, record=DATASET, told=made.root))
     return made.root
@@ -179,6 +178,41 @@ async def test_a_version_that_others_decided(bench: Bench) -> None:
     async with running(bench) as feed:
         await until(lambda: feed.ready == 1)
         assert list(bench.training.manifests) == [version.manifest]
+
+
+async def test_a_version_whose_file_is_made_here(bench: Bench) -> None:
+    """Engines load another file than the weights: it is made of these, kept, and not fetched."""
+    bench.trainer.serves_another = True
+    version = bench.version(b"weights of version 1")
+    made = sha256(b"served weights of version 1")
+    bench.port.held = {bench.keys[3]: {sha256(b"weights of version 1"): b"weights of version 1"}}
+    async with running(bench) as feed:
+        await until(lambda: feed.ready == 1)
+        assert bench.training.manifests[version.manifest].weights == made
+        assert bench.blobs.get(made) == b"served weights of version 1"
+        assert bench.blobs.is_served(made)
+        bench.final()
+        feed.service.look_again()
+        await bench.blobs.tidy()
+        assert bench.blobs.has(made)
+
+
+@pytest.mark.parametrize("fault", ["", "another class"])
+async def test_a_machine_proves_at_its_start_what_it_can_judge(
+    bench: Bench, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Its operator reads in the log if it cannot; it goes on, because it can still serve the line."""
+    caplog.set_level("INFO")
+    network = bench.machine.network
+    bench.machine.network = replace(network, lines=(replace(network.lines[0], training=RULE),))
+    bench.trainer.fault = fault
+    root = add_rows(bench)
+    bench.open()
+    async with running(bench) as feed:
+        await until(lambda: "judge the updates of line" in caplog.text)
+        assert bench.trainer.prepared == [(WEIGHTS, RULE)]
+        assert ("cannot judge the updates of line story: another class" in caplog.text) == bool(fault)
+        assert isinstance(await feed.outcome(train_order(root)), TrainedUpdate)
 
 
 async def until(holds: Callable[[], bool]) -> None:
