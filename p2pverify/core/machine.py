@@ -54,7 +54,7 @@ from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
-from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence, encode_shown_question
+from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.disputes.voter import Voter
@@ -261,7 +261,7 @@ class Machine:
         """The answer to a peer that requests evidence of a dispute. Raises RemoteProtocolError if it is malformed."""
         key, which = decode_evidence_request(request)
         if key.slot == REPORT_SLOT:
-            return encode_shown_question(self.reporter.find_question(key, source))
+            return self.reporter.show(key, source)
         dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
             found = self.challenger.find_evidence(key, which, is_open=dispute is not None)

@@ -102,9 +102,9 @@ def test_a_reporter_that_is_away_decides_nothing() -> None:
     world = make_world(6)
     world.run_epochs(6)
     key = report(world, found(world))
-    world.peers[REPORTER].machine.reporter._questions.clear()
+    world.peers[REPORTER].machine.reporter._shown.clear()
     world.run_epochs(2)
-    world.peers[REPORTER].machine.reporter._questions.clear()
+    world.peers[REPORTER].machine.reporter._shown.clear()
     world.run_epochs(6)
     assert latest(world).disputes[key].votes == {}
     assert all(member.dissents == 0 for member in latest(world).members.values())
@@ -123,10 +123,11 @@ def test_one_report_for_each_epoch_and_none_twice() -> None:
     assert state.totals["reports"] == 1
     assert [each for each in state.disputes if each.slot == REPORT_SLOT] == [key]
     reporter = world.peers[REPORTER].machine.reporter
-    reporter._questions.clear()
+    reporter._shown.clear()
     reporter.resume()
     report(world, first)
-    assert reporter.find_question(key, world.peers[2].machine.key) == first.question
+    shown = reporter.show(key, world.peers[2].machine.key)
+    assert decode_shown_question(shown) == first.question
     report(world, found(world, number=4))
     world.run_epochs(1)
     assert latest(world).totals["reports"] <= 2
