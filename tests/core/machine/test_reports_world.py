@@ -1,5 +1,7 @@
 """Reports among whole machines: the question reaches the seats, a lie to clients convicts, and slander costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.contract.output import Output
@@ -108,6 +110,17 @@ def test_a_reporter_that_is_away_decides_nothing() -> None:
     world.run_epochs(6)
     assert latest(world).disputes[key].votes == {}
     assert all(member.dissents == 0 for member in latest(world).members.values())
+
+
+@pytest.mark.parametrize("is_private", [False, True], ids=["open", "private"])
+def test_of_several_wrong_answers_in_an_epoch_the_reported_one_is_shown(is_private: bool) -> None:
+    """The seats get the question of the report, and not that of a later wrong answer."""
+    world = make_world(6)
+    world.run_epochs(6)
+    for number in range(3):
+        report(world, replace(found(world, number=number), is_private=is_private))
+    world.run_epochs(8)
+    assert latest(world).members[world.peers[LIAR].machine.key].dissents == 1
 
 
 def test_one_report_for_each_epoch_and_none_twice() -> None:

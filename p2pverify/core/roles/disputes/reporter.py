@@ -48,11 +48,12 @@ class Reporter(Part):
         """Take a wrong answer that the node has found, perhaps again after a restart. One is kept for each epoch."""
         report, audit = found.report, found.said.audit
         reveals = found.said.output is None
-        if self._reported.get(report.epoch, audit.question) == audit.question and reveals:
-            self._shown[audit.key] = found
-        waiting = self._waiting.get(report.epoch)
-        if report.epoch not in self._reported and (waiting is None or (reveals and waiting.said.output is not None)):
+        waiting, reported = self._waiting.get(report.epoch), self._reported.get(report.epoch)
+        is_next = reported is None and (waiting is None or (reveals and waiting.said.output is not None))
+        if is_next:
             self._waiting[report.epoch] = found
+        if reveals and (is_next or reported == audit.question):
+            self._shown[audit.key] = found
 
     def show(self, key: DisputeKey, source: bytes) -> bytes:
         """The answer to a peer that asks for the question of an own report: only a seat of its open dispute gets it.
