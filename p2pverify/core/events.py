@@ -176,10 +176,7 @@ class WriteRecord:
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute.
-
-    With `is_private` the record names neither the question nor what opens the request.
-    """
+    """A wrong answer that a client got: its report, and the question, which the seats alone see if it `is_private`."""
 
     report: AnswerReport
     question: Question

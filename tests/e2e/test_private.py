@@ -1,4 +1,4 @@
-"""Private reports in a network of real processes: a lie to clients costs its author, and no bystander gets the prompt."""
+"""Private reports in a network of real processes: a lie to clients is convicted, and no bystander has the prompt."""
 
 import json
 import subprocess

@@ -40,7 +40,9 @@ def begin(stage: int, index: int, voters_before: int = 0, seats: frozenset[bytes
     A committee with `seats` is named; any other one is drawn by lot.
     """
     is_drawing = stage != EVERYONE and not seats
-    return Round(stage, index, RoundPhase.DRAWING if is_drawing else RoundPhase.SEALING, voters=voters_before, seats=seats)
+    return Round(
+        stage, index, RoundPhase.DRAWING if is_drawing else RoundPhase.SEALING, voters=voters_before, seats=seats
+    )
 
 
 def voters(vote: BlindVote) -> frozenset[bytes]:
@@ -55,6 +57,11 @@ def draw(vote: V, index: int, beacon: bytes) -> V:
         return vote
     drawn = replace(current, phase=RoundPhase.SEALING, beacon=beacon, voters=len(voters(vote)))
     return replace(vote, round=drawn)
+
+
+def stage_without_lot(vote: BlindVote) -> int:
+    """The stage in which an answer is sealed without a lot: that of a named committee, or the one of everybody."""
+    return vote.round.stage if vote.round.is_named else EVERYONE
 
 
 def count_seal(vote: V, voter: bytes, sealed: Sealed, beta: bytes | None) -> V:
@@ -90,7 +97,7 @@ def _is_sealed(vote: BlindVote) -> bool:
 
 
 def last_sealing_index(current: Round) -> int:
-    """The path index of the cut that closes the sealing at the latest. A committee by lot needs one more for its draw."""
+    """The path index of the cut that closes the sealing at the latest. A draw of lots needs one more cut."""
     return current.began_index + SEAL_CUTS + current.is_by_lot
 
 

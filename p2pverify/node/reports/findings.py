@@ -127,9 +127,7 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(self.contract, asked) or USUAL)
 
-    def to_document(
-        self, told: AuditDocument, votes: WholeDispute | None, report: Report | None
-    ) -> ExplainedAudit:
+    def to_document(self, told: AuditDocument, votes: WholeDispute | None, report: Report | None) -> ExplainedAudit:
         """The explanation so far, of an audit that a list shows as `told`. Readers convert micronats to nats."""
         return ExplainedAudit(
             schema="p2pverify/audit/1",

@@ -12,9 +12,7 @@ from p2pverify.core.encoding.canon import encode
 from p2pverify.core.roles.disputes.boxes import BoxedQuestion, encode_box, open_box
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
 
-BOXED = BoxedQuestion(
-    replace(question_of(PANEL_SLOT), requester=ALICE.key), REPORT.expiry_epoch, salt(255, CAROL.key)
-)
+BOXED = BoxedQuestion(replace(question_of(PANEL_SLOT), requester=ALICE.key), REPORT.expiry_epoch, salt(255, CAROL.key))
 SECRET = box.derive_secret(DAVE.seed)
 EPHEMERAL = bytes(range(32))
 OTHER = "the reporter's box has another question than the reported one"

@@ -355,7 +355,11 @@ def joins() -> list[Case]:
         ("class 32", [32, key, "", None], "malformed join: class: above 31"),
         ("a VRF key of 33 bytes", [0, key + b"\0", "", None], "malformed join: VRF key: not 32 bytes"),
         ("a VRF key of small order", [0, SMALL_ORDER, "", None], "malformed join: the VRF key is not a valid point"),
-        ("the identity as VRF key", [0, b"\1" + bytes(31), "", None], "malformed join: the VRF key is not a valid point"),
+        (
+            "the identity as VRF key",
+            [0, b"\1" + bytes(31), "", None],
+            "malformed join: the VRF key is not a valid point",
+        ),
         ("a class that the network lacks", [3, key, "", None], "no such class"),
         ("hardware in capitals", [0, key, "Testbox", None], f"malformed join: {CLAIM_FAULT}"),
         ("hardware of 65 bytes", [0, key, "x" * 65, None], "malformed join: hardware: longer than 64 bytes"),

@@ -1,7 +1,7 @@
 """Cases of the fold of reports: one dispute from the report to its decision, slander, digests alone, and a conviction.
 
 Five founders of one class: the first reports, the second is reported, the other three have the seats. A private report
-is decided by them, and another one in a class of fourteen, where nine of the twelve seats are named first.
+is decided by them, and another one in a class of twelve, where nine of the ten seats are named first.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from tests.support.networks import make_network, seeds
 
 PEERS = 5
+CROWD = 12
 RIGHT, WRONG = sha256(b"the answer of the class"), sha256(b"another answer")
 #: Two lost disputes convict.
 CONVICTION_ODDS = 1_000
@@ -29,7 +30,7 @@ CONVICTION_ODDS = 1_000
 WORK = sha256(b"the work of late voters")
 
 
-class _Story:
+class Story:
     """The founders' records. `cuts` are the cases' cuts, by comment."""
 
     def __init__(self, peers: int = PEERS) -> None:
@@ -99,8 +100,8 @@ def _salt(seed: bytes) -> bytes:
     return sha256(b"vote" + seed)
 
 
-def _told() -> _Story:
-    story = _Story()
+def _told() -> Story:
+    story = Story()
     key = story.report(WRONG)
     story.cut("a report opens a dispute: all of the class but its parties have seats")
     story.seal(key)
@@ -123,20 +124,20 @@ def _told() -> _Story:
     return story
 
 
-def _told_privately() -> _Story:
-    """Fourteen founders: first the nine named seats decide, and then one of them is away, so that all twelve vote."""
-    story = _Story(14)
+def _told_privately() -> Story:
+    """Twelve founders: first the nine named seats decide, and then one of them is away, so that all ten vote."""
+    story = Story(CROWD)
     key = story.report(WRONG, is_private=True)
-    story.cut("a private report opens a dispute: nine of twelve seats are named")
+    story.cut("a private report opens a dispute: nine of ten seats are named")
     story.seal(key)
-    story.cut("the nine have sealed, and the seals of the three others do not count")
+    story.cut()
     nine = [seed for seed in story.seats if sign.public_key(seed) in story.book.fold.latest.disputes[key].shown_to]
     story.open(key, nine)
-    story.cut("nine equal answers decide")
+    story.cut()
     assert story.dissents() == (0, 0)
     for _ in range(2):
         story.cut()
-    story.cut("three cuts later the decision takes effect")
+    story.cut("the nine decided, and three cuts later this takes effect; the seal of the tenth seat did not count")
     assert story.dissents() == (0, 1)
     key = story.report(WRONG, is_private=True)
     story.cut()
@@ -146,7 +147,7 @@ def _told_privately() -> _Story:
     story.seal(key, nine[1:])
     for _ in range(2):
         story.cut()
-    story.cut("one of nine has not sealed in time: all seats get the question")
+    story.cut()
     assert story.book.fold.latest.disputes[key].shown_to == frozenset(map(sign.public_key, story.seats))
     story.seal(key, rest, WORK)
     story.cut()
@@ -154,7 +155,7 @@ def _told_privately() -> _Story:
         story.cut()
     story.open(key, nine[1:])
     story.open(key, rest, WORK)
-    story.cut("eleven of twelve seats decide, and the second lost dispute convicts")
+    story.cut("one of the nine was away: nine of all ten seats decide, and the second lost dispute convicts")
     assert story.dissents() == (0, 2)
     return story
 
@@ -163,7 +164,7 @@ def cases() -> dict[Path, list[Case]]:
     return {Path("fold/reports.json"): _cases(_told()), Path("fold/private.json"): _cases(_told_privately())}
 
 
-def _cases(story: _Story) -> list[Case]:
+def _cases(story: Story) -> list[Case]:
     (first, opened), *others = story.cuts.items()
     known = (first, story.book.order)
     told = [story.book.case(comment, cut.id, like=known) for comment, cut in others]

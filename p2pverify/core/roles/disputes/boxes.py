@@ -44,9 +44,7 @@ def decode_boxed(content: bytes) -> BoxedQuestion:
     )
     if domain != BOXED:
         raise DecodeError("not a boxed question")
-    return BoxedQuestion(
-        read_question(question), as_uint(expiry, "expiry epoch"), as_bytes(salt, "salt", size=32)
-    )
+    return BoxedQuestion(read_question(question), as_uint(expiry, "expiry epoch"), as_bytes(salt, "salt", size=32))
 
 
 def encode_box(sealed: bytes | None) -> bytes:

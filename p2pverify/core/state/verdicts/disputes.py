@@ -9,7 +9,6 @@ settles the decisions.
 from dataclasses import replace
 
 from p2pverify.core.blind import rounds
-from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.blind.refusals import refuse_opening, refuse_seal, refuse_ticket
 from p2pverify.core.blind.values import OpenedAnswer, RoundPhase, Sealed
 from p2pverify.core.contract import sortition
@@ -149,8 +148,7 @@ def take_commit(step: Transition, record: Record) -> None:
     dispute = state.disputes.get(commit.dispute)
     if dispute is None:
         return
-    without_lot = dispute.round.stage if dispute.round.is_named else EVERYONE
-    stage = without_lot if commit.lot is None else commit.lot.stage
+    stage = rounds.stage_without_lot(dispute) if commit.lot is None else commit.lot.stage
     known = dispute.commits.get(record.author)
     if known is not None:
         if known.stage == stage and known.commit != commit.commit:

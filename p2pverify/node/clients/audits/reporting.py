@@ -10,7 +10,6 @@ from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.state.lines.versions import model_of
 from p2pverify.node.clients.book import ReportWish
 
-
 #: The wishes by which the seats of a dispute get the question.
 SHOWING: tuple[ReportWish, ...] = ("reveal", "private")
 

@@ -136,8 +136,8 @@ class JudgedAnswerDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDocument:
-    """A report of an answer to a client. `shows`: to whom the reporter shows its question. `private`: the record names
-    the request alone, by its id. `own_output`: the digest of the reporter's own answer, in a report without the question.
+    """A report of an answer to a client. `shows`: to whom the reporter shows its question. `private`: the record has no
+    digest of the question. `own_output`: the digest of the reporter's own answer, in a report without the question.
     """
 
     shows: Literal["seats", "nobody"]
