@@ -86,6 +86,7 @@ class Machine:
     context_type: type[Context] = Context
     #: The type of its part in training rounds. A cheater of a testnet has its own type.
     contributor_type: type[Contributor] = Contributor
+    evaluator_type: type[Evaluator] = Evaluator
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class Machine:
         self.reporter = Reporter(context)
         self._training = TrainingWork(network.params.epoch_ms)
         self._contributor = self.contributor_type(context, self._training)
-        self._evaluator = Evaluator(context, self._training)
+        self._evaluator = self.evaluator_type(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
         #: In the order in which they act.
         self._parts: tuple[Part, ...] = (

@@ -33,6 +33,8 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Tick,
+    TrainingDone,
+    TrainingJob,
 )
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
@@ -54,6 +56,7 @@ from p2pverify.testnet.world.items import (
     SYNC,
     SYNC_FRAME,
     TICK,
+    TRAINED,
     UP,
 )
 from p2pverify.testnet.world.links import SimulatedLink
@@ -205,7 +208,7 @@ class Peer:
             number = self._take_message(kind, item)
         elif kind == SYNC:
             self._around.catchup.begin(self)
-        elif kind == ORDER:
+        elif kind in _FOR_MACHINE:
             self.feed(item[2])
         digests.append(item_digest(kind, number))
 
@@ -342,8 +345,18 @@ class Peer:
                 self._around.requests.send(self, effect)
             case Respond():
                 self._around.requests.respond(self, effect)
+            case TrainingJob():
+                self._train(effect)
             case PublishTo() | RawRpc() | Connect():
                 self._misbehave(effect)
+
+    def _train(self, job: TrainingJob) -> None:
+        """Training takes as long as an answer."""
+        assert self._around.training is not None  # orders come in worlds with rounds alone
+        outcome = self._around.training.outcome(self.key, self.actor.trainer, job.order)
+        world = self._simulation
+        done = TrainingDone(job.job, outcome)
+        world.post(world.now_ms + world.plan.answer_ms, self.number, (TRAINED, self.life, done))
 
     def _misbehave(self, effect: WorldEffect) -> None:
         """Carry out an effect that only hostile actors have: it bypasses their own router or the topology."""
@@ -389,4 +402,5 @@ class Peer:
 
 
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
+_FOR_MACHINE = (ORDER, TRAINED)
 _MESSAGES = (REQUEST, EVIDENCE, RESPONSE, FAILED)

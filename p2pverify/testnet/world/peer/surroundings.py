@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from p2pverify.core.events import Finalised
 from p2pverify.testnet.world.batches import Batches
@@ -11,11 +12,15 @@ from p2pverify.testnet.world.peer.actor import Actor
 from p2pverify.testnet.world.peer.engine import SimulatedEngine
 from p2pverify.testnet.world.simulation import Simulation
 
+if TYPE_CHECKING:
+    from p2pverify.testnet.world.economy.training import SimulatedTraining  # it needs numpy
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The shared parts. `engine` makes the engine of an actor. `dial` connects a peer with the peer that has a key.
-    `finalised` is called with the number of a peer when a cut becomes final there."""
+    `finalised` is called with the number of a peer when a cut becomes final there. `training` is there if the world has
+    rounds."""
 
     simulation: Simulation
     links: Links
@@ -25,3 +30,4 @@ class Surroundings:
     engine: Callable[[Actor], SimulatedEngine]
     dial: Callable[[End, bytes], None]
     finalised: Callable[[int, Finalised], None]
+    training: "SimulatedTraining | None" = None
