@@ -39,7 +39,7 @@ class RoundsPlan:
 
     mode: int = HELD_OUT
     rounds: int = 6
-    contributors: int = 5
+    contributors: int = 6
     with_noise: bool = False
     budget_rounds: int = 2
     hostile_train: bool = True

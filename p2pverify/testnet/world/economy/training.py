@@ -29,7 +29,8 @@ Lie = Callable[[Trainer], Trainer]
 class SimulatedTraining:
     """All trainings of a world. `owners` are the contributors' rows by their keys.
 
-    `passes` counts the rows that each peer trained on, once for each pass; `evaluated` counts the rounds that it judged.
+    `passes` counts the rows that each peer trained on, once for each pass, and `orders` its trainings. `evaluated`
+    counts the rounds that it judged.
     """
 
     def __init__(self, owners: Mapping[bytes, OwnedRows]) -> None:
@@ -38,7 +39,16 @@ class SimulatedTraining:
         self._blobs: dict[bytes, bytes] = {}
         self._judged: dict[EvaluateOrder, EvaluatedRound] = {}
         self.passes: Counter[bytes] = Counter()
+        self.orders: Counter[bytes] = Counter()
         self.evaluated: Counter[bytes] = Counter()
+
+    def passes_in(self, peer: bytes) -> float:
+        """The work of a peer for one training that it gave."""
+        return self.passes[peer] / max(1, self.orders[peer])
+
+    def judged_in(self, peer: bytes) -> float:
+        """How many rounds a peer judged."""
+        return float(self.evaluated[peer])
 
     def outcome(self, peer: bytes, lie: Lie, order: TrainingOrder) -> TrainingOutcome:
         """The outcome of an order of the peer with this key. `lie` makes its trainer of an honest one."""
@@ -48,15 +58,14 @@ class SimulatedTraining:
         trainer = lie(_Counted(self, peer))
         try:
             if isinstance(order, TrainOrder):
-                return self._train(trainer, order, base[0], self._owners[peer].rows)
+                return self._train(peer, trainer, order, base[0])
             return self._evaluate(trainer, order, base)
         except (DecodeError, ValueError) as error:
             return TrainingFailed(str(error))
 
-    def _train(
-        self, trainer: Trainer, order: TrainOrder, weights: bytes, rows: Sequence[tuple[bytes, bytes]]
-    ) -> TrainedUpdate:
-        made = trainer.train(order, weights, rows)
+    def _train(self, peer: bytes, trainer: Trainer, order: TrainOrder, weights: bytes) -> TrainedUpdate:
+        made = trainer.train(order, weights, self._owners[peer].rows)
+        self.orders[peer] += 1
         update, shown = (self._keep(blob) for blob in (made.update, made.shown))
         return TrainedUpdate(update, made.steps, made.rows, shown, len(made.shown))
 

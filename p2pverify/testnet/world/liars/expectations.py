@@ -281,8 +281,8 @@ FATES: Mapping[str, FateRule] = {
     ),
     "poison-labels": FateRule(
         "unpaid",
-        "Its update is worth less than nothing on rows of others, so it has no credit. After some rounds it is left out "
-        "of the model. Honest rows that are unlike the others' look alike, so nobody is convicted for it.",
+        "Its update is worth less than nothing on rows of others, so it has no credit, and is left out of the model "
+        "after some rounds. Honest rows that are unlike the others' look alike, so nobody is convicted for it.",
     ),
     "poison-sign": FateRule("unpaid", "As with false labels."),
     "boost": FateRule(
@@ -296,12 +296,13 @@ FATES: Mapping[str, FateRule] = {
         "uncounted", "A seal has its author inside, so the copy of another one's seal opens to nothing."
     ),
     "overspend": FateRule(
-        "uncounted", "A round in which the budget of its rows is used up does not expect it, and its seals do not count."
+        "uncounted",
+        "A round in which the budget of its rows is used up does not expect it, and its seals do not count.",
     ),
     "lazy-evaluator": FateRule(
         "harmless",
-        "A seal has its voter inside, so the copy of another voter's seal opens to nothing. Its votes do not count, and "
-        "are not paid.",
+        "A seal has its voter inside, so the copy of another voter's seal opens to nothing. Its votes do not count "
+        "and are not paid.",
     ),
     "wash-trader": FateRule(
         "harmless",

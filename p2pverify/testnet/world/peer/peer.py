@@ -33,7 +33,6 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Tick,
-    TrainingDone,
     TrainingJob,
 )
 from p2pverify.core.gossip import types as gossip
@@ -346,17 +345,9 @@ class Peer:
             case Respond():
                 self._around.requests.respond(self, effect)
             case TrainingJob():
-                self._train(effect)
+                self._around.train(self.number, self.life, self.actor, effect)
             case PublishTo() | RawRpc() | Connect():
                 self._misbehave(effect)
-
-    def _train(self, job: TrainingJob) -> None:
-        """Training takes as long as an answer."""
-        assert self._around.training is not None  # orders come in worlds with rounds alone
-        outcome = self._around.training.outcome(self.key, self.actor.trainer, job.order)
-        world = self._simulation
-        done = TrainingDone(job.job, outcome)
-        world.post(world.now_ms + world.plan.answer_ms, self.number, (TRAINED, self.life, done))
 
     def _misbehave(self, effect: WorldEffect) -> None:
         """Carry out an effect that only hostile actors have: it bypasses their own router or the topology."""

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from p2pverify.core.events import Finalised
+from p2pverify.core.events import Finalised, TrainingDone, TrainingJob
+from p2pverify.testnet.world import items
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
 from p2pverify.testnet.world.links import End, Links, SimulatedRequests
@@ -31,3 +32,10 @@ class Surroundings:
     dial: Callable[[End, bytes], None]
     finalised: Callable[[int, Finalised], None]
     training: "SimulatedTraining | None" = None
+
+    def train(self, number: int, life: int, actor: Actor, job: TrainingJob) -> None:
+        """Carry out an order of a training round for a peer. It takes as long as an answer."""
+        assert self.training is not None  # orders come in worlds with rounds alone
+        done = TrainingDone(job.job, self.training.outcome(actor.key, actor.trainer, job.order))
+        world = self.simulation
+        world.post(world.now_ms + world.plan.answer_ms, number, (items.TRAINED, life, done))

@@ -16,7 +16,7 @@ _UNTIL = 1 << 20
 
 
 class WashTrader(BentActor):
-    """The first key of its gang presents cheques of the last one, in each epoch a greater one."""
+    """The first key of its gang presents cheques of the last one: in a share `rate_ppm` of the epochs a greater one."""
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
@@ -27,9 +27,10 @@ class WashTrader(BentActor):
         if self.key != gang.keys[0] or epoch <= max(0, self._traded) or not self.is_awake(now_ms):
             return
         self._traded = epoch
+        if not self.chance(epoch.to_bytes(8, "big"), ppm=self.args.rate_ppm):
+            return
         seed, network = gang.seeds[-1], self.args.network.id
         debtor = sign.public_key(seed)
         said = ChequeStatement(network, debtor, self.key, _UNTIL, PRICE * epoch, epoch)
         cheque = Cheque(debtor, _UNTIL, PRICE * epoch, epoch, said.sign(seed))
         yield from self.context.write(Kind.CHEQUE, cheque.encode(), now_ms)
-
