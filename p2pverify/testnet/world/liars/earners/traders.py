@@ -24,7 +24,12 @@ class WashTrader(BentActor):
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         gang, epoch = self.args.gang, self.epoch(now_ms)
-        if self.key != gang.keys[0] or epoch <= max(0, self._traded) or not self.is_awake(now_ms):
+        if (
+            self.args.network.tariff is None
+            or self.key != gang.keys[0]
+            or epoch <= max(0, self._traded)
+            or not self.is_awake(now_ms)
+        ):
             return
         self._traded = epoch
         if not self.chance(epoch.to_bytes(8, "big"), ppm=self.args.rate_ppm):
