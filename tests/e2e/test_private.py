@@ -25,6 +25,8 @@ CHANGES = {
     'report = "reveal"': 'report = "private"',
 }
 HOPELESS_S = 400
+#: Tokens of a part of a prompt that is looked for.
+WINDOW = 8
 
 
 def played(folder: Path) -> Path:
@@ -60,10 +62,15 @@ def asked(home: Path) -> dict[bytes, Question]:
 
 
 def holds(home: Path, question: Question) -> bool:
-    """Whether a file of a home has a question's prompt: as bytes on the wire, or in hexadecimal."""
-    prompt = encode(list(question.prompt))
+    """Whether a file of a home has a part of a question's prompt: as bytes on the wire, or in hexadecimal.
+
+    A database cuts long values into pages, so the whole prompt need not stand in one piece.
+    """
+    tokens = [encode(token) for token in question.prompt]
+    parts = [b"".join(tokens[at : at + WINDOW]) for at in range(len(tokens) - WINDOW + 1)]
+    wanted = [*parts, *(part.hex().encode() for part in parts)]
     files = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
-    return any(prompt in data or prompt.hex().encode() in data for data in files)
+    return any(part in data for part in wanted for data in files)
 
 
 def test_a_private_report_convicts_and_no_bystander_gets_the_prompt(tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_a_private_report_convicts_and_no_bystander_gets_the_prompt(tmp_path: Pa
     reported = [questions[report.request] for report in reports]
     assert {(report.reporter, report.responder) for report in reports} == {(reporter, liar)}
     assert all(holds(homes[reporter], question) for question in reported)
-    assert all(len(question.prompt) > 8 for question in reported)  # too long to be somewhere by chance
+    assert all(len(set(question.prompt)) >= WINDOW for question in reported)  # no part is somewhere by chance
     for key, home in homes.items():
         if key not in (reporter, liar):
             assert not any(holds(home, question) for question in reported), home
