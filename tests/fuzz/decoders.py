@@ -36,7 +36,7 @@ from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.records.payloads.lines.release import SignedRelease
-from p2pverify.core.roles.disputes import evidence
+from p2pverify.core.roles.disputes import boxes, evidence
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
 from p2pverify.core.state.state import genesis
@@ -577,6 +577,14 @@ DECODERS: dict[str, Decoder] = {
         evidence.decode_shown_question,
         write=evidence.encode_shown_question,
         seeds=lambda: [evidence.encode_shown_question(_QUESTION), evidence.NO_EVIDENCE],
+    ),
+    "core.roles.disputes.boxes.decode_box": Decoder(
+        boxes.decode_box, write=boxes.encode_box, seeds=lambda: [boxes.encode_box(bytes(60)), evidence.NO_EVIDENCE]
+    ),
+    "core.roles.disputes.boxes.decode_boxed": Decoder(
+        boxes.decode_boxed,
+        write=lambda value: value.encode(),
+        seeds=lambda: [boxes.BoxedQuestion(_QUESTION, 9, bytes(32)).encode()],
     ),
     "core.inference.canary.decode_canary_evidence": Decoder(
         canary.decode_canary_evidence,

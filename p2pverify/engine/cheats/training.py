@@ -6,11 +6,13 @@ The shown rows stay the committed ones, because other rows would be found at onc
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isqrt
 from pathlib import Path
 
-from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.contract.history.training import OPEN, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.training.shown import show_rows, split_rows
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
 from p2pverify.engine.tabular.update import MAGIC
@@ -70,14 +72,38 @@ def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> 
     """Each label is the next one, and the last is the first."""
     schema = decode_model(base).schema
     false = [(salt, row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])) for salt, row in rows]
-    update = honest.train(order, base, false)
-    return replace(update, shown=honest.train(order, base, rows).shown)
+    return replace(honest.train(order, base, false), shown=show_rows(order.rule.mode, order.drawn, rows))
+
+
+def negated(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    """The update is that of a training, with the other sign."""
+    made = honest.train(order, base, rows)
+    return replace(made, update=_pack([-number for number in _unpack(made.update)]))
+
+
+def boosted(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    """The update has the other sign, and is as long as the rule allows: a longer one would count for nothing."""
+    made = honest.train(order, base, rows)
+    numbers = _unpack(made.update)
+    norm = isqrt(sum(number * number for number in numbers)) + 1
+    clip = order.rule.clip_q16
+    return replace(made, update=_pack([int(-number * clip / norm) for number in numbers]))
 
 
 def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
-    """The update is zero. All else is as if it had been trained."""
-    count = (honest.update_bytes(base) - len(MAGIC)) // 4
-    return replace(honest.train(order, base, rows), update=MAGIC + struct.pack(f">{count}i", *[0] * count))
+    """The update is zero, and nothing is trained. The root of its steps is then an invented one."""
+    mode, count = order.rule.mode, (honest.update_bytes(base) - len(MAGIC)) // 4
+    steps = bytes(32) if mode == OPEN else None
+    own = len(split_rows(order.drawn)[0])
+    return TrainedBytes(_pack([0] * count), steps, own, show_rows(mode, order.drawn, rows))
+
+
+def _pack(numbers: Sequence[int]) -> bytes:
+    return MAGIC + struct.pack(f">{len(numbers)}i", *numbers)
+
+
+def _unpack(update: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{(len(update) - len(MAGIC)) // 4}i", update[len(MAGIC) :])
 
 
 def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
@@ -109,6 +135,8 @@ def delayed() -> FalseTraining:
 #: Makes the false training of a kind. The other kinds of training cheats are in `contributors`.
 TRAININGS: Mapping[str, Callable[[], FalseTraining]] = {
     "poison-labels": lambda: poisoned,
+    "poison-sign": lambda: negated,
+    "boost": lambda: boosted,
     "free-rider": lambda: empty,
     "short-training": lambda: shortened,
     "late": delayed,

@@ -79,7 +79,8 @@ TEMPLATE = """\
 # What others may learn of a wrong answer that this node finds so, unless a client says otherwise: "never" nothing.
 # "digest": a signed record with digests, which has no effect. "reveal": a record that opens a dispute, in which at most
 # 31 members of this node's class see the question, and vote. A wrong answer then counts against the peer. It works
-# while this node has weight. If the answer is right, the report counts against this node.
+# while this node has weight. If the answer is right, the report counts against this node. "private": the same, but the
+# record does not even have the question's digest, and nine members see the question first.
 # report = "never"
 
 # What runs the model:
