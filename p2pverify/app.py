@@ -87,7 +87,7 @@ class NodeSettings:
     network: Network
     manifests: tuple[Manifest, ...]
     engine: EngineSettings
-    listen: str = "/ip4/127.0.0.1/tcp/0"
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
@@ -217,11 +217,11 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
 def _check_ports(settings: NodeSettings) -> None:
     """Check that the node can listen at its addresses, before a model is loaded. Raises ListenError or BindError."""
     from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.host import bind
+    from p2pverify.net.border.host import bind_all
     from p2pverify.node.endpoints.address import listening_address
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 
-    listener = bind(listening_address(settings.listen))
+    listeners = bind_all([listening_address(text) for text in settings.listen])
     try:  # all are open at once, because they may name the same port
         local, _ = open_listener(parse_bind(settings.http))
         try:
@@ -230,7 +230,8 @@ def _check_ports(settings: NodeSettings) -> None:
         finally:
             local.close()
     finally:
-        listener.socket.close()
+        for listener in listeners:
+            listener.socket.close()
 
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:

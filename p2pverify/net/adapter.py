@@ -46,9 +46,9 @@ class Libp2pNetwork(NetworkPort):
     """One peer's place in the network.
 
     - `identity_seed`, `network_id`: 32 bytes each.
-    - `listen`: like "/ip4/127.0.0.1/tcp/0"; port 0 chooses a free port.
+    - `listen`: like "/ip4/127.0.0.1/tcp/0"; port 0 chooses a free port. Without any, this peer only dials.
     - `bootstrap`: addresses with or without /p2p/PEER; DNS names are allowed.
-    - `announce`: addresses to tell other peers instead of the listening address.
+    - `announce`: addresses to tell other peers instead of the listening addresses.
     - `mdns`: whether this peer looks for peers of the local network, and can be found by them.
     - `clock`: gives Unix milliseconds.
     - `loopback_counts`: whether the limits per address apply to loopback too.
@@ -61,7 +61,7 @@ class Libp2pNetwork(NetworkPort):
         self,
         identity_seed: bytes,
         network_id: bytes,
-        listen: str,
+        listen: Sequence[str],
         bootstrap: Sequence[str],
         inbox: Inbox,
         *,
@@ -141,10 +141,10 @@ class Libp2pNetwork(NetworkPort):
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled. Once it listens, it reports its addresses to `task_status`. Raises ListenError."""
-        listener = self._host.listen()
+        listeners = self._host.listen()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gossip.run)
-            nursery.start_soon(self._host.run, listener, self._attend, self._ended)
+            nursery.start_soon(self._host.run, listeners, self._attend, self._ended)
             nursery.start_soon(self._peers.run)
             nursery.start_soon(self._sync.run, self._peers.confirmed)
             if self._mdns is not None:
@@ -209,10 +209,10 @@ class Libp2pNetwork(NetworkPort):
             await self._changed.wait()
 
     def _own_addresses(self) -> tuple[Address, ...]:
-        return self._own.addresses(self._host.address)
+        return self._own.addresses(self._host.addresses)
 
     def _listening(self) -> tuple[Address, ...]:
-        return self._own.listening(self._host.address)
+        return self._own.listening(self._host.addresses)
 
     def _ended(self, link: Link) -> None:
         self._peers.lost(link)

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("network_file", required=False, type=NETWORK_FILE)
 @click.option("--bootstrap", multiple=True, metavar="ADDR", help="A first peer to connect to; may be repeated.")
-@click.option("--listen", metavar="ADDR", help="Where other peers reach this node, such as /ip4/0.0.0.0/tcp/4747.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="ADDR",
+    help="Where other peers reach this node, such as /ip4/0.0.0.0/tcp/4747; may be repeated.",
+)
 @click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell other peers instead of --listen.")
 @click.option(
     "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
@@ -60,7 +65,7 @@ if TYPE_CHECKING:
 def join(
     network_file: Path | None,
     bootstrap: tuple[str, ...],
-    listen: str | None,
+    listen: tuple[str, ...],
     announce: tuple[str, ...],
     mdns: bool | None,
     http: str | None,
@@ -93,7 +98,7 @@ def join(
     config = load_config(home.config_path)
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)
-    listen = config.listen if listen is None else listen
+    listen = listen or config.listen
     peers = bootstrap or config.bootstrap
     http = config.http if http is None else http
 
@@ -173,7 +178,7 @@ def _engine_kind(config: "Config", network: "Network") -> EngineKind:
 def _check_places(
     own: bytes,
     config: "Config",
-    listen: str | None,
+    listen: Sequence[str],
     announced: Sequence[str],
     bootstrap: Sequence[str],
     http: str | None,
@@ -182,12 +187,12 @@ def _check_places(
     """Raise BadParameter for an address that no node can have. The form of those in config.toml is checked before."""
     from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-    from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
+    from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX, LISTEN_MAX
 
-    check_addresses("--listen", [] if listen is None else [listen], listening_address, own)
+    check_addresses("--listen", listen, listening_address, own, count_max=LISTEN_MAX)
     check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
     check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
-    check_addresses("key 'listen' of config.toml", [config.listen], listening_address, own)
+    check_addresses("key 'listen' of config.toml", config.listen, listening_address, own, count_max=LISTEN_MAX)
     check_addresses("key 'announce' of config.toml", config.announce, announced_address, own, count_max=ANNOUNCE_MAX)
     for option, given, read in (("--http", http, parse_bind), ("--gateway", gateway, parse_gateway)):
         try:

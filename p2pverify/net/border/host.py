@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -41,7 +41,7 @@ class DialError(Exception):
 
 
 class Host:
-    """One identity (32-byte seed), one listening address, many links.
+    """One identity (32-byte seed), some listening addresses, many links. Without an address it only dials.
 
     `met_twin` is called with an address when another process there has proven to hold this identity.
     """
@@ -49,7 +49,7 @@ class Host:
     def __init__(
         self,
         identity_seed: bytes,
-        listen: str,
+        listen: Sequence[str],
         counters: Counters,
         *,
         peers_max: int = 64,
@@ -59,7 +59,7 @@ class Host:
         self._upgrader = Upgrader(identity_seed)
         self._met_twin = met_twin
         self.peer = self._upgrader.peer
-        self._listen = parse_address(listen)
+        self._listen = tuple(map(parse_address, listen))
         self._peers_max = peers_max
         self._counters = counters
         self._handlers: dict[str, StreamHandler] = {}
@@ -68,7 +68,7 @@ class Host:
         self._loopback_counts = loopback_counts
         self._half_open = HalfOpen()
         self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
-        self.address = self._listen.with_peer(self.peer)
+        self.addresses = tuple(address.with_peer(self.peer) for address in self._listen)
         identify_ping.register(self, self._upgrader.public_key_protobuf)
 
     @property
@@ -90,32 +90,40 @@ class Host:
     def has_room(self) -> bool:
         return len(self._links) < self._peers_max
 
-    def listen(self) -> trio.SocketListener:
-        """Bind the listening address; from now on our own address is known. Raises ListenError."""
-        listener = bind(self._listen)
-        name = listener.socket.getsockname()
-        self.address = Address(self._listen.kind, str(name[0]), int(name[1]), self.peer)
-        return listener
+    def listen(self) -> list[trio.SocketListener]:
+        """Bind the listening addresses; from now on our own addresses are known. Raises ListenError."""
+        listeners = bind_all(self._listen)
+        names = [listener.socket.getsockname() for listener in listeners]
+        self.addresses = tuple(
+            Address(wanted.kind, str(name[0]), int(name[1]), self.peer)
+            for wanted, name in zip(self._listen, names, strict=True)
+        )
+        return listeners
 
     async def run(
         self,
-        listener: trio.SocketListener,
+        listeners: Sequence[trio.SocketListener],
         attend: Callable[[Link], Awaitable[None]],
         ended: Callable[[Link], None],
     ) -> None:
         """Serve connections until cancelled. `attend` runs beside each link; `ended` is called after it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_links, attend, ended)
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _EXHAUSTED:
-                        raise
-                    self._counters.count("accepts_failed")
-                    await trio.sleep(_EXHAUSTED_PAUSE_S)
-                    continue
-                nursery.start_soon(self._accept, stream)
+            for listener in listeners:
+                nursery.start_soon(self._serve, listener, nursery)
+
+    async def _serve(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        """Accept the connections of one listening address."""
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._counters.count("accepts_failed")
+                await trio.sleep(_EXHAUSTED_PAUSE_S)
+                continue
+            nursery.start_soon(self._accept, stream)
 
     async def dial(self, address: Address) -> Link:
         """The link to the peer at an address, or the existing link to that peer. Raises DialError."""
@@ -253,12 +261,14 @@ class Host:
             ended(link)
 
 
-def _source(listen: Address, target: Address) -> str | None:
+def _source(listen: Sequence[Address], target: Address) -> str | None:
     """The local address to dial from; None leaves it to the system.
 
     If several peers run on one machine, each dials from the loopback address on which it listens.
     """
-    return listen.host if _is_loopback(listen) and _is_loopback(target) and listen.kind == target.kind else None
+    if not _is_loopback(target):
+        return None
+    return next((own.host for own in listen if own.kind == target.kind and _is_loopback(own)), None)
 
 
 def _is_loopback(address: Address) -> bool:
@@ -280,6 +290,19 @@ def bind(address: Address) -> trio.SocketListener:
         plain.close()
         raise ListenError(_explain(error, address)) from error
     return trio.SocketListener(trio.socket.from_stdlib_socket(plain))
+
+
+def bind_all(addresses: Sequence[Address]) -> list[trio.SocketListener]:
+    """Listen on all of these addresses, or on none. Raises ListenError."""
+    listeners: list[trio.SocketListener] = []
+    try:
+        for address in addresses:
+            listeners += [bind(address)]
+    except ListenError:
+        for listener in listeners:
+            listener.socket.close()
+        raise
+    return listeners
 
 
 def _explain(error: OSError, address: Address) -> str:

@@ -76,7 +76,7 @@ class PeerExchange:
         self._clock = clock
         self._changed = changed
         self._complaints = Complaints(book.bootstrap)
-        self._twins = Twins(host, network_id, lambda: own.statement(host.address), clock)
+        self._twins = Twins(host, network_id, lambda: own.statement(host.addresses), clock)
         self._woken = trio.Event()
         self._dials = {True: 0, False: 0}  # dials under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
@@ -214,7 +214,7 @@ class PeerExchange:
         """Our addresses, and the statements that the other side of a link does not have yet."""
         told = {} if link is None else self._told.get(link, {})
         news = [each for each in self._words() if each.peer != reader and told.get(each.peer, -1) < each.seq]
-        return PeerList(self._network_id, self._own.statement(self._host.address), tuple(news[:PEERS_PER_FRAME_MAX]))
+        return PeerList(self._network_id, self._own.statement(self._host.addresses), tuple(news[:PEERS_PER_FRAME_MAX]))
 
     def _words(self) -> list[SignedAddresses]:
         """The current signed statements of the connected peers, which may be passed on."""

@@ -10,6 +10,7 @@ protocol/streams.md.
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import ifaddr
 
@@ -86,7 +87,7 @@ def _addresses(value: canon.Value) -> tuple[Address, ...]:
 class OwnAddresses:
     """Our own statement, signed again when it has changed or grown old.
 
-    The addresses of `announce` replace the listening address. A wildcard stands for the addresses of this machine's
+    The addresses of `announce` replace the listening addresses. A wildcard stands for the addresses of this machine's
     interfaces.
     """
 
@@ -104,26 +105,35 @@ class OwnAddresses:
         self._clock = clock
         self._interfaces = interfaces or interface_hosts
         self._last: SignedAddresses | None = None
+        self._last_of: tuple[Address, ...] = ()  # where we listened then; empty if interfaces may change that
 
-    def addresses(self, listening: Address) -> tuple[Address, ...]:
+    def addresses(self, listening: Sequence[Address]) -> tuple[Address, ...]:
         """Addresses at which other peers can dial us, as far as we know."""
         return self._announce or self.listening(listening)
 
-    def listening(self, listening: Address) -> tuple[Address, ...]:
-        """Addresses at which the local network can dial us."""
-        return expand(listening, self._interfaces()) if listening.is_wildcard else (listening,)
+    def listening(self, listening: Sequence[Address]) -> tuple[Address, ...]:
+        """Addresses at which the local network can dial us. The first of each listening address come first."""
+        hosts = self._interfaces() if _has_wildcard(listening) else ()
+        found = [expand(one, hosts) if one.is_wildcard else (one,) for one in listening]
+        turns = (address for turn in zip_longest(*found) for address in turn if address is not None)
+        return tuple(dict.fromkeys(turns))
 
-    def statement(self, listening: Address) -> SignedAddresses:
+    def statement(self, listening: Sequence[Address]) -> SignedAddresses:
         """The newest signed form of `addresses`. DNS names are left out, because other peers do not accept them."""
         last, now_ms = self._last, self._clock()
-        if last is not None and 0 <= now_ms - last.seq < RENEWAL_MS and not listening.is_wildcard:
+        if last is not None and 0 <= now_ms - last.seq < RENEWAL_MS and self._last_of == tuple(listening):
             return last
+        self._last_of = () if _has_wildcard(listening) else tuple(listening)
         plain = [a.with_peer(None) for a in self.addresses(listening) if a.kind in ("ip4", "ip6")]
         fresh = tuple(plain[:ADDRESSES_PER_PEER_MAX])
         if last is None or last.addresses != fresh or not 0 <= now_ms - last.seq < RENEWAL_MS:
             seq = now_ms if last is None else max(now_ms, last.seq + 1)
             last = self._last = sign_addresses(self._seed, self._network, seq, fresh)
         return last
+
+
+def _has_wildcard(listening: Sequence[Address]) -> bool:
+    return any(address.is_wildcard for address in listening)
 
 
 def interface_hosts() -> tuple[str, ...]:

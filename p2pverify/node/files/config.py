@@ -4,7 +4,7 @@ Every key has a default. The command line overrides the file.
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,7 @@ from p2pverify.node.files.textfile import FileMissingError, user_path
 
 CONFIG_BYTES_MAX = 65_536
 BOOTSTRAP_MAX = 64
+LISTEN_MAX = 4
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
 LANES_MAX = 64
@@ -41,7 +42,8 @@ TEMPLATE = """\
 # How this node runs. Every line shows a key with its default; remove the '#' to change it.
 # Options of the command line override this file.
 
-# Where other peers reach this node. Port 0 takes a free port, a different one at each start.
+# Where other peers reach this node: one address, or a list of up to 4, such as one of IPv4 and "/ip6/::/tcp/4747".
+# Port 0 takes a free port, a different one at each start. With [] the node listens nowhere, and only dials.
 # listen = "/ip4/0.0.0.0/tcp/4747"
 
 # Addresses to tell other peers instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
@@ -172,7 +174,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: str = "/ip4/0.0.0.0/tcp/4747"
+    listen: tuple[str, ...] = Field(default=("/ip4/0.0.0.0/tcp/4747",), max_length=LISTEN_MAX)
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     mdns: bool = True
@@ -199,10 +201,15 @@ class Config(BaseModel):
     blobs: BlobsConfig = BlobsConfig()
     upgrade: UpgradeConfig = UpgradeConfig()
 
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
     @field_validator("listen")
     @classmethod
-    def _listen(cls, value: str) -> str:
-        return check_address(value, listening_address)
+    def _listen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(address, listening_address) for address in value)
 
     @field_validator("bootstrap")
     @classmethod
@@ -263,10 +270,7 @@ def check_address(text: str, read: Callable[[str], Address]) -> str:
     return text
 
 
-def uses_mdns(listen: str, *, wanted: bool) -> bool:
-    """Whether a node listening there looks for peers by mDNS: if `wanted`, and not on a loopback address."""
-    host = listen.split("/")[2]
-    try:
-        return wanted and not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return wanted
+def uses_mdns(listen: Sequence[str], *, wanted: bool) -> bool:
+    """Whether a node listening there looks for peers by mDNS: if `wanted`, and not on loopback addresses alone."""
+    hosts = [listening_address(text).host for text in listen]
+    return wanted and any(not ipaddress.ip_address(host).is_loopback for host in hosts)
