@@ -57,6 +57,7 @@ from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.clients.receipts import StoredReceipts
 from p2pverify.store.journal import StoreJournal
+from p2pverify.store.peers import StoredPeers
 from p2pverify.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -279,6 +280,7 @@ async def _run_services(
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
+        shelf=StoredPeers(store),
     )
     trained = NO_MANIFESTS if training is None else training.manifests
     cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info

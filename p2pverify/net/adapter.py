@@ -31,6 +31,7 @@ from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
+from p2pverify.node.endpoints.shelf import PeerShelf
 from p2pverify.node.ports import AskError, BlobSource, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Libp2pNetwork(NetworkPort):
     - `clock`: gives Unix milliseconds.
     - `loopback_counts`: whether the limits per address apply to loopback too.
     - `blobs`: what serves files to other peers; None if this peer serves none.
+    - `shelf`: keeps the address book on disk; None forgets it at the end.
 
     Raises DecodeError for an invalid address.
     """
@@ -75,6 +77,7 @@ class Libp2pNetwork(NetworkPort):
         sync_limits: SyncLimits | None = None,
         blobs: BlobSource | None = None,
         blob_limits: BlobLimits | None = None,
+        shelf: PeerShelf | None = None,
     ) -> None:
         dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
         self._counters = Counters()
@@ -99,6 +102,7 @@ class Libp2pNetwork(NetworkPort):
             self._counters,
             clock=clock,
             changed=self._wake,
+            shelf=shelf,
         )
         params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS, batch_at_rest=False)
         self._excluded_max = params.excluded_max

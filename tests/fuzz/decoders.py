@@ -55,7 +55,8 @@ from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.discovery import mdns
-from p2pverify.net.peers import peer_list
+from p2pverify.net.peers import book_rows, peer_list
+from p2pverify.net.peers.signed_addresses import sign_addresses
 from p2pverify.net.protocols import rpc_codec
 from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
@@ -373,6 +374,8 @@ _OPEN_STATEMENT = statements.OpenStatement(
     bytes(32), bytes(32), "dua/1", "lot 7", bytes(32), b"text", bytes(32), (bytes(32),), bytes(32), bytes(64)
 )
 
+_STATEMENT = sign_addresses(SEED, bytes(32), 1_800_000_000_000, [address.parse_address("/ip4/192.0.2.1/tcp/1")])
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -649,6 +652,11 @@ DECODERS: dict[str, Decoder] = {
     ),
     "net.peers.peer_list.decode_peer_list": Decoder(
         peer_list.decode_peer_list, write=peer_list.encode_peer_list, seeds=seeds.peer_list
+    ),
+    "net.peers.book_rows.decode_kept_statement": Decoder(
+        lambda data: book_rows.decode_kept_statement(data, _STATEMENT.peer, _STATEMENT.network),
+        write=lambda statement: canon.encode(statement.to_value()),
+        seeds=lambda: [canon.encode(_STATEMENT.to_value())],
     ),
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]

@@ -47,11 +47,17 @@ class Link:
         self.closed = trio.Event()
         self.close_reason = ""
         self.round_trips = round_trips or RoundTrips()
+        self._began_s = trio.current_time()
         self._muxer = muxer
         self._handlers = handlers
         self._counters = counters
         self._scope = trio.CancelScope()
         self._inbound = 0
+
+    @property
+    def age_s(self) -> float:
+        """How long the connection has lasted, in seconds."""
+        return trio.current_time() - self._began_s
 
     def close_nowait(self, reason: str) -> None:
         """Begin to close the connection."""

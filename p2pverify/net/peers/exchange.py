@@ -15,13 +15,14 @@ import trio
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.limits import Rate, Shares
+from p2pverify.core.limits import BoundedDict, Rate, Shares
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.peers.address_book import AddressBook, Target
+from p2pverify.net.peers.book_rows import restore, rows_of
 from p2pverify.net.peers.complaints import Complaints
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
@@ -35,6 +36,7 @@ from p2pverify.net.peers.peer_list import (
 from p2pverify.net.peers.signed_addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.peers.twins import Twins
 from p2pverify.node.endpoints.address import Address, address_of
+from p2pverify.node.endpoints.shelf import PeerShelf
 
 INTERVAL_S_MIN = 0.5  # doubles up to the maximum, so that peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
@@ -48,6 +50,9 @@ POOL_OF_EXCHANGES = Rate(per_second=64, burst=512)
 STATEMENTS = Rate(per_second=16, burst=128)
 POOL_OF_STATEMENTS = Rate(per_second=256, burst=1024)
 KEYS_MAX = 256
+LOST_KEPT = 256
+SAVE_SECONDS = 300.0
+LAST_SAVE_SECONDS_MAX = 5.0
 WRONG_NETWORK = "wrong network"
 MDNS = b"mdns"  # a source of addresses, like the keys of peers
 
@@ -67,6 +72,7 @@ class PeerExchange:
         *,
         clock: Callable[[], int],
         changed: Callable[[], None],
+        shelf: PeerShelf | None = None,
     ) -> None:
         self._host = host
         self._book = book
@@ -75,6 +81,8 @@ class PeerExchange:
         self._counters = counters
         self._clock = clock
         self._changed = changed
+        self._shelf = shelf
+        self._linked_s: BoundedDict[bytes, tuple[float, float]] = BoundedDict(LOST_KEPT)  # age and end of lost links
         self._complaints = Complaints(book.bootstrap)
         self._twins = Twins(host, network_id, lambda: own.statement(host.addresses), clock)
         self._woken = trio.Event()
@@ -120,6 +128,8 @@ class PeerExchange:
     def lost(self, link: Link) -> None:
         """A link has ended."""
         self._told.pop(link, None)
+        if link.confirmed.is_set():  # at the end of the process, links may end before the book is written
+            self._linked_s[link.peer] = (link.age_s, trio.current_time())
         if link.outbound and not link.confirmed.is_set() and link.remote is not None:
             self._twins.hung_up(address_of(link.remote))
         if self._host.link(link.peer) is None:
@@ -152,11 +162,15 @@ class PeerExchange:
         return None
 
     async def run(self) -> None:
-        """Dial the targets of the book while there is room for more connections."""
+        """Dial the targets of the book while there is room for more connections, and keep the book on disk."""
+        if self._shelf is not None:
+            await self._restore(self._shelf)
         for address in self._book.own_addresses:
             self._twins.look_at(address)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._twins.run)
+            if self._shelf is not None:
+                nursery.start_soon(self._keep, self._shelf)
             while True:
                 connected = {link.peer for link in self._host.links()}
                 for target in self._book.due(trio.current_time(), connected):
@@ -171,6 +185,29 @@ class PeerExchange:
                 with trio.move_on_at(due_s):
                     await self._woken.wait()
                 await trio.lowlevel.checkpoint()
+
+    async def _restore(self, shelf: PeerShelf) -> None:
+        rows = await trio.to_thread.run_sync(shelf.load)
+        dropped = restore(self._book, rows, self._network_id, trio.current_time(), self._clock())
+        self._counters.count("book_rows_read", len(rows) - dropped)
+        self._counters.count("book_rows_dropped", dropped)
+
+    async def _keep(self, shelf: PeerShelf) -> None:
+        """Write the book now and then, and at the end."""
+        try:
+            while True:
+                await trio.sleep(SAVE_SECONDS)
+                await self._save(shelf)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_SAVE_SECONDS_MAX):
+                await self._save(shelf)
+
+    async def _save(self, shelf: PeerShelf) -> None:
+        now_s = trio.current_time()
+        lost = {peer: age for peer, (age, end) in self._linked_s.items() if now_s - end < LAST_SAVE_SECONDS_MAX}
+        linked_s = lost | {link.peer: link.age_s for link in self.confirmed()}
+        if not await shelf.save(rows_of(self._book, linked_s, now_s, self._clock())):
+            self._counters.count("book_not_saved")
 
     def hear(self, peer: bytes, addresses: Sequence[Address]) -> None:
         """A message on the local network says where a peer listens; it is not signed."""
