@@ -19,10 +19,11 @@ from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip.types import records_topic
 from p2pverify.core.inference.stream import AnswerReader
-from p2pverify.net.border.host import Host, wait_either
+from p2pverify.net.border.host import Host, is_loopback, wait_either
 from p2pverify.net.border.link import Link
 from p2pverify.net.peers import exchange, peer_list
 from p2pverify.net.peers.address_book import AddressBook
+from p2pverify.net.peers.exchange import DNS, MDNS
 from p2pverify.net.peers.signed_addresses import OwnAddresses
 from p2pverify.net.protocols import blob, requests, sync
 from p2pverify.net.protocols.blob import BlobLimits
@@ -30,13 +31,14 @@ from p2pverify.net.protocols.gossip import Gossip
 from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
-from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
+from p2pverify.node.endpoints.address import DNSADDR, Address, announced_address, bootstrap_address
 from p2pverify.node.endpoints.shelf import PeerShelf
 from p2pverify.node.ports import AskError, BlobSource, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
+    from p2pverify.net.discovery.dnsaddr import DnsSeeds
     from p2pverify.net.discovery.mdns import Mdns
 
 CONFIRM_SECONDS_MAX = 10.0
@@ -48,7 +50,7 @@ class Libp2pNetwork(NetworkPort):
 
     - `identity_seed`, `network_id`: 32 bytes each.
     - `listen`: like "/ip4/127.0.0.1/tcp/0"; port 0 chooses a free port. Without any, this peer only dials.
-    - `bootstrap`: addresses with or without /p2p/PEER; DNS names are allowed.
+    - `bootstrap`: addresses with or without /p2p/PEER; DNS names are allowed, and /dnsaddr/NAME.
     - `announce`: addresses to tell other peers instead of the listening addresses.
     - `mdns`: whether this peer looks for peers of the local network, and can be found by them.
     - `clock`: gives Unix milliseconds.
@@ -94,9 +96,11 @@ class Libp2pNetwork(NetworkPort):
         self._own = OwnAddresses(identity_seed, network_id, told, clock)
         self._mdns = _mdns(network_id, self._counters) if mdns else None
         targets = [bootstrap_address(text) for text in bootstrap]
+        seeds = [target for target in targets if target.kind == DNSADDR]
+        self._seeds = _seeds(seeds, self._host.addresses, self._counters) if seeds else None
         self._peers = exchange.PeerExchange(
             self._host,
-            AddressBook(self.peer, targets, dice),
+            AddressBook(self.peer, [target for target in targets if target.kind != DNSADDR], dice),
             network_id,
             self._own,
             self._counters,
@@ -152,7 +156,9 @@ class Libp2pNetwork(NetworkPort):
             nursery.start_soon(self._peers.run)
             nursery.start_soon(self._sync.run, self._peers.confirmed)
             if self._mdns is not None:
-                nursery.start_soon(self._mdns.run, self.peer, self._listening, self._peers.hear)
+                nursery.start_soon(self._mdns.run, self.peer, self._listening, partial(self._peers.hear, source=MDNS))
+            if self._seeds is not None:
+                nursery.start_soon(self._seeds.run, partial(self._peers.hear, source=DNS))
             task_status.started(list(self.addresses()))
 
     def publish_nowait(self, message: bytes) -> None:
@@ -280,6 +286,13 @@ async def _evidence(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) ->
 
 async def _passports(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
     return inbox.passports(request, source)
+
+
+def _seeds(seeds: Sequence[Address], own: Sequence[Address], counters: Counters) -> "DnsSeeds":
+    from p2pverify.net.discovery.dnsaddr import DnsSeeds  # noqa: PLC0415 - a heavy import that most peers do not need
+
+    on_loopback = bool(own) and all(is_loopback(address) for address in own)
+    return DnsSeeds(seeds, counters, loopback=on_loopback)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

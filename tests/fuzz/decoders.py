@@ -54,7 +54,7 @@ from p2pverify.interop import foreign, modelcard, oms, slsa
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
-from p2pverify.net.discovery import mdns
+from p2pverify.net.discovery import dnsaddr, mdns
 from p2pverify.net.peers import book_rows, peer_list
 from p2pverify.net.peers.signed_addresses import sign_addresses
 from p2pverify.net.protocols import rpc_codec
@@ -657,6 +657,15 @@ DECODERS: dict[str, Decoder] = {
         lambda data: book_rows.decode_kept_statement(data, _STATEMENT.peer, _STATEMENT.network),
         write=lambda statement: canon.encode(statement.to_value()),
         seeds=lambda: [canon.encode(_STATEMENT.to_value())],
+    ),
+    "net.discovery.dnsaddr.decode_texts": Decoder(
+        lambda data: dnsaddr.decode_texts(data.split(b"\n")),
+        write=lambda found: b"\n".join(b"dnsaddr=" + str(each).encode() for each in found),
+        is_canonical=False,
+        seeds=lambda: [
+            b"dnsaddr=/dnsaddr/a.example\nv=1",
+            b"dnsaddr=/ip4/1.2.3.4/tcp/1/p2p/12D3KooWSRf7BHNFFW9vfW5S1KmpPeCkeChJGZE2V9xt1KXXWpt2",
+        ],
     ),
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]

@@ -91,7 +91,7 @@ def join(
     When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.files.config import load_config, uses_mdns
-    from p2pverify.node.files.networkfile import load_start
+    from p2pverify.node.files.networkfile import first_peers, load_start
 
     home = current_home()
     own = own_key(home)
@@ -99,7 +99,6 @@ def join(
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)
     listen = listen or config.listen
-    peers = bootstrap or config.bootstrap
     http = config.http if http is None else http
 
     from p2pverify.app import NodeSettings
@@ -112,6 +111,7 @@ def join(
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)
+    peers = bootstrap or config.bootstrap or first_peers(home.network_path)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
         _tell_of_bootstraps(peers, own)
@@ -185,9 +185,14 @@ def _check_places(
     gateway: str | None,
 ) -> None:
     """Raise BadParameter for an address that no node can have. The form of those in config.toml is checked before."""
-    from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
+    from p2pverify.node.endpoints.address import (
+        BOOTSTRAP_MAX,
+        announced_address,
+        bootstrap_address,
+        listening_address,
+    )
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-    from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX, LISTEN_MAX
+    from p2pverify.node.files.config import ANNOUNCE_MAX, LISTEN_MAX
 
     check_addresses("--listen", listen, listening_address, own, count_max=LISTEN_MAX)
     check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
@@ -219,14 +224,15 @@ def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
     """Log unusual bootstrap addresses. Dead ones are found later, when they are dialled."""
     import logging
 
-    from p2pverify.node.endpoints.address import bootstrap_address
+    from p2pverify.node.endpoints.address import DNSADDR, bootstrap_address
 
     log = logging.getLogger(__name__)
     for text in bootstrap:
-        peer = bootstrap_address(text).peer
+        address = bootstrap_address(text)
+        peer = address.peer
         if peer == own:
             log.warning("bootstrap %s is this node itself; it is left out", text)
-        elif peer is None:
+        elif peer is None and address.kind != DNSADDR:
             log.info("bootstrap %s names no peer id; any peer of the network at that address is accepted", text)
 
 

@@ -266,12 +266,13 @@ def _source(listen: Sequence[Address], target: Address) -> str | None:
 
     If several peers run on one machine, each dials from the loopback address on which it listens.
     """
-    if not _is_loopback(target):
+    if not is_loopback(target):
         return None
-    return next((own.host for own in listen if own.kind == target.kind and _is_loopback(own)), None)
+    return next((own.host for own in listen if own.kind == target.kind and is_loopback(own)), None)
 
 
-def _is_loopback(address: Address) -> bool:
+def is_loopback(address: Address) -> bool:
+    """Whether an address is one of this machine alone."""
     return address.kind in ("ip4", "ip6") and ipaddress.ip_address(address.host).is_loopback
 
 

@@ -54,7 +54,7 @@ LOST_KEPT = 256
 SAVE_SECONDS = 300.0
 LAST_SAVE_SECONDS_MAX = 5.0
 WRONG_NETWORK = "wrong network"
-MDNS = b"mdns"  # a source of addresses, like the keys of peers
+MDNS, DNS = b"mdns", b"dns"  # sources of addresses, like the keys of peers
 
 log = logging.getLogger(__name__)
 
@@ -209,9 +209,9 @@ class PeerExchange:
         if not await shelf.save(rows_of(self._book, linked_s, now_s, self._clock())):
             self._counters.count("book_not_saved")
 
-    def hear(self, peer: bytes, addresses: Sequence[Address]) -> None:
-        """A message on the local network says where a peer listens; it is not signed."""
-        self._book.hear(peer, addresses, None, trio.current_time(), source=MDNS)
+    def hear(self, peer: bytes, addresses: Sequence[Address], *, source: bytes) -> None:
+        """The local network or DNS says where a peer listens; nobody has signed it."""
+        self._book.hear(peer, addresses, None, trio.current_time(), source=source)
         self._woken.set()
 
     def _may_dial(self, *, hearsay: bool) -> bool:

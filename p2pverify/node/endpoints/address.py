@@ -14,6 +14,9 @@ from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
 
 ADDRESS_BYTES_MAX = 160
+BOOTSTRAP_MAX = 64
+DNSADDR = "dnsaddr"
+_NAME_BYTES_MAX = 253
 _ED25519_PREFIX = bytes.fromhex("002408011220")  # identity multihash of a protobuf-encoded Ed25519 public key
 _DNS_NAME = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?)*\.?"
@@ -26,7 +29,10 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  # only compared with, never bound 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` is its 32-byte key, or None if unknown."""
+    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` is its 32-byte key, or None if unknown.
+
+    With the kind dnsaddr it is a name under which DNS has addresses of peers, and its port is 0.
+    """
 
     kind: str
     host: str
@@ -44,6 +50,8 @@ class Address:
         return replace(self, kind="ip6" if ":" in host else "ip4", host=host)
 
     def without_peer_text(self) -> str:
+        if self.kind == DNSADDR:
+            return f"/{DNSADDR}/{self.host}"
         return f"/{self.kind}/{self.host}/tcp/{self.port}"
 
     def to_multiaddr_bytes(self) -> bytes:
@@ -75,7 +83,7 @@ def parse_address(text: str, *, allow_dns: bool = False) -> Address:
         _check_ip(kind, host)
     elif not allow_dns:
         raise DecodeError("an IP address is needed here, not a name")
-    elif len(host) > 253 or not _DNS_NAME.fullmatch(host):
+    elif len(host) > _NAME_BYTES_MAX or not _DNS_NAME.fullmatch(host):
         raise DecodeError("the address has no host that can be dialled")
     if parts[3] != "tcp":
         raise DecodeError("the transport must be tcp")
@@ -122,7 +130,21 @@ def address_of(remote: tuple[str, int]) -> Address:
 
 
 def bootstrap_address(text: str) -> Address:
-    """A first peer to connect to: an IP address or a DNS name, and a port that can be dialled. Raises DecodeError."""
+    """First peers to connect to: as `peer_address`, or /dnsaddr/NAME, perhaps with a peer. Raises DecodeError."""
+    if not text.startswith(f"/{DNSADDR}/"):
+        return peer_address(text)
+    if len(text) > ADDRESS_BYTES_MAX:
+        raise DecodeError("the address is too long")
+    parts = text.split("/")
+    if len(parts) not in (3, 5) or (len(parts) == 5 and parts[3] != "p2p"):
+        raise DecodeError("a name of first peers looks like /dnsaddr/example.org or that with /p2p/PEER behind")
+    if len(parts[2]) > _NAME_BYTES_MAX or not _DNS_NAME.fullmatch(parts[2]):
+        raise DecodeError("this is not a DNS name")
+    return Address(DNSADDR, parts[2].lower(), 0, key_of(parts[4]) if len(parts) == 5 else None)
+
+
+def peer_address(text: str) -> Address:
+    """A peer to connect to: an IP address or a DNS name, and a port that can be dialled. Raises DecodeError."""
     address = parse_address(text, allow_dns=True)
     _check_dialled(address)
     if address.peer is not None and not is_valid_key(address.peer):

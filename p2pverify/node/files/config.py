@@ -17,6 +17,7 @@ from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
 from p2pverify.core.window import NO_CHECKS
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.endpoints.address import (
+    BOOTSTRAP_MAX,
     Address,
     announced_address,
     bootstrap_address,
@@ -29,7 +30,6 @@ from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import FileMissingError, user_path
 
 CONFIG_BYTES_MAX = 65_536
-BOOTSTRAP_MAX = 64
 LISTEN_MAX = 4
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
@@ -50,6 +50,8 @@ TEMPLATE = """\
 # announce = []
 
 # First peers to connect to, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
+# With "/dnsaddr/example.org" they are taken from DNS: TXT records "dnsaddr=ADDRESS" of _dnsaddr.example.org. Without
+# any, those of the network file are used.
 # bootstrap = []
 
 # Whether this node and the peers of the local network find each other by mDNS. It is always off for a node that
