@@ -218,7 +218,7 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
 def _check_ports(settings: NodeSettings) -> None:
     """Check that the node can listen at its addresses, before a model is loaded. Raises ListenError or BindError."""
     from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.host import bind_all
+    from p2pverify.net.border.sockets import bind_all
     from p2pverify.node.endpoints.address import listening_address
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 

@@ -30,8 +30,10 @@ from p2pverify.net.protocols.blob import BlobLimits
 from p2pverify.net.protocols.gossip import Gossip
 from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
+from p2pverify.net.reach.reaching import Reaching, ReachSettings
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import DNSADDR, Address, announced_address, bootstrap_address
+from p2pverify.node.endpoints.reach import Reach
 from p2pverify.node.endpoints.shelf import PeerShelf
 from p2pverify.node.ports import AskError, BlobSource, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from p2pverify.net.discovery.mdns import Mdns
 
 CONFIRM_SECONDS_MAX = 10.0
+CIRCUIT_IDLE_SECONDS = 5.0
 GOSSIP_BATCH_MS = 100  # between two frames to one peer under load, so that each frame carries many messages
 
 
@@ -57,6 +60,7 @@ class Libp2pNetwork(NetworkPort):
     - `loopback_counts`: whether the limits per address apply to loopback too.
     - `blobs`: what serves files to other peers; None if this peer serves none.
     - `shelf`: keeps the address book on disk; None forgets it at the end.
+    - `reach`: what this peer does to be reached, and for others.
 
     Raises DecodeError for an invalid address.
     """
@@ -80,6 +84,7 @@ class Libp2pNetwork(NetworkPort):
         blobs: BlobSource | None = None,
         blob_limits: BlobLimits | None = None,
         shelf: PeerShelf | None = None,
+        reach: ReachSettings | None = None,
     ) -> None:
         dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
         self._counters = Counters()
@@ -90,6 +95,7 @@ class Libp2pNetwork(NetworkPort):
             peers_max=peers_max,
             loopback_counts=loopback_counts,
             met_twin=inbox.met_twin,
+            is_wanted=inbox.is_member,
         )
         self.peer = self._host.peer
         told = tuple(announced_address(text) for text in announce)
@@ -107,6 +113,19 @@ class Libp2pNetwork(NetworkPort):
             clock=clock,
             changed=self._wake,
             shelf=shelf,
+        )
+        self._reaching = Reaching(
+            self._host,
+            identity_seed,
+            self._own,
+            self._peers.confirmed,
+            inbox.is_member,
+            self._counters,
+            dice,
+            reach or ReachSettings(),
+            clock=clock,
+            tell=self._peers.tell,
+            loopback_counts=loopback_counts,
         )
         params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS, batch_at_rest=False)
         self._excluded_max = params.excluded_max
@@ -155,6 +174,7 @@ class Libp2pNetwork(NetworkPort):
             nursery.start_soon(self._host.run, listeners, self._attend, self._ended)
             nursery.start_soon(self._peers.run)
             nursery.start_soon(self._sync.run, self._peers.confirmed)
+            nursery.start_soon(self._reaching.run)
             if self._mdns is not None:
                 nursery.start_soon(self._mdns.run, self.peer, self._listening, partial(self._peers.hear, source=MDNS))
             if self._seeds is not None:
@@ -198,6 +218,10 @@ class Libp2pNetwork(NetworkPort):
         """Addresses at which other peers can dial us, with our peer id."""
         return tuple(str(address.with_peer(self.peer)) for address in self._own_addresses())
 
+    def reach(self) -> Reach:
+        """How other peers reach this one."""
+        return self._reaching.report()
+
     def statistics(self) -> dict[str, int]:
         """All counters; the names of the router's counters begin with `router_`."""
         router = {f"router_{name}": value for name, value in self._gossip.statistics().items()}
@@ -235,6 +259,7 @@ class Libp2pNetwork(NetworkPort):
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        self._reaching.wake()
 
     def _disconnect(self, peer: bytes, reason: str) -> None:
         link = self._host.link(peer)
@@ -249,25 +274,41 @@ class Libp2pNetwork(NetworkPort):
 
     async def _attend(self, link: Link) -> None:
         """The work beside the streams of a link, for as long as the link lives."""
+        if link.relay is not None:
+            if await self._peers.attend(link) and link.outbound:
+                await self._rest(link)
+            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gossip.speak, link)
             if await self._peers.attend(link):
                 nursery.start_soon(self._sync.fetch, link)
                 nursery.start_soon(self._peers.keep_up, link)
 
+    async def _rest(self, link: Link) -> None:
+        """Close a circuit of ours once no request uses it, because a relay has few."""
+        while True:
+            await trio.sleep(max(0.0, CIRCUIT_IDLE_SECONDS - link.idle_s))
+            if link.idle_s >= CIRCUIT_IDLE_SECONDS:
+                break
+        link.close_nowait("nobody uses the circuit")
+
     async def _ask(
         self, through: requests.Requests, peer: bytes, request: bytes, reader: AnswerReader, hear: Hear
     ) -> Reply:
         link = await self._reach(peer)
         try:
-            return await through.ask(link, request, reader, hear)
+            with link.used():
+                return await through.ask(link, request, reader, hear)
         except AskError as error:
             # Of two simultaneous connections, one is closed. A request on the closed one is sent again on the other.
+            # A relay ends each circuit after a while. A request on it is sent again on a new one.
             successor = self._host.link(peer)
-            if error.reason != "reset" or successor is None or successor is link:
+            if error.reason != "reset" or (link.relay is None and successor in (None, link)):
                 raise
-            reader.restart()
-            return await through.ask(await self._reach(peer), request, reader, hear)
+        reader.restart()
+        link = await self._reach(peer)
+        with link.used():
+            return await through.ask(link, request, reader, hear)
 
     async def _reach(self, peer: bytes) -> Link:
         link = self._host.link(peer) or await self._peers.dial(peer)

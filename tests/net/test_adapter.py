@@ -11,7 +11,7 @@ import trio
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError, GossipVerdict, LocalProtocolError
 from p2pverify.net.adapter import Libp2pNetwork
-from p2pverify.net.border.host import ListenError
+from p2pverify.net.border.sockets import ListenError
 from tests.net.real_peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join, seed_of, stranger
 
 

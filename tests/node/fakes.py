@@ -12,6 +12,7 @@ from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.node import ports
+from p2pverify.node.endpoints.reach import UNKNOWN, Reach
 from p2pverify.node.journal import Kept
 from p2pverify.node.ports import Generated, Hear, ModelInfo, Neighbour, Reply, unheard
 from tests.support.networks import MANIFEST
@@ -88,6 +89,9 @@ class FakeNetwork:
 
     def neighbours(self) -> Sequence[Neighbour]:
         return self.peers
+
+    def reach(self) -> Reach:
+        return UNKNOWN
 
     def addresses(self) -> Sequence[str]:
         return ("/ip4/127.0.0.1/tcp/4747",)

@@ -45,6 +45,11 @@ class Target:
     dialling: bool = field(default=False, compare=False)
 
     @property
+    def is_direct(self) -> bool:
+        """Whether there is an address without a relay. Circuits are opened only for requests, because they are few."""
+        return any(address.relay is None for address in self.addresses)
+
+    @property
     def is_hearsay(self) -> bool:
         return not self.is_bootstrap and self.met_s < 0
 
@@ -214,7 +219,7 @@ class AddressBook:
     def _waiting(self, connected: Collection[bytes]) -> list[Target]:
         everyone = (*self._nameless, *self._targets.values())
         busy = {*connected, self._own}
-        return [target for target in everyone if not target.dialling and target.peer not in busy]
+        return [t for t in everyone if not t.dialling and t.peer not in busy and t.is_direct]
 
     def _yielding(self, peer: bytes) -> float:
         base_s = DELAY_S_MIN / 2 if self._own < peer else 3 * DELAY_S_MIN

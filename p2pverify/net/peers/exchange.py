@@ -86,6 +86,7 @@ class PeerExchange:
         self._complaints = Complaints(book.bootstrap)
         self._twins = Twins(host, network_id, lambda: own.statement(host.addresses), clock)
         self._woken = trio.Event()
+        self._news = trio.Event()
         self._dials = {True: 0, False: 0}  # dials under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
         self._statements = Shares(STATEMENTS, POOL_OF_STATEMENTS, KEYS_MAX)
@@ -93,8 +94,13 @@ class PeerExchange:
         self._told: dict[Link, dict[bytes, int]] = {}
 
     def confirmed(self) -> tuple[Link, ...]:
-        """The links to confirmed peers of our network."""
-        return tuple(link for link in self._host.links() if link.confirmed.is_set())
+        """The direct links to confirmed peers of our network."""
+        return tuple(link for link in self._host.links() if link.confirmed.is_set() and link.relay is None)
+
+    def tell(self) -> None:
+        """Our addresses have changed: tell all neighbours soon."""
+        self._news.set()
+        self._news = trio.Event()
 
     def listen_address(self, link: Link) -> Address | None:
         """The first known address of a link's peer, or None."""
@@ -115,7 +121,8 @@ class PeerExchange:
         failures = 0
         interval_s = INTERVAL_S_MIN
         while failures < FAILURES_MAX:
-            await trio.sleep(interval_s * max(1.0, len(self._host.links()) / LINKS_FEW))
+            with trio.move_on_after(interval_s * max(1.0, len(self._host.links()) / LINKS_FEW)):
+                await self._news.wait()
             interval_s = min(INTERVAL_S_MAX, 2 * interval_s)
             try:
                 await self._exchange(link)
@@ -172,7 +179,7 @@ class PeerExchange:
             if self._shelf is not None:
                 nursery.start_soon(self._keep, self._shelf)
             while True:
-                connected = {link.peer for link in self._host.links()}
+                connected = {link.peer for link in self._host.links() if link.relay is None}
                 for target in self._book.due(trio.current_time(), connected):
                     if self._may_dial(hearsay=target.is_hearsay):
                         target.dialling = True
@@ -221,7 +228,7 @@ class PeerExchange:
 
     async def _dial_target(self, target: Target, is_hearsay: bool) -> None:  # as when the dial began
         try:
-            for address in tuple(target.addresses):
+            for address in [one for one in target.addresses if one.relay is None]:
                 try:
                     link = await self._host.dial(address)
                 except DialError as error:
@@ -250,6 +257,8 @@ class PeerExchange:
     def _ours(self, reader: bytes, link: Link | None) -> PeerList:
         """Our addresses, and the statements that the other side of a link does not have yet."""
         told = {} if link is None else self._told.get(link, {})
+        if link is not None and link.relay is not None:  # a circuit carries few bytes
+            return PeerList(self._network_id, self._own.statement(self._host.addresses), ())
         news = [each for each in self._words() if each.peer != reader and told.get(each.peer, -1) < each.seq]
         return PeerList(self._network_id, self._own.statement(self._host.addresses), tuple(news[:PEERS_PER_FRAME_MAX]))
 
@@ -299,10 +308,15 @@ class PeerExchange:
         is_ours = own.peer == link.peer and own.network == self._network_id
         if own != known and not (is_ours and own.is_signed()):
             raise RemoteProtocolError("the peer's addresses are not signed by itself")
-        remote = None if link.remote is None else link.remote[0]
-        seen = seen_address(own.addresses, remote)
+        remote = self._told_from(link)
+        seen = None if link.relay is not None else seen_address(own.addresses, remote)
         found = [*usable(own.addresses, remote), *([] if seen is None else [seen])]
         self._book.meet(link.peer, found, own if own.is_current(self._clock()) else None, now_s)
+
+    def _told_from(self, link: Link) -> str | None:
+        """The host from which a peer tells us of addresses; through a relay, that of the relay."""
+        nearest = link if link.relay is None else self._host.link(link.relay)
+        return None if nearest is None or nearest.remote is None else nearest.remote[0]
 
     def _hear(self, link: Link, statement: SignedAddresses, now_s: float) -> None:
         """Take a third peer's signed statement from a neighbour, if it is newer than the known one."""
@@ -321,5 +335,5 @@ class PeerExchange:
         if not statement.is_signed():
             self._counters.count("addresses_unsigned")
             return
-        found = usable(statement.addresses, None if link.remote is None else link.remote[0])
+        found = usable(statement.addresses, self._told_from(link))
         self._book.hear(statement.peer, found, statement, now_s, source=link.peer)

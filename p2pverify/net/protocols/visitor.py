@@ -21,6 +21,7 @@ from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
+from p2pverify.net.circuit.client import Circuits
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
     FRAME_BYTES_MAX,
@@ -54,6 +55,7 @@ class Visitor(AskingPort, BlobPort):
         counters = Counters()
         self._host = Host(seed, (), counters, peers_max=PEERS_MET_MAX)
         self._host.handle(PROTOCOL, partial(_answer, network_id))
+        Circuits(self._host, counters)
         self._requests = Requests(_serve_nobody, _is_member, RequestLimits(), counters)
         self._passports = Requests(
             _serve_nobody, _is_member, passport_limits(RequestLimits()), counters, speech=PASSPORTS
