@@ -92,6 +92,8 @@ class NodeSettings:
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
+    relay: bool = True
+    upnp: bool = False
     http: str = "127.0.0.1:0"
     gateway: str | None = None
     clients_need_key: bool = False
@@ -266,6 +268,7 @@ async def _run_services(
     from p2pverify.net.adapter import Libp2pNetwork
     from p2pverify.net.protocols.blob import limits_at
     from p2pverify.net.protocols.requests import limits_within
+    from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
@@ -281,10 +284,11 @@ async def _run_services(
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
         shelf=StoredPeers(store),
+        reach=reach_settings(relay=settings.relay, upnp=settings.upnp),
     )
     trained = NO_MANIFESTS if training is None else training.manifests
     cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
-    book = StoredReceipts(home.clients_path)
+    book, keys, counts = StoredReceipts(home.clients_path), StoredKeys(home.clients_path), Counts()
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
     door = Door(
         *(driver, mesh, manifest, info, engines.open_language, book),
@@ -294,12 +298,10 @@ async def _run_services(
         auditor=auditor,
         report=settings.report,
     )
-    keys = StoredKeys(home.clients_path)
     reports = NodeReports(
         driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
-    counts = Counts()
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:

@@ -54,10 +54,12 @@ from p2pverify.interop import foreign, modelcard, oms, slsa
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
+from p2pverify.net.circuit import messages as circuit
 from p2pverify.net.discovery import dnsaddr, mdns
 from p2pverify.net.peers import book_rows, peer_list
 from p2pverify.net.peers.signed_addresses import sign_addresses
 from p2pverify.net.protocols import rpc_codec
+from p2pverify.net.reach import dialback
 from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
@@ -376,6 +378,10 @@ _OPEN_STATEMENT = statements.OpenStatement(
 
 _STATEMENT = sign_addresses(SEED, bytes(32), 1_800_000_000_000, [address.parse_address("/ip4/192.0.2.1/tcp/1")])
 
+_GRANT = circuit.Grant(
+    1_800_000_000, _STATEMENT.addresses, circuit.sign_voucher(SEED, _STATEMENT.peer, 1_800_000_000), 120, 524_288
+)
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -657,6 +663,35 @@ DECODERS: dict[str, Decoder] = {
         lambda data: book_rows.decode_kept_statement(data, _STATEMENT.peer, _STATEMENT.network),
         write=lambda statement: canon.encode(statement.to_value()),
         seeds=lambda: [canon.encode(_STATEMENT.to_value())],
+    ),
+    "net.circuit.messages.decode_hop_request": Decoder(
+        circuit.decode_hop_request,
+        write=circuit.encode_hop_request,
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_hop_request(circuit.HopRequest(each)) for each in (None, _STATEMENT.peer)],
+    ),
+    "net.circuit.messages.decode_hop_answer": Decoder(
+        circuit.decode_hop_answer, seeds=lambda: [circuit.encode_hop_answer(circuit.CircuitStatus.OK, _GRANT)]
+    ),
+    "net.circuit.messages.decode_stop_request": Decoder(
+        circuit.decode_stop_request,
+        write=lambda peer: circuit.encode_stop_request(peer, 120, 1024),
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_stop_request(_STATEMENT.peer, 120, 1024)],
+    ),
+    "net.circuit.messages.decode_stop_answer": Decoder(
+        circuit.decode_stop_answer, seeds=lambda: [circuit.encode_stop_answer(circuit.CircuitStatus.OK)]
+    ),
+    "net.circuit.messages.decode_voucher": Decoder(
+        lambda data: circuit.decode_voucher(data, _STATEMENT.peer, _STATEMENT.peer),
+        write=lambda expires_s: circuit.sign_voucher(SEED, _STATEMENT.peer, expires_s),
+        is_canonical=False,
+        seeds=lambda: [_GRANT.voucher],
+    ),
+    "net.reach.dialback.decode_dialback": Decoder(
+        dialback.decode_dialback,
+        write=lambda request: dialback.encode_dialback(*request),
+        seeds=lambda: [dialback.encode_dialback(bytes(16), 4747)],
     ),
     "net.discovery.dnsaddr.decode_texts": Decoder(
         lambda data: dnsaddr.decode_texts(data.split(b"\n")),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
 )
+@click.option("--upnp/--no-upnp", default=None, help="Ask the router to forward the port (default: config.toml).")
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option(
     "--gateway", metavar="HOST:PORT", help="Serve OpenAI's API to clients with keys of 'p2pverify key' there."
@@ -68,6 +69,7 @@ def join(
     listen: tuple[str, ...],
     announce: tuple[str, ...],
     mdns: bool | None,
+    upnp: bool | None,
     http: str | None,
     gateway: str | None,
     engine: EngineKind | None,
@@ -123,6 +125,8 @@ def join(
             bootstrap=peers,
             announce=announce or config.announce,
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
+            relay=config.relay,
+            upnp=config.upnp if upnp is None else upnp,
             engine=EngineSettings(
                 engine or _engine_kind(config, network),
                 EngineOpening(

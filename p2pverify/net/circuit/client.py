@@ -17,9 +17,9 @@ from p2pverify.net.circuit.messages import (
     HOP,
     MESSAGE_BYTES_MAX,
     STOP,
+    CircuitStatus,
     HopAnswer,
     HopRequest,
-    Status,
     decode_hop_answer,
     decode_stop_request,
     decode_voucher,
@@ -85,7 +85,7 @@ class Circuits:
         with trio.fail_after(TALK_SECONDS_MAX):
             source = decode_stop_request(await read_varint_frame(stream, MESSAGE_BYTES_MAX) or b"")
             may = stream.link.relay is None and relay in self.relays and source != self._host.peer
-            status = Status.OK if may else Status.PERMISSION_DENIED
+            status = CircuitStatus.OK if may else CircuitStatus.PERMISSION_DENIED
             await stream.write(varint_frame(encode_stop_answer(status)))
         if not may:
             self._counters.count("circuits_refused")
@@ -102,7 +102,7 @@ async def _talk(link: Link, request: HopRequest) -> tuple[Stream, HopAnswer]:
             stream = await link.open_stream(HOP)
             await stream.write(varint_frame(encode_hop_request(request)))
             answer = decode_hop_answer(await read_varint_frame(stream, MESSAGE_BYTES_MAX) or b"")
-        if answer.status != Status.OK:
+        if answer.status != CircuitStatus.OK:
             raise RelayRefusedError(_name(answer.status))
     except NotSupportedError:
         raise
@@ -119,6 +119,6 @@ async def _talk(link: Link, request: HopRequest) -> tuple[Stream, HopAnswer]:
 
 def _name(status: int) -> str:
     try:
-        return Status(status).name.lower().replace("_", " ")
+        return CircuitStatus(status).name.lower().replace("_", " ")
     except ValueError:
         return f"status {status}"

@@ -27,7 +27,7 @@ _P2P_CODE = b"\xa5\x03"  # of /p2p/ in a binary multiaddr
 _LENGTH_DELIMITED = 2
 
 
-class Status(IntEnum):
+class CircuitStatus(IntEnum):
     """The answers of a relay, or of a peer behind it."""
 
     OK = 100
@@ -49,7 +49,7 @@ class HopRequest:
 
 @dataclass(frozen=True, slots=True)
 class HopAnswer:
-    """`status` is a number, which need not be a `Status`.
+    """`status` is a number, which need not be a `CircuitStatus`.
 
     A granted reservation has its end in Unix seconds and its voucher; otherwise they are 0 and empty.
     """
@@ -87,7 +87,7 @@ def decode_hop_request(data: bytes) -> HopRequest:
     raise DecodeError("neither RESERVE nor CONNECT")
 
 
-def encode_hop_answer(status: Status, grant: Grant | None = None) -> bytes:
+def encode_hop_answer(status: CircuitStatus, grant: Grant | None = None) -> bytes:
     message = circuit_pb2.HopMessage(type=circuit_pb2.HopMessage.STATUS, status=circuit_pb2.Status.Value(status.name))
     if grant is not None:
         message.reservation.expire = grant.expires_s
@@ -124,7 +124,7 @@ def decode_stop_request(data: bytes) -> bytes:
     return _peer(message)
 
 
-def encode_stop_answer(status: Status) -> bytes:
+def encode_stop_answer(status: CircuitStatus) -> bytes:
     return _bytes(
         circuit_pb2.StopMessage(type=circuit_pb2.StopMessage.STATUS, status=circuit_pb2.Status.Value(status.name))
     )

@@ -24,8 +24,8 @@ from p2pverify.net.circuit.messages import (
     HOP,
     MESSAGE_BYTES_MAX,
     STOP,
+    CircuitStatus,
     Grant,
-    Status,
     decode_hop_request,
     decode_stop_answer,
     encode_hop_answer,
@@ -108,16 +108,16 @@ class RelayServer:
     async def answer(self, stream: Stream) -> None:
         """Serve one stream of HOP."""
         if stream.link.relay is not None:
-            await self._refuse(stream, Status.PERMISSION_DENIED)  # no circuit over a circuit
+            await self._refuse(stream, CircuitStatus.PERMISSION_DENIED)  # no circuit over a circuit
             return
         if not self._talks.take(stream.peer, 1, _now_ms()):
-            await self._refuse(stream, Status.RESOURCE_LIMIT_EXCEEDED)
+            await self._refuse(stream, CircuitStatus.RESOURCE_LIMIT_EXCEEDED)
             return
         try:
             with trio.fail_after(TALK_SECONDS_MAX):
                 request = decode_hop_request(await read_varint_frame(stream, MESSAGE_BYTES_MAX) or b"")
         except RemoteProtocolError:
-            await self._refuse(stream, Status.MALFORMED_MESSAGE)
+            await self._refuse(stream, CircuitStatus.MALFORMED_MESSAGE)
             return
         if request.target is None:
             await self._reserve(stream)
@@ -129,7 +129,7 @@ class RelayServer:
     async def _reserve(self, stream: Stream) -> None:
         peer, group = stream.peer, group_of(stream.link.remote, loopback_counts=self._loopback_counts)
         if not self._serves() or not self._has_place(peer, group):
-            await self._refuse(stream, Status.RESERVATION_REFUSED)
+            await self._refuse(stream, CircuitStatus.RESERVATION_REFUSED)
             return
         ends_s = trio.current_time() + RESERVATION_SECONDS
         self._reservations[peer] = _Reservation(group, self._is_member(peer), ends_s)
@@ -143,7 +143,7 @@ class RelayServer:
             CIRCUIT_BYTES_MAX,
         )
         with trio.fail_after(TALK_SECONDS_MAX):
-            await stream.write(varint_frame(encode_hop_answer(Status.OK, grant)))
+            await stream.write(varint_frame(encode_hop_answer(CircuitStatus.OK, grant)))
 
     def _has_place(self, peer: bytes, group: str) -> bool:
         """Whether a peer can reserve. If all places are taken, a member gets that of a stranger."""
@@ -175,10 +175,10 @@ class RelayServer:
         self._forget_ended()
         link = self._host.link(target)
         if target == source or target not in self._reservations or link is None:
-            await self._refuse(stream, Status.NO_RESERVATION)
+            await self._refuse(stream, CircuitStatus.NO_RESERVATION)
             return
         if not self._has_circuit(source):
-            await self._refuse(stream, Status.RESOURCE_LIMIT_EXCEEDED)
+            await self._refuse(stream, CircuitStatus.RESOURCE_LIMIT_EXCEEDED)
             return
         self._circuits[source] += 1
         try:
@@ -186,7 +186,7 @@ class RelayServer:
                 with trio.fail_after(TALK_SECONDS_MAX):
                     onward = await link.open_stream(STOP)
             except (StreamBrokenError, NotSupportedError, trio.TooSlowError):
-                await self._refuse(stream, Status.CONNECTION_FAILED)
+                await self._refuse(stream, CircuitStatus.CONNECTION_FAILED)
                 return
             await self._join(stream, onward)
         finally:
@@ -205,11 +205,11 @@ class RelayServer:
         try:
             if await self._agrees(stream.peer, onward):
                 with trio.fail_after(TALK_SECONDS_MAX):
-                    await stream.write(varint_frame(encode_hop_answer(Status.OK)))
+                    await stream.write(varint_frame(encode_hop_answer(CircuitStatus.OK)))
                 await self._carry(stream, onward)
             else:
                 await onward.reset()
-                await self._refuse(stream, Status.CONNECTION_FAILED)
+                await self._refuse(stream, CircuitStatus.CONNECTION_FAILED)
         except BaseException:
             await onward.reset()
             await stream.reset()
@@ -222,7 +222,7 @@ class RelayServer:
                 answer = decode_stop_answer(await read_varint_frame(onward, MESSAGE_BYTES_MAX) or b"")
         except (StreamBrokenError, RemoteProtocolError, DecodeError, trio.TooSlowError):
             return False
-        return answer == Status.OK
+        return answer == CircuitStatus.OK
 
     async def _carry(self, stream: Stream, onward: Stream) -> None:
         self._counters.count("relay_circuits")
@@ -242,7 +242,7 @@ class RelayServer:
         if scope.cancelled_caught:
             self._counters.count("relay_circuits_over_time")
 
-    async def _refuse(self, stream: Stream, status: Status) -> None:
+    async def _refuse(self, stream: Stream, status: CircuitStatus) -> None:
         self._counters.count(f"relay_refused_{status.name.lower()}")
         with trio.fail_after(TALK_SECONDS_MAX):
             await stream.write(varint_frame(encode_hop_answer(status)))

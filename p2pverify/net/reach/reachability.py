@@ -16,7 +16,7 @@ from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.peers.signed_addresses import OwnAddresses, reach
 from p2pverify.net.reach.dialback import Dialback
-from p2pverify.net.reach.relays import Relays
+from p2pverify.net.reach.relays import RelayReservations
 from p2pverify.net.reach.verdict import ASKED_MAX, is_dialled
 from p2pverify.node.endpoints.address import Address
 from p2pverify.node.endpoints.reach import Reach, ReachState
@@ -35,7 +35,7 @@ class Reachability:
         host: Host,
         own: OwnAddresses,
         dialback: Dialback,
-        relays: Relays,
+        relays: RelayReservations,
         links: Callable[[], Sequence[Link]],
         counters: Counters,
         dice: random.Random,

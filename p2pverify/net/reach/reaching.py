@@ -14,8 +14,8 @@ from p2pverify.net.circuit.server import RelayServer, register
 from p2pverify.net.peers.signed_addresses import OwnAddresses
 from p2pverify.net.reach.dialback import Dialback
 from p2pverify.net.reach.reachability import Reachability
-from p2pverify.net.reach.relays import Relays
-from p2pverify.net.reach.upnp import MapPort, PortMapping
+from p2pverify.net.reach.relays import RelayReservations
+from p2pverify.net.reach.upnp import MapPort, PortMapping, map_port
 from p2pverify.node.endpoints.address import Address
 from p2pverify.node.endpoints.reach import Reach
 
@@ -26,6 +26,11 @@ class ReachSettings:
 
     relay: bool = True
     map_port: MapPort | None = None
+
+
+def reach_settings(*, relay: bool, upnp: bool) -> ReachSettings:
+    """The settings that an operator chooses."""
+    return ReachSettings(relay, map_port if upnp else None)
 
 
 class Reaching:
@@ -55,7 +60,7 @@ class Reaching:
         self._settings = settings
         self._circuits = Circuits(host, counters)
         self._circuits.serve()
-        self._relays = Relays(
+        self._relays = RelayReservations(
             host.peer, self._circuits, links, is_member, counters, clock=clock, changed=self._relays_have_changed
         )
         self._dialback = Dialback(host, counters)

@@ -37,7 +37,7 @@ class _Held:
         return group_of(self.link.remote, loopback_counts=True)
 
 
-class Relays:
+class RelayReservations:
     """Keeps the reservations of one host.
 
     `links` are the connections to peers of our network, and `clock` gives Unix milliseconds. `changed` is called when

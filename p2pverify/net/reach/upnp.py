@@ -57,7 +57,7 @@ def map_port(port: int) -> MappedPort:
     return MappedPort(host, port)
 
 
-def read_mapped(mapped: MappedPort) -> Address:
+def public_address(mapped: MappedPort) -> Address:
     """The address to tell other peers. Raises MappingError: a router behind another router has no public address."""
     try:
         ip = ipaddress.ip_address(mapped.host)
@@ -101,7 +101,7 @@ class PortMapping:
                     limiter=self._limiter,
                     abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
                 )
-            address = read_mapped(mapped)
+            address = public_address(mapped)
         except MappingError as error:
             self._counters.count("upnp_failed")
             self.failed = str(error)

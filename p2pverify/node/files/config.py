@@ -49,6 +49,13 @@ TEMPLATE = """\
 # Addresses to tell other peers instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
 # announce = []
 
+# Whether this node is a relay for members that nobody can dial, as behind a router: it passes on what they say to
+# others, encrypted, at most 2 MiB a second in all.
+# relay = true
+
+# Whether to ask the router (UPnP) to forward the port of 'listen' to this node.
+# upnp = false
+
 # First peers to connect to, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
 # With "/dnsaddr/example.org" they are taken from DNS: TXT records "dnsaddr=ADDRESS" of _dnsaddr.example.org. Without
 # any, those of the network file are used.
@@ -179,6 +186,8 @@ class Config(BaseModel):
     listen: tuple[str, ...] = Field(default=("/ip4/0.0.0.0/tcp/4747",), max_length=LISTEN_MAX)
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    relay: bool = True
+    upnp: bool = False
     mdns: bool = True
     http: str = "127.0.0.1:0"
     gateway: str = ""

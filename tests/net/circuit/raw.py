@@ -8,7 +8,14 @@ from p2pverify.net.border.framing import read_varint_frame, varint_frame
 from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.stream import Stream
-from p2pverify.net.circuit.messages import HOP, MESSAGE_BYTES_MAX, STOP, Status, decode_hop_answer, encode_stop_answer
+from p2pverify.net.circuit.messages import (
+    HOP,
+    MESSAGE_BYTES_MAX,
+    STOP,
+    CircuitStatus,
+    decode_hop_answer,
+    encode_stop_answer,
+)
 from p2pverify.node.endpoints.address import parse_address
 from tests.net.real_peers import Peer, stranger
 
@@ -29,7 +36,7 @@ class Raw:
         return stream, answer.status
 
 
-async def raw(nursery: trio.Nursery, relay: Peer, name: str, *, answer: Status | None = Status.OK) -> Raw:
+async def raw(nursery: trio.Nursery, relay: Peer, name: str, *, answer: CircuitStatus | None = CircuitStatus.OK) -> Raw:
     """Connect a bare host to a relay. It answers circuits with `answer`, and holds them; None: it says nothing."""
     host = await stranger(nursery, name)
     behind: list[Stream] = []

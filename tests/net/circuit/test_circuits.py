@@ -11,8 +11,8 @@ from p2pverify.net.circuit.client import RelayRefusedError
 from p2pverify.net.circuit.messages import (
     HOP,
     MESSAGE_BYTES_MAX,
+    CircuitStatus,
     HopRequest,
-    Status,
     decode_hop_answer,
     encode_hop_request,
 )
@@ -127,7 +127,7 @@ async def test_no_circuit_over_a_circuit(nursery):
         async with await through.open_stream(HOP) as stream:  # one that ignores the rule is refused by the other side
             await stream.write(varint_frame(encode_hop_request(HopRequest(None))))
             answer = decode_hop_answer(await read_varint_frame(stream, MESSAGE_BYTES_MAX))
-        assert answer.status == Status.PERMISSION_DENIED
+        assert answer.status == CircuitStatus.PERMISSION_DENIED
         behind = parse_address(f"{relay.address}/p2p-circuit", allow_relay=True)
         for peer in (asker.key, stranger_key()):
             with pytest.raises(DialError):

@@ -10,8 +10,8 @@ from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.circuit import server
 from p2pverify.net.circuit.messages import (
     HOP,
+    CircuitStatus,
     HopRequest,
-    Status,
     circuit_pb2,
     decode_stop_request,
     encode_hop_request,
@@ -46,13 +46,13 @@ async def test_the_33rd_reservation_is_refused_and_a_member_gets_a_place(nursery
         relay = await join(nursery, "relay", inbox=FakeInbox(members={member}))
         strangers = [await raw(nursery, relay, f"s {n}") for n in range(server.RESERVATIONS_MAX + 1)]
         statuses = [(await each.hop(RESERVE))[1] for each in strangers]
-        assert statuses == [Status.OK] * server.RESERVATIONS_MAX + [Status.RESERVATION_REFUSED]
-        assert (await strangers[0].hop(RESERVE))[1] == Status.OK  # renewed
+        assert statuses == [CircuitStatus.OK] * server.RESERVATIONS_MAX + [CircuitStatus.RESERVATION_REFUSED]
+        assert (await strangers[0].hop(RESERVE))[1] == CircuitStatus.OK  # renewed
         favoured = await raw(nursery, relay, "member")
-        assert (await favoured.hop(RESERVE))[1] == Status.OK
+        assert (await favoured.hop(RESERVE))[1] == CircuitStatus.OK
         assert member in relay.mesh._reaching._server.reserved
         assert relay.count("relay_reservations_evicted") == 1
-        assert (await strangers[-1].hop(RESERVE))[1] == Status.RESERVATION_REFUSED
+        assert (await strangers[-1].hop(RESERVE))[1] == CircuitStatus.RESERVATION_REFUSED
         assert relay.mesh.reach().serves == server.RESERVATIONS_MAX
 
 
@@ -62,11 +62,11 @@ async def test_one_address_has_four_reservations(nursery):
         relay = await join(nursery, "relay", loopback_counts=True)
         ends = [await raw(nursery, relay, f"s {n}") for n in range(server.RESERVATIONS_PER_GROUP_MAX + 1)]
         statuses = [(await each.hop(RESERVE))[1] for each in ends]
-        assert statuses == [Status.OK] * server.RESERVATIONS_PER_GROUP_MAX + [Status.RESERVATION_REFUSED]
+        assert statuses == [CircuitStatus.OK] * server.RESERVATIONS_PER_GROUP_MAX + [CircuitStatus.RESERVATION_REFUSED]
         ends[0].link.close_nowait("leaves")
         while relay.mesh.reach().serves == server.RESERVATIONS_PER_GROUP_MAX:
             await trio.lowlevel.checkpoint()
-        assert (await ends[-1].hop(RESERVE))[1] == Status.OK
+        assert (await ends[-1].hop(RESERVE))[1] == CircuitStatus.OK
 
 
 async def test_nobody_reserves_in_anothers_name(nursery):
@@ -76,10 +76,10 @@ async def test_nobody_reserves_in_anothers_name(nursery):
         thief, victim = await raw(nursery, relay, "thief"), await raw(nursery, relay, "victim")
         named = circuit_pb2.PeerId(id=id_bytes(victim.host.peer))
         message = circuit_pb2.HopMessage(type=circuit_pb2.HopMessage.RESERVE, peer=named)
-        assert (await thief.hop(message.SerializeToString()))[1] == Status.OK
+        assert (await thief.hop(message.SerializeToString()))[1] == CircuitStatus.OK
         assert relay.mesh._reaching._server.reserved == (thief.host.peer,)
         asker = await raw(nursery, relay, "asker")
-        assert (await asker.hop(_connect(victim)))[1] == Status.NO_RESERVATION
+        assert (await asker.hop(_connect(victim)))[1] == CircuitStatus.NO_RESERVATION
 
 
 async def test_a_relay_is_no_open_proxy(nursery):
@@ -87,10 +87,10 @@ async def test_a_relay_is_no_open_proxy(nursery):
     with trio.fail_after(30):
         relay = await join(nursery, "relay")
         asker, plain = await raw(nursery, relay, "asker"), await raw(nursery, relay, "plain")
-        assert (await asker.hop(RESERVE))[1] == Status.OK
+        assert (await asker.hop(RESERVE))[1] == CircuitStatus.OK
         links = relay.count("links_opened")
         for target in (plain.host.peer, relay.key, asker.host.peer, public_key(seed_of("far away"))):
-            assert (await asker.hop(encode_hop_request(HopRequest(target))))[1] == Status.NO_RESERVATION
+            assert (await asker.hop(encode_hop_request(HopRequest(target))))[1] == CircuitStatus.NO_RESERVATION
         assert relay.count("links_opened") == links
         assert relay.count("relay_circuits") == 0
 
@@ -113,7 +113,7 @@ async def test_circuits_are_few(nursery):
                 statuses.append(status)
             return statuses
 
-        ok, full = Status.OK, Status.RESOURCE_LIMIT_EXCEEDED
+        ok, full = CircuitStatus.OK, CircuitStatus.RESOURCE_LIMIT_EXCEEDED
         assert await open_as("s 0") == [ok, ok, full]
         assert await open_as("s 1") == [ok, ok, full]
         assert await open_as("s 2") == [full, full, full]
@@ -133,7 +133,7 @@ async def _circuit(nursery, **options):
     source, target = await raw(nursery, relay, "source"), await raw(nursery, relay, "target")
     await target.hop(RESERVE)
     stream, status = await source.hop(_connect(target))
-    assert status == Status.OK
+    assert status == CircuitStatus.OK
     while not target.behind:
         await trio.lowlevel.checkpoint()
     return relay, stream, target.behind[0]
@@ -193,7 +193,7 @@ async def test_one_side_may_end_before_the_other(nursery):
         assert await near.read_some() == b""
 
 
-@pytest.mark.parametrize("answer", [Status.PERMISSION_DENIED, None])
+@pytest.mark.parametrize("answer", [CircuitStatus.PERMISSION_DENIED, None])
 async def test_a_peer_behind_that_refuses_or_says_nothing(nursery, monkeypatch, answer):
     """The asker is told so, and the place of the circuit is free again."""
     monkeypatch.setattr(server, "TALK_SECONDS_MAX", 0.5)
@@ -201,7 +201,7 @@ async def test_a_peer_behind_that_refuses_or_says_nothing(nursery, monkeypatch, 
         relay = await join(nursery, "relay")
         source, target = await raw(nursery, relay, "source"), await raw(nursery, relay, "target", answer=answer)
         await target.hop(RESERVE)
-        assert (await source.hop(_connect(target)))[1] == Status.CONNECTION_FAILED
+        assert (await source.hop(_connect(target)))[1] == CircuitStatus.CONNECTION_FAILED
         assert relay.mesh._reaching._server.circuits == 0
 
 
@@ -212,8 +212,8 @@ async def test_malformed_messages_are_answered_so(nursery, message):
         relay = await join(nursery, "relay")
         source = await raw(nursery, relay, "source")
         _, status = await source.hop(message)
-        assert status == Status.MALFORMED_MESSAGE
-        assert (await source.hop(RESERVE))[1] == Status.OK
+        assert status == CircuitStatus.MALFORMED_MESSAGE
+        assert (await source.hop(RESERVE))[1] == CircuitStatus.OK
 
 
 async def test_a_long_message_is_not_read(nursery):
@@ -237,8 +237,8 @@ async def test_the_rate_of_messages_is_limited(nursery):
             stream, status = await source.hop(RESERVE)
             await stream.reset()
             statuses.append(status)
-        assert statuses[0] == Status.OK
-        assert Status.RESOURCE_LIMIT_EXCEEDED in statuses
+        assert statuses[0] == CircuitStatus.OK
+        assert CircuitStatus.RESOURCE_LIMIT_EXCEEDED in statuses
 
 
 async def test_a_relay_can_be_switched_off(nursery):

@@ -34,7 +34,7 @@ def test_three_of_four_or_all_of_fewer(answers, verdict):
 
 
 def test_addresses_that_cannot_be_dialled_are_not_told():
-    """Relays come first, those of a smaller reach stay, and what the operator announces is always told."""
+    """RelayReservations come first, those of a smaller reach stay, and what the operator announces is always told."""
     listening = [parse_address(f"/ip4/{host}/tcp/1") for host in ("1.2.3.4", "10.0.0.1", "127.0.0.1")]
     relayed = parse_address(f"/ip4/5.6.7.8/tcp/2/p2p/{_ID}/p2p-circuit", allow_relay=True)
     mapped = parse_address("/ip4/9.9.9.9/tcp/3")

@@ -9,7 +9,7 @@ import trio
 from p2pverify.core.counters import Counters
 from p2pverify.net.reach import upnp
 from p2pverify.net.reach.reaching import ReachSettings
-from p2pverify.net.reach.upnp import MappedPort, MappingError, PortMapping, map_port, read_mapped
+from p2pverify.net.reach.upnp import MappedPort, MappingError, PortMapping, map_port, public_address
 from p2pverify.node.endpoints.address import parse_address
 from tests.net.real_peers import join
 
@@ -22,12 +22,12 @@ HERE = [parse_address("/ip6/::1/tcp/5"), parse_address("/ip4/192.168.1.2/tcp/474
 def test_a_router_without_a_public_address(host, why):
     """It cannot help, and the operator hears why."""
     with pytest.raises(MappingError, match=why):
-        read_mapped(MappedPort(host, 4747))
+        public_address(MappedPort(host, 4747))
 
 
 def test_a_public_address_is_told():
     """With the port that the router forwards."""
-    assert str(read_mapped(MappedPort("1.2.3.4", 4747))) == "/ip4/1.2.3.4/tcp/4747"
+    assert str(public_address(MappedPort("1.2.3.4", 4747))) == "/ip4/1.2.3.4/tcp/4747"
 
 
 async def test_the_port_is_kept_forwarded(autojump_clock):
@@ -121,7 +121,7 @@ def test_the_router_is_asked_by_the_library(monkeypatch):
     monkeypatch.setattr(miniupnpc, "UPnP", _Router)
     assert map_port(4747) == MappedPort("1.2.3.4", 4747)
     assert _Router.forwarded == (4747, "TCP", "192.168.1.2", 4747, "p2pverify", "", upnp.LEASE_SECONDS)
-    with pytest.raises(MappingError, match="refuses.*NotAuthorized"):
+    with pytest.raises(MappingError, match="NotAuthorized"):
         map_port(1)
     monkeypatch.setattr(_Router, "found", 0)
     with pytest.raises(MappingError, match="no router"):
