@@ -378,9 +378,7 @@ _OPEN_STATEMENT = statements.OpenStatement(
 
 _STATEMENT = sign_addresses(SEED, bytes(32), 1_800_000_000_000, [address.parse_address("/ip4/192.0.2.1/tcp/1")])
 
-_GRANT = circuit.Grant(
-    1_800_000_000, _STATEMENT.addresses, circuit.sign_voucher(SEED, _STATEMENT.peer, 1_800_000_000), 120, 524_288
-)
+_GRANT = circuit.Grant(1_800_000_000, _STATEMENT.addresses, circuit.sign_voucher(SEED, _STATEMENT.peer, 1_800_000_000))
 
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},

@@ -66,8 +66,6 @@ class Grant:
     expires_s: int  # Unix time
     addresses: Sequence[Address]  # of the relay, with its key
     voucher: bytes
-    circuit_seconds: int
-    circuit_bytes: int
 
 
 def encode_hop_request(request: HopRequest) -> bytes:
@@ -87,14 +85,18 @@ def decode_hop_request(data: bytes) -> HopRequest:
     raise DecodeError("neither RESERVE nor CONNECT")
 
 
-def encode_hop_answer(status: CircuitStatus, grant: Grant | None = None) -> bytes:
+def encode_hop_answer(
+    status: CircuitStatus, grant: Grant | None = None, *, circuit_seconds: int = 0, circuit_bytes: int = 0
+) -> bytes:
+    """The limits of a circuit stand in a grant, and in the answer that opens one."""
     message = circuit_pb2.HopMessage(type=circuit_pb2.HopMessage.STATUS, status=circuit_pb2.Status.Value(status.name))
     if grant is not None:
         message.reservation.expire = grant.expires_s
         message.reservation.addrs.extend(_multiaddr(address) for address in grant.addresses)
         message.reservation.voucher = grant.voucher
-        message.limit.duration = grant.circuit_seconds
-        message.limit.data = grant.circuit_bytes
+    if circuit_bytes:
+        message.limit.duration = circuit_seconds
+        message.limit.data = circuit_bytes
     return _bytes(message)
 
 

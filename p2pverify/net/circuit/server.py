@@ -139,11 +139,9 @@ class RelayServer:
             expires_s,
             tuple(address.with_peer(self._host.peer) for address in self._addresses() if address.relay is None),
             sign_voucher(self._seed, peer, expires_s),
-            CIRCUIT_SECONDS_MAX,
-            CIRCUIT_BYTES_MAX,
         )
         with trio.fail_after(TALK_SECONDS_MAX):
-            await stream.write(varint_frame(encode_hop_answer(CircuitStatus.OK, grant)))
+            await stream.write(varint_frame(_agreed(grant)))
 
     def _has_place(self, peer: bytes, group: str) -> bool:
         """Whether a peer can reserve. If all places are taken, a member gets that of a stranger."""
@@ -205,7 +203,7 @@ class RelayServer:
         try:
             if await self._agrees(stream.peer, onward):
                 with trio.fail_after(TALK_SECONDS_MAX):
-                    await stream.write(varint_frame(encode_hop_answer(CircuitStatus.OK)))
+                    await stream.write(varint_frame(_agreed()))
                 await self._carry(stream, onward)
             else:
                 await onward.reset()
@@ -251,6 +249,12 @@ class RelayServer:
 def register(host: Host, server: RelayServer) -> None:
     """Serve HOP for a host."""
     host.handle(HOP, server.answer)
+
+
+def _agreed(grant: Grant | None = None) -> bytes:
+    return encode_hop_answer(
+        CircuitStatus.OK, grant, circuit_seconds=CIRCUIT_SECONDS_MAX, circuit_bytes=CIRCUIT_BYTES_MAX
+    )
 
 
 def _now_ms() -> int:
