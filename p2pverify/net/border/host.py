@@ -258,7 +258,7 @@ class Host:
 
         They keep a direct link rather than a relayed one, and of two of one sort the older. But if these two were
         dialled from different sides, they keep the link that the peer with the lesser key dialled. Of two circuits that
-        one side has opened they keep the newer, because it would not open one while it sees another.
+        one side has opened through different relays they keep the newer, because the first relay may have failed.
         """
         if existing is None:
             if not link.outbound and not self._has_place(link):
@@ -272,7 +272,7 @@ class Host:
         elif existing.relay is None and link.relay is not None:
             self._counters.count("links_doubled")
             return "there is a direct connection already"
-        elif existing.relay is not None and existing.outbound == link.outbound:
+        elif existing.relay != link.relay and existing.outbound == link.outbound:
             existing.close_nowait("replaced by another circuit")
         elif existing.outbound == link.outbound or link.outbound != (self.peer < link.peer):
             self._counters.count("links_doubled")
