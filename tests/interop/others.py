@@ -103,7 +103,6 @@ async def circuit(role: str, directory: Path, *arguments: str) -> AsyncIterator[
 
     Its further commands are `echo` (peer, bytes); its further events `dialled` (peer, limited) and `echoed` (bytes).
     """
-    directory.mkdir(exist_ok=True)
     command = await trio.to_thread.run_sync(javascript.command, javascript.FOLDER / "circuit.mjs", directory)
     async with _running([*command, role, *arguments]) as other:
         yield other
