@@ -203,8 +203,11 @@ class Libp2pNetwork(NetworkPort):
         return (await self._ask(self._evidence, peer, request, AnswerReader(0), unheard)).data
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
-        """See the port; dials the peer if necessary."""
-        return await self._blobs.fetch(await self._reach(peer), BlobRequest(sha256, offset, length))
+        """See the port; dials the peer if necessary. No file comes through a relay, because a circuit is too small."""
+        link = await self._reach(peer)
+        if link.relay is not None:
+            raise AskError("unreachable", "the peer is reached through a relay alone")
+        return await self._blobs.fetch(link, BlobRequest(sha256, offset, length))
 
     def neighbours(self) -> Sequence[Neighbour]:
         """The connected peers that have shown that they are of our network, by key."""

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from p2pverify.net.border.framing import read_frame, read_varint_frame, varint_frame, write_frame
+from p2pverify.net.border.harden import circuit_pb2
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.circuit.messages import (
     HOP,
@@ -13,8 +14,8 @@ from p2pverify.net.circuit.messages import (
     STOP,
     CircuitStatus,
     HopRequest,
-    circuit_pb2,
     decode_hop_answer,
+    encode_hop_answer,
     encode_hop_request,
     encode_stop_request,
 )
@@ -32,7 +33,7 @@ MESSAGES = {
             type=circuit_pb2.HopMessage.CONNECT, peer=circuit_pb2.PeerId(id=b"\x12\x20" + bytes(32))
         ).SerializeToString()
     ),
-    "a status instead of a request": varint_frame(circuit_pb2.HopMessage(type=2, status=100).SerializeToString()),
+    "a status instead of a request": varint_frame(encode_hop_answer(CircuitStatus.OK)),
 }
 
 

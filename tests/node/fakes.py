@@ -63,6 +63,7 @@ class FakeNetwork:
     reply: Callable[[bytes, bytes], bytes | Exception | None] = lambda peer, request: b"response"
     peers: tuple[Neighbour, ...] = ()
     excluded: list[frozenset[bytes]] = field(default_factory=list)
+    relayed: bool = False
 
     def publish_nowait(self, message: bytes) -> None:
         self.trace.append("published")
@@ -76,7 +77,7 @@ class FakeNetwork:
             await trio.sleep_forever()
         if isinstance(reply, Exception):
             raise reply
-        return Reply(reply, 1)
+        return Reply(reply, 1, self.relayed)
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         return (await self.ask(peer, request)).data

@@ -16,10 +16,11 @@ from p2pverify.net.circuit.messages import (
     decode_hop_answer,
     encode_hop_request,
 )
+from p2pverify.net.protocols.visitor import Visitor
 from p2pverify.net.reach import relays
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.ports import AskError
-from tests.net.real_peers import join, seed_of
+from tests.net.real_peers import NETWORK, join, seed_of
 
 
 async def wait_relays(peer, count):
@@ -152,3 +153,18 @@ async def test_a_peer_that_is_not_there_is_said_so(nursery):
         with pytest.raises(AskError, match="unreachable"):
             await asker.mesh.ask(stranger_key(), b"?")
     assert relay.count("relay_refused_no_reservation") == 1
+
+
+async def test_a_light_client_asks_through_a_relay(nursery):
+    """A visitor that met the relay alone reaches the peer behind it. Files do not travel so."""
+    with trio.fail_after(60):
+        relay = await join(nursery, "relay")
+        hidden = await join(nursery, "hidden", relay.address, listen=())
+        asker = await join(nursery, "asker", relay.address, listen=())
+        await wait_known(asker, hidden, 1)
+        visitor = Visitor(seed_of("visitor"), NETWORK)
+        await nursery.start(visitor.run)
+        await visitor.meet(parse_address(relay.address))
+        assert (await visitor.ask(hidden.key, b"from afar")).data == b"echo from afar"
+        with pytest.raises(AskError, match="through a relay alone"):
+            await asker.mesh.fetch_blob(hidden.key, bytes(32), 0, 1)
