@@ -294,6 +294,9 @@ class Libp2pNetwork(NetworkPort):
             if link.idle_s >= CIRCUIT_IDLE_SECONDS:
                 break
         link.close_nowait("nobody uses the circuit")
+        relay = self._host.link(link.relay or b"")
+        if relay is not None and relay.outbound and not relay.confirmed.is_set():
+            relay.close_nowait("its circuit has ended")
 
     async def _ask(
         self, through: requests.Requests, peer: bytes, request: bytes, reader: AnswerReader, hear: Hear

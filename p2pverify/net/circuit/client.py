@@ -55,12 +55,15 @@ class Circuits:
             raise DialError("the address leads through no relay")
         if address.relay == address.peer:
             raise DialError("a peer is no relay to itself")
+        was_linked = self._host.link(address.relay) is not None
         link = await self._host.dial(address.of_relay())
         if link.relay is not None:
             raise DialError("the relay is itself behind a relay")
         try:
             stream, _ = await _talk(link, HopRequest(address.peer))
         except (RelayRefusedError, NotSupportedError) as error:
+            if not was_linked and not link.confirmed.is_set():
+                link.close_nowait("it is no relay for us")  # or statements could fill our places with such links
             raise DialError(f"the relay opens no circuit: {error}") from error
         self._counters.count("circuits_opened")
         return Pipe(stream)

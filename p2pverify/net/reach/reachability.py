@@ -51,6 +51,7 @@ class Reachability:
         self._tell = tell
         self._answers: dict[str, dict[str, bool]] = {}  # by kind of address and by address group
         self._woken = trio.Event()
+        self._due = trio.Event()
 
     def report(self) -> Reach:
         """What is known now."""
@@ -76,6 +77,11 @@ class Reachability:
         self._woken.set()
         self._relays.wake()
 
+    def check_again(self) -> None:
+        """The router forwards another port: try soon whether that helps."""
+        self._due.set()
+        self.wake()
+
     async def run(self) -> None:
         """Check now and then until cancelled."""
         self._decide()
@@ -84,7 +90,9 @@ class Reachability:
             await self._check()
             self._decide()
             is_settled = any(self._answers.values())
-            await trio.sleep(AGAIN_SECONDS if is_settled else AGAIN_SOON_SECONDS)
+            self._due = trio.Event()
+            with trio.move_on_after(AGAIN_SECONDS if is_settled else AGAIN_SOON_SECONDS):
+                await self._due.wait()
 
     async def _settle(self) -> None:
         """Wait for a connection over which we can be dialled back, and a little for others."""

@@ -111,4 +111,4 @@ class Reaching:
     def _is_mapped(self, addresses: Sequence[Address]) -> None:
         self._own.map(addresses)
         self._tell()
-        self.wake()
+        self._reachability.check_again()

@@ -3,25 +3,32 @@
 import pytest
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.limits import Bucket, Rate
-from p2pverify.net.border.framing import varint_frame
+from p2pverify.net.border.framing import read_varint_frame, varint_frame
+from p2pverify.net.border.host import DialError
+from p2pverify.net.border.noise_yamux import UpgradeError, Upgrader
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.circuit import server
+from p2pverify.net.circuit.client import Circuits
 from p2pverify.net.circuit.messages import (
     HOP,
+    MESSAGE_BYTES_MAX,
+    STOP,
     CircuitStatus,
     HopRequest,
     circuit_pb2,
+    decode_stop_answer,
     decode_stop_request,
     encode_hop_request,
     encode_stop_request,
 )
-from p2pverify.net.circuit.pipe import Joint
+from p2pverify.net.circuit.pipe import Joint, Pipe
 from p2pverify.net.reach.reaching import ReachSettings
 from p2pverify.node.endpoints.address import id_bytes
 from tests.net.circuit.raw import raw
-from tests.net.real_peers import FakeInbox, join, seed_of
+from tests.net.real_peers import FakeInbox, join, seed_of, stranger
 
 RESERVE = encode_hop_request(HopRequest(None))
 #: Enough for whatever a test asks of a relay at once.
@@ -261,6 +268,39 @@ async def test_a_relay_that_invents_circuits_is_refused(nursery):
         while not hidden.count("circuits_refused"):
             await trio.lowlevel.checkpoint()
     assert decode_stop_request(encode_stop_request(public_key(seed_of("anybody")), 120, 1024))
+
+
+async def test_a_relay_cannot_answer_for_another(nursery):
+    """Whoever comes through a relay must prove the key that the relay named, also if the relay itself comes."""
+    with trio.fail_after(30):
+        victim, liar = await stranger(nursery, "victim"), await stranger(nursery, "liar")
+        counters = Counters()
+        circuits = Circuits(victim, counters)
+        circuits.serve()
+        link = await victim.dial(liar.addresses[0])
+        circuits.relays = {liar.peer}
+        while liar.link(victim.peer) is None:
+            await trio.lowlevel.checkpoint()
+        stream = await liar.link(victim.peer).open_stream(STOP)
+        await stream.write(varint_frame(encode_stop_request(public_key(seed_of("somebody")), 120, 1024)))
+        answer = await read_varint_frame(stream, MESSAGE_BYTES_MAX)
+        assert decode_stop_answer(answer) == CircuitStatus.OK
+        with pytest.raises(UpgradeError):
+            await Upgrader(seed_of("liar")).upgrade(Pipe(stream), outbound=True)
+        assert [each.peer for each in victim.links()] == [liar.peer]
+        assert victim.link(liar.peer) is link
+    assert counters["circuits_taken"] == 1
+
+
+async def test_a_relay_of_another_network_is_left_after_a_refusal(nursery):
+    """A statement that names strangers as relays does not fill our places with connections to them."""
+    with trio.fail_after(30):
+        asker, other = await stranger(nursery, "asker"), await stranger(nursery, "no relay")
+        circuits = Circuits(asker, Counters())
+        with pytest.raises(DialError, match="opens no circuit"):
+            await circuits.open(other.addresses[0].through(public_key(seed_of("somebody"))))
+        while asker.links():
+            await trio.lowlevel.checkpoint()
 
 
 class _Endless:
