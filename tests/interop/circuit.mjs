@@ -20,6 +20,7 @@ const { tcp } = await import('@libp2p/tcp')
 const { yamux } = await import('@libp2p/yamux')
 
 const ECHO = '/p2pverify/echo/1'
+const PING = '/ipfs/ping/1.0.0'
 const LOOK_MS = 20
 const [role, relay] = process.argv.slice(2)
 const tell = (event, fields) => process.stdout.write(JSON.stringify({ event, ...fields }) + '\n')
@@ -38,25 +39,32 @@ await node.handle(ECHO, (stream) => {
   stream.addEventListener('message', ({ data }) => stream.send(data.subarray()))
 }, { runOnLimitedConnection: true })
 
+// Sends bytes on a fresh stream, and waits until as many have come back.
+const answered = async (connection, protocol, bytes) => {
+  const stream = await connection.newStream(protocol, { runOnLimitedConnection: true })
+  const back = Promise.withResolvers()
+  let count = 0
+  stream.addEventListener('message', ({ data }) => {
+    count += data.byteLength
+    if (count >= bytes) back.resolve()
+  })
+  stream.send(new Uint8Array(bytes))
+  await back.promise
+}
+
 const commands = {
   dial: async ({ address }) => {
     const connection = await node.dial(multiaddr(address))
     const peer = connection.remotePeer.toString()
     tell('dialled', { peer, limited: connection.limits != null })
-    tell('pinged', { peer, ms: await node.services.ping.ping(connection.remotePeer) })
+    // The ping of js-libp2p would dial once more, as this connection is a limited one.
+    await answered(connection, PING, 32)
+    tell('pinged', { peer })
   },
   echo: async ({ peer, bytes }) => {
     const connection = node.getConnections().find((each) => each.remotePeer.toString() === peer)
-    const stream = await connection.newStream(ECHO, { runOnLimitedConnection: true })
-    const back = Promise.withResolvers()
-    let count = 0
-    stream.addEventListener('message', ({ data }) => {
-      count += data.byteLength
-      if (count >= bytes) back.resolve()
-    })
-    stream.send(new Uint8Array(bytes))
-    await back.promise
-    tell('echoed', { bytes: count })
+    await answered(connection, ECHO, bytes)
+    tell('echoed', { bytes })
   }
 }
 
