@@ -55,9 +55,12 @@ from p2pverify.interop import foreign, modelcard, oms, slsa
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
-from p2pverify.net.discovery import mdns
-from p2pverify.net.peers import peer_list
+from p2pverify.net.circuit import messages as circuit
+from p2pverify.net.discovery import dnsaddr, mdns
+from p2pverify.net.peers import book_rows, peer_list
+from p2pverify.net.peers.signed_addresses import sign_addresses
 from p2pverify.net.protocols import rpc_codec
+from p2pverify.net.reach import dialback
 from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
@@ -376,6 +379,10 @@ _OPEN_STATEMENT = statements.OpenStatement(
     bytes(32), bytes(32), "dua/1", "lot 7", bytes(32), b"text", bytes(32), (bytes(32),), bytes(32), bytes(64)
 )
 
+_STATEMENT = sign_addresses(SEED, bytes(32), 1_800_000_000_000, [address.parse_address("/ip4/192.0.2.1/tcp/1")])
+
+_GRANT = circuit.Grant(1_800_000_000, _STATEMENT.addresses, circuit.sign_voucher(SEED, _STATEMENT.peer, 1_800_000_000))
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -671,6 +678,49 @@ DECODERS: dict[str, Decoder] = {
     ),
     "net.peers.peer_list.decode_peer_list": Decoder(
         peer_list.decode_peer_list, write=peer_list.encode_peer_list, seeds=seeds.peer_list
+    ),
+    "net.peers.book_rows.decode_kept_statement": Decoder(
+        lambda data: book_rows.decode_kept_statement(data, _STATEMENT.peer, _STATEMENT.network),
+        write=lambda statement: canon.encode(statement.to_value()),
+        seeds=lambda: [canon.encode(_STATEMENT.to_value())],
+    ),
+    "net.circuit.messages.decode_hop_request": Decoder(
+        circuit.decode_hop_request,
+        write=circuit.encode_hop_request,
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_hop_request(circuit.HopRequest(each)) for each in (None, _STATEMENT.peer)],
+    ),
+    "net.circuit.messages.decode_hop_answer": Decoder(
+        circuit.decode_hop_answer, seeds=lambda: [circuit.encode_hop_answer(circuit.CircuitStatus.OK, _GRANT)]
+    ),
+    "net.circuit.messages.decode_stop_request": Decoder(
+        circuit.decode_stop_request,
+        write=lambda peer: circuit.encode_stop_request(peer, 120, 1024),
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_stop_request(_STATEMENT.peer, 120, 1024)],
+    ),
+    "net.circuit.messages.decode_stop_answer": Decoder(
+        circuit.decode_stop_answer, seeds=lambda: [circuit.encode_stop_answer(circuit.CircuitStatus.OK)]
+    ),
+    "net.circuit.messages.decode_voucher": Decoder(
+        lambda data: circuit.decode_voucher(data, _STATEMENT.peer, _STATEMENT.peer),
+        write=lambda expires_s: circuit.sign_voucher(SEED, _STATEMENT.peer, expires_s),
+        is_canonical=False,
+        seeds=lambda: [_GRANT.voucher],
+    ),
+    "net.reach.dialback.decode_dialback": Decoder(
+        dialback.decode_dialback,
+        write=lambda request: dialback.encode_dialback(*request),
+        seeds=lambda: [dialback.encode_dialback(bytes(16), 4747)],
+    ),
+    "net.discovery.dnsaddr.decode_texts": Decoder(
+        lambda data: dnsaddr.decode_texts(data.split(b"\n")),
+        write=lambda found: b"\n".join(b"dnsaddr=" + str(each).encode() for each in found),
+        is_canonical=False,
+        seeds=lambda: [
+            b"dnsaddr=/dnsaddr/a.example\nv=1",
+            b"dnsaddr=/ip4/1.2.3.4/tcp/1/p2p/12D3KooWSRf7BHNFFW9vfW5S1KmpPeCkeChJGZE2V9xt1KXXWpt2",
+        ],
     ),
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]

@@ -117,17 +117,18 @@ class HomeExam:
         import trio
 
         from p2pverify.api.bind import open_listener
-        from p2pverify.net.border.host import ListenError, bind
+        from p2pverify.net.border.sockets import ListenError, bind_all
         from p2pverify.node.endpoints.address import listening_address
         from p2pverify.node.endpoints.loopback import parse_bind
 
         if self.config is None or self.is_running:
             yield skipped("ports", "the node listens" if self.is_running else "the settings cannot be read")
             return
-        listen = listening_address(self.config.listen)
+        listen = [listening_address(text) for text in self.config.listen]
 
         async def try_to_listen() -> None:
-            bind(listen).socket.close()
+            for listener in bind_all(listen):
+                listener.socket.close()
 
         try:
             trio.run(try_to_listen)
@@ -135,7 +136,7 @@ class HomeExam:
             yield fault("ports", str(error), "set 'listen' in config.toml")
             return
         open_listener(parse_bind(self.config.http))[0].close()
-        yield ok("ports", f"{self.config.listen} and {self.config.http} are free")
+        yield ok("ports", f"{', '.join((*self.config.listen, self.config.http))}: free")
 
     def _weights(self) -> Iterator[HealthFinding]:
         from p2pverify.cli.run.join import engine_kind

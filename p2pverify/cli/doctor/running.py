@@ -18,6 +18,7 @@ PATIENCE_EPOCHS = 3  # a cut is final two epochs after its own, and a node needs
 def look_at(found: "StatusDocument") -> Iterator[HealthFinding]:
     """The findings in the status of a running node."""
     yield _neighbours(found)
+    yield _reach(found)
     yield _cuts(found)
     yield _readiness(found)
     yield _asked(found)
@@ -33,6 +34,15 @@ def _neighbours(found: "StatusDocument") -> HealthFinding:
     # A network of one peer certifies its cuts alone.
     worse = warning if _is_young(found) or _is_fresh(found) else fault
     return worse("neighbours", text, "check --bootstrap, the network file and the firewall")
+
+
+def _reach(found: "StatusDocument") -> HealthFinding:
+    reach = found.reach
+    if reach.state == "unreachable":
+        return fault("reached", reach.why, reach.advice)
+    if reach.state == "relayed":
+        return warning("reached", reach.why, reach.advice)
+    return ok("reached", reach.why) if reach.state == "direct" else skipped("reached", reach.why, reach.advice)
 
 
 def _cuts(found: "StatusDocument") -> HealthFinding:

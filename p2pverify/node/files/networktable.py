@@ -12,6 +12,7 @@ from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.endpoints.address import bootstrap_address
 from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, toml_text
 from p2pverify.node.files.tomlfile import Check, read_table
 from p2pverify.node.settle.tarifffile import TariffTable
@@ -277,9 +278,19 @@ def line_lines(lines: Sequence[ModelLine]) -> list[str]:
     return written
 
 
+def _check_first_peer(text: str) -> None:
+    try:
+        bootstrap_address(text)
+    except DecodeError as error:
+        raise ValueError(f"{text[:80]!r}: {error.reason}") from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkTable:
-    """The whole file. `manifests` lists digests of manifests that are not in the file."""
+    """The whole file. `manifests` lists digests of manifests that are not in the file.
+
+    `bootstrap` are first peers for nodes that name none. They are no rule: other ones make no other network.
+    """
 
     name: Line
     founders: tuple[Annotated[str, Check(read_founder)], ...] = ()
@@ -292,3 +303,4 @@ class NetworkTable:
     classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})
     lines: tuple[LineTable, ...] = field(default=(), metadata={"alias": "line"})
     tariff: TariffTable | None = None
+    bootstrap: tuple[Annotated[str, Check(_check_first_peer)], ...] = ()

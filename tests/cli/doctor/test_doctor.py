@@ -14,7 +14,7 @@ from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import run
 from tests.support.documents import STATUS
 
-CONFIG = 'listen = "/ip4/127.0.0.1/tcp/0"\nhttp = "127.0.0.1:0"\n'
+CONFIG = 'listen = ["/ip4/127.0.0.1/tcp/0"]\nhttp = "127.0.0.1:0"\n'
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_fault_of_the_home(joined: Home, damage: object, check: str) -> None:
 def test_a_taken_port(joined: Home) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        joined.config_path.write_text(f'listen = "/ip4/127.0.0.1/tcp/{port}"\n')
+        joined.config_path.write_text(f'listen = ["/ip4/127.0.0.1/tcp/{port}"]\n')
         assert examine(joined, "--quick", code=1)["ports"][0] == "fault"
 
 

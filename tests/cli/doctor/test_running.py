@@ -21,6 +21,7 @@ HEALTHY = replace(
     ready=True,
     reasons=(),
     neighbours=NEIGHBOURS_WANTED,
+    reach=replace(STATUS.reach, state="direct"),
     final_age_s=0,
     uptime_s=int(100 * STATUS.epoch_s) + 100,
 )
@@ -44,6 +45,9 @@ def test_a_healthy_node() -> None:
         (replace(HEALTHY, neighbours=0), "neighbours", "warning"),  # a network of one certifies alone
         (replace(HEALTHY, neighbours=0, final_age_s=10**6), "neighbours", "fault"),
         (replace(HEALTHY, neighbours=NEIGHBOURS_WANTED - 1), "neighbours", "warning"),
+        (replace(HEALTHY, reach=replace(STATUS.reach, state="relayed")), "reached", "warning"),
+        (replace(HEALTHY, reach=replace(STATUS.reach, state="unreachable")), "reached", "fault"),
+        (replace(HEALTHY, reach=replace(STATUS.reach, state="unknown", advice="")), "reached", "skipped"),
         (replace(HEALTHY, final_age_s=10**6), "cuts", "fault"),
         (replace(HEALTHY, final=None, final_age_s=None), "cuts", "fault"),
         (replace(HEALTHY, final=None, final_age_s=None, uptime_s=0), "cuts", "warning"),

@@ -34,7 +34,8 @@ _RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer
 class AskedPeer:
     """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
 
-    `elapsed_ms` is the time that the challenger waited for it, less the round trip; 0 without a receipt.
+    `elapsed_ms` is the time that the challenger waited for it, less the round trip; 0 without a receipt, or if it is
+    not known.
     """
 
     responder: bytes
