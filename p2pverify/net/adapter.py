@@ -127,6 +127,13 @@ class Libp2pNetwork(NetworkPort):
             self._counters,
             speech=requests.PASSPORTS,
         )
+        self._cheques = requests.Requests(
+            partial(_cheque, inbox),
+            inbox.is_member,
+            requests.cheque_limits(request_limits or RequestLimits()),
+            self._counters,
+            speech=requests.CHEQUES,
+        )
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._blobs = blob.BlobProtocol(blobs, inbox.is_member, blob_limits or BlobLimits(), self._counters)
         self._changed = trio.Event()
@@ -135,6 +142,7 @@ class Libp2pNetwork(NetworkPort):
         self._host.handle(requests.PROTOCOL, self._requests.answer)
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
         self._host.handle(requests.PASSPORT_PROTOCOL, self._passports.answer)
+        self._host.handle(requests.CHEQUE_PROTOCOL, self._cheques.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)
         if blobs is not None:
             self._host.handle(blob.PROTOCOL, self._blobs.answer)
@@ -171,6 +179,10 @@ class Libp2pNetwork(NetworkPort):
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
         return (await self._ask(self._evidence, peer, request, AnswerReader(0), unheard)).data
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor and its answer; otherwise as `ask`."""
+        return (await self._ask(self._cheques, peer, request, AnswerReader(0), unheard)).data
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         """See the port; dials the peer if necessary."""
@@ -276,6 +288,10 @@ async def _evidence(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) ->
 
 async def _passports(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
     return inbox.passports(request, source)
+
+
+async def _cheque(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
+    return await inbox.cheque(request, source)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

@@ -149,6 +149,10 @@ class Inbox(Protocol):
         """The answer to a request for passports, of anybody. Raises RemoteProtocolError."""
         ...
 
+    async def cheque(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a cheque of a client, once it is on disk. Raises RemoteProtocolError."""
+        ...
+
     def sync_answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         ...
@@ -265,6 +269,10 @@ class NetworkPort(AskingPort, BlobPort, Protocol):
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         """One request for evidence and its answer. Raises AskError. The caller sets the deadline."""
+        ...
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor and its answer. Raises AskError. The caller sets the deadline."""
         ...
 
     def exclude(self, peers: frozenset[bytes]) -> None:

@@ -13,3 +13,12 @@ class UserError(Exception):
         super().__init__(f"{reason}: {hint}" if hint else reason)
         self.reason = reason
         self.hint = hint
+
+
+class TwinError(UserError):
+    """Another process runs with this identity."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            reason, "stop the other one, or give this machine its own identity: 'p2pverify --home DIR init'"
+        )

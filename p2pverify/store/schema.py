@@ -37,6 +37,10 @@ _TABLES = (
         epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
         PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
 )
+#: What clients owe for answers, and what is owed to peers; the newest state of each, so that it stays small. Databases
+#: of earlier versions get this table when a node opens them.
+_CREDIT = """CREATE TABLE IF NOT EXISTS credit (
+        side TEXT NOT NULL, peer BLOB NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (side, peer)) STRICT, WITHOUT ROWID"""
 _APPEND_ONLY = ("identity", "records", "own_log", "answers")
 _TRIGGERS = tuple(
     f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
@@ -80,7 +84,7 @@ def _fill(path: Path, network_id: bytes, own: bytes) -> None:
     database = connect(path, "rw")
     try:
         database.execute("BEGIN IMMEDIATE")
-        for statement in (*_TABLES, *_TRIGGERS):
+        for statement in (*_TABLES, _CREDIT, *_TRIGGERS):
             database.execute(statement)
         database.executemany("INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own)))
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -183,11 +187,12 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def tune(database: sqlite3.Connection) -> None:
-    """Set how the writer commits: with a write-ahead log, and every commit waits for the disk."""
+    """Set how the writer commits: with a write-ahead log, and every commit waits for the disk. Adds newer tables."""
     mode = _pragma(database, "journal_mode = WAL")
     if mode != "wal":
         raise StoreError("this file system cannot keep a write-ahead log", "put the home directory on a local disk")
     database.execute("PRAGMA synchronous = FULL")
+    database.execute(_CREDIT)
     database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
 
 

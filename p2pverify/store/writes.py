@@ -58,7 +58,16 @@ class DropEvidence:
     before_epoch: int
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence
+@dataclass(frozen=True, slots=True)
+class PutCredit:
+    """Keep what a client owes ("tab") or what a creditor gets ("bill"), in place of what was kept. Empty: delete it."""
+
+    side: str
+    peer: bytes  # 32 B
+    data: bytes
+
+
+Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutCredit
 
 
 def check_write(write: Write) -> None:
@@ -79,6 +88,10 @@ def check_write(write: Write) -> None:
         _require(len(write.responder) == 32, "responder is not 32 bytes")
         _require(all(0 <= number <= UINT_MAX for number in (write.epoch, write.slot)), "a slot is out of range")
         _require(len(write.answer) <= DATA_BYTES_MAX, "answer is too long to store")
+    elif isinstance(write, PutCredit):
+        _require(write.side in ("tab", "bill"), "neither a tab nor a bill")
+        _require(len(write.peer) == 32, "peer is not 32 bytes")
+        _require(len(write.data) <= DATA_BYTES_MAX, "tab or bill is too long to store")
     else:
         _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
 

@@ -25,7 +25,7 @@ from p2pverify.node.files.outputs import check_output, open_output
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
-from p2pverify.node.reports.shown import interval, short_ids
+from p2pverify.node.reports.shown import in_units, interval, short_ids
 
 if TYPE_CHECKING:
     from p2pverify.cli.run.ask_light import LightOptions
@@ -280,11 +280,19 @@ def _refusal(status: int, value: Any) -> CliError:
 
 
 def _told(document: ReceiptDocument) -> str:
-    """One line: who answered, its score, what was checked, how it compares, the receipt."""
+    """One line: who answered, its score, what was checked, how it compares, what it cost, the receipt."""
     answer = document.returned(0)
-    return (
-        f"{_who(answer)}; checked: {', '.join(map(cell, answer.checked))}; {_compared(document)}; receipt {document.id}"
-    )
+    checked = f"checked: {', '.join(map(cell, answer.checked))}"
+    return "; ".join([_who(answer), checked, _compared(document), *_cost(document), f"receipt {document.id}"])
+
+
+def _cost(document: ReceiptDocument) -> list[str]:
+    """What the answers cost, if the network has a tariff."""
+    cost = document.cost
+    if cost is None:
+        return []
+    answers = "1 answer" if cost.answers == 1 else f"{cost.answers} answers"
+    return [f"cost {in_units(cost.total)} {cell(cost.unit)} for {answers}"]
 
 
 def _who(answer: ClientAnswer) -> str:

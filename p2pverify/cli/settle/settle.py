@@ -197,7 +197,7 @@ def _plain(document: Any) -> dict[str, Any]:
 
 
 def _shown(amount: int) -> str:
-    from p2pverify.node.settle.report import in_units
+    from p2pverify.node.reports.shown import in_units
 
     return in_units(amount)
 

@@ -23,7 +23,7 @@ from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language, Message, model_name
 from p2pverify.node.clients.line import TOO_LONG, Requester
-from p2pverify.node.clients.paper import answer_document, check_document, event_document
+from p2pverify.node.clients.paper import answer_document, check_document, cost_document, event_document
 from p2pverify.node.light.view import LightView, Trust
 from p2pverify.node.reports.documents.receipt import CHECKED, EventName, ReceiptDocument, ReceiptEvent
 from p2pverify.node.user_error import UserError
@@ -203,6 +203,7 @@ class LightClient:
             every=wish.policy.every,
             checks=(check_document(0, answered),) if answered.panel > 1 else (),
             answers=tuple(answers),
+            cost=cost_document(self._network, answers),
             events=tuple(order.events),
         )
 
