@@ -37,11 +37,13 @@ from p2pverify.core.events import (
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.machine import Machine
+from p2pverify.core.settle.exchange import ChequeArrived, Pay, decode_sent_cheque
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import encode_batches
 from p2pverify.testnet.world.items import (
     BEAT,
+    CHEQUE,
     DOWN,
     ENGINE,
     EVIDENCE,
@@ -118,6 +120,7 @@ class Peer:
         assert not self.is_up
         self.is_up = True
         now = self._local_ms
+        self.machine.money.load(self.disk.credit())
         self.actor.load(records, answers, now, evidence)
         context = self.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
@@ -213,6 +216,9 @@ class Peer:
         """Handle a request of another peer, or the result of an own request. Returns a number that identifies it."""
         if kind == REQUEST:
             self.feed(RequestArrived(item[2], item[3], item[4]))
+            return crc32(item[3])
+        if kind == CHEQUE:
+            self.feed(ChequeArrived(item[2], decode_sent_cheque(item[3]), item[4]))
             return crc32(item[3])
         if kind == EVIDENCE:
             shown = self.actor.evidence(item[3], item[4], self._local_ms)
@@ -337,7 +343,7 @@ class Peer:
                     self._next_job()
                 else:
                     self._drop(effect, "too many jobs wait")
-            case Send() | FetchEvidence():
+            case Send() | FetchEvidence() | Pay():
                 self._asks.add(effect.ask)
                 self._around.requests.send(self, effect)
             case Respond():
@@ -389,4 +395,4 @@ class Peer:
 
 
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
-_MESSAGES = (REQUEST, EVIDENCE, RESPONSE, FAILED)
+_MESSAGES = (REQUEST, EVIDENCE, CHEQUE, RESPONSE, FAILED)
