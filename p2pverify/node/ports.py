@@ -19,7 +19,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
@@ -340,6 +340,12 @@ class Reports(Protocol):
     def datasets(self, *, final: bool) -> DatasetsDocument: ...
 
     def accounts(self, *, final: bool) -> AccountsDocument: ...
+
+    async def movements(self, key: bytes) -> MovementsDocument:
+        """The movements of one account (a key of 32 B, or empty for the pool). Raises NoMovements."""
+        ...
+
+    def cheques(self) -> ChequesDocument: ...
 
     def lines(self) -> LinesDocument: ...
 

@@ -100,7 +100,8 @@ class Responder:
             yield self._respond(ticket, request, known, None)
             return
         try:
-            self._creditor.check(request.requester, now_ms)
+            waiting = sum(requester == request.requester for requester, _ in self._waiting)
+            self._creditor.check(request.requester, now_ms, waiting)
         except RequestRefused as refused:
             yield self.refuse(ticket, refused)
             return

@@ -136,7 +136,7 @@ class Credit:
         self._network = network
         self._key = key
         self._price = price
-        self._limits = limits
+        self.limits = limits
         self._is_member = is_member
         self._settled = settled
         self._tabs: dict[bytes, Tab] = {}
@@ -156,19 +156,19 @@ class Credit:
         self._changed.clear()
         return found
 
-    def refusal(self, client: bytes, epoch: int) -> str | None:
-        """Why a client gets no answer, or None."""
-        tab = self._tabs.get(client, _EMPTY)
-        if _uncovered(tab, epoch) >= self._limits.uncovered * self._price:
+    def refusal(self, client: bytes, epoch: int, waiting: int = 0) -> str | None:
+        """Why a client gets no answer beside those that wait to be made, or None."""
+        tab, more = self._tabs.get(client, _EMPTY), waiting * self._price
+        if _uncovered(tab, epoch) + more >= self.limits.uncovered * self._price:
             return "answers without a cheque"
-        if self.owed(client, epoch) >= self._limits.limit * self._price:
+        if self.owed(client, epoch) + more >= self.limits.limit * self._price:
             return "unpaid cheques"
         if self._is_member(client):
             return None
         if client not in self._tabs and len(self._tabs) >= TABS_KEPT:
             return "too many clients"
         strangers = sum(max(0, self.owed(key, epoch)) for key in self._tabs if not self._is_member(key))
-        return "strangers owe too much" if strangers >= self._limits.strangers * self._price else None
+        return "strangers owe too much" if strangers + more >= self.limits.strangers * self._price else None
 
     def owed(self, client: bytes, epoch: int) -> int:
         """What a client owes in all: answers without a cheque, and cheques that are not settled (millionths)."""

@@ -29,7 +29,6 @@ class Creditor(Part):
 
     def __init__(self, context: Context, limits: CreditLimits) -> None:
         self._context = context
-        self._limits = limits
         tariff = context.network.tariff
         self._price = 0 if tariff is None else tariff.answer
         self._credit = Credit(
@@ -56,11 +55,11 @@ class Creditor(Part):
 
     # ------------------------------------------------------------ answers
 
-    def check(self, client: bytes, now_ms: int) -> None:
-        """Raise RequestRefused if a client owes too much for another answer."""
+    def check(self, client: bytes, now_ms: int, waiting: int = 0) -> None:
+        """Raise RequestRefused if a client owes too much for another answer, beside those that wait to be made."""
         if not self._price or client == self._context.key:
             return
-        why = self._credit.refusal(client, self._epoch(now_ms))
+        why = self._credit.refusal(client, self._epoch(now_ms), waiting)
         if why is not None:
             self.counters.count(f"not answered: {why}")
             raise RequestRefused("unpaid", f"{why}: pay with a cheque, or pay this peer and have it say so")
@@ -118,7 +117,7 @@ class Creditor(Part):
         for debtor, cheque in self._newest(epoch):
             more = cheque.cumulative - known_cheque(state, self._context.key, debtor, cheque.until)
             is_last = cheque.until <= epoch + CASH_EPOCHS + CASH_EVERY
-            if more > 0 and (is_last or more >= self._limits.cash * self._price):
+            if more > 0 and (is_last or more >= self._credit.limits.cash * self._price):
                 due.append((-more, debtor, cheque.until, cheque))
         for _, debtor, _, cheque in sorted(due)[:CASHED_MAX]:
             payload = Cheque(debtor, cheque.until, cheque.cumulative, cheque.count, cheque.signature)
