@@ -20,6 +20,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
+from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -80,7 +81,8 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model.
+    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
+    and `credit` what clients of others may owe it.
     """
 
     home: Home
@@ -101,6 +103,7 @@ class NodeSettings:
     cover: CoverPlan = NO_COVER
     blobs: BlobSettings = NO_SERVING
     upgrade: UpgradeSettings = STAY
+    credit: CreditLimits = DEFAULT_CREDIT
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -174,6 +177,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
+                credit=settings.credit,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None

@@ -1,10 +1,9 @@
 """Clients of one peer ask another one in a simulated network with a tariff, until the cheques are on the ledger."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from p2pverify.core.contract.tariff import Tariff
-from p2pverify.core.events import AskFailed, Effect, ResponseArrived
+from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.inference.question import Question, Request, encode_request, is_refusal, sign_request
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import audit_of
@@ -56,7 +55,7 @@ class Client:
         request = Request(context.network_id, context.key, other_key, question.id, nonce, epoch + 4)
         data = encode_request(request, question, sign_request(context.seed, request))
 
-        def done(event: ResponseArrived | AskFailed, now_ms: int) -> Iterator[Effect]:
+        def done(event: ResponseArrived | AskFailed, now_ms: int) -> Effects[None]:
             if isinstance(event, ResponseArrived) and not is_refusal(event.data):
                 self.got += 1
                 yield from self.peer.machine.money.payer.owe(AnswerTaken(other_key), now_ms)
@@ -102,7 +101,7 @@ def test_a_member_whose_clients_pay_nothing_is_refused_and_loses_nothing_else() 
     """Its own challenges are refused too, because they look like its clients' requests."""
 
     class Stingy(Quick):
-        def handle(self, event, now_ms):  # type: ignore[no-untyped-def]
+        def handle(self, event, now_ms):
             self.machine.money.payer._bills.clear()
             return super().handle(event, now_ms)
 

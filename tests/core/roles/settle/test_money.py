@@ -149,7 +149,7 @@ def test_the_cheque_is_on_disk_before_it_leaves_and_before_it_is_answered() -> N
     answer(debtor, creditor, 3)
     effects = list(debtor.money.payer.tick(at(3 + ARREARS_EPOCHS)))
     assert [type(each) for each in effects] == [Persist, Pay]
-    event = ChequeArrived(7, decode_sent_cheque(effects[1].data), DEBTOR)  # type: ignore[union-attr]
+    event = ChequeArrived(7, decode_sent_cheque(effects[1].data), DEBTOR)
     assert [type(each) for each in creditor.money.creditor.receive(event, at(5))] == [Persist, Respond]
     assert [type(each) for each in creditor.money.creditor.receive(event, at(5))] == [Respond]  # once more: no change
 
