@@ -28,6 +28,7 @@ async def bench(tmp_path, world):
         async with open_door(tmp_path, world) as opened:
             for peer in world.peers:  # the world is used again
                 peer.machine.money.payer._bills.clear()
+                peer.machine.money.payer._tried.clear()
                 peer.machine.money.creditor.credit._tabs.clear()
             yield opened
 
