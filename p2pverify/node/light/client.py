@@ -60,6 +60,7 @@ class LightWish:
     text: str
     policy: CheckPolicy
     peer: bytes | None = None
+    temperature_milli: int = TEMPERATURE_MILLI
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ class LightClient:
         seed = self._dice.randbytes(16)
         named = None if wish.peer is None else self.view.named(wish.peer)
         model = self.view.model if named is None else named.model
-        return Question(model, prompt, tokens_max, TEMPERATURE_MILLI, seed, self._requester.key)
+        return Question(model, prompt, tokens_max, wish.temperature_milli, seed, self._requester.key)
 
     def _receipt(
         self, began_ms: int, wish: LightWish, question: Question, answered: AnsweredQuestion, order: _Order
