@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from p2pverify.core.encoding.canon import Value, as_array, as_uint, decode, encode
+from p2pverify.core.errors import DecodeError
 from p2pverify.core.settle.cheques import SignedCheque, read_signed_cheque
 
 #: Series of cheques end at multiples of this number of epochs, one or two of them ahead.
@@ -96,8 +97,11 @@ class Tab:
 def decode_tab(data: bytes) -> Tab:
     """Read a tab from the disk. Raises DecodeError."""
     owed, ahead, period, slots, cheques = as_array(decode(data, size_max=TAB_BYTES_MAX), "tab", length=5)
+    less, more = as_uint(ahead, "paid ahead"), as_uint(owed, "owed")
+    if less and more:
+        raise DecodeError("tab: both owed and paid ahead")
     return Tab(
-        as_uint(owed, "owed") - as_uint(ahead, "paid ahead"),
+        more - less,
         as_uint(period, "period"),
         tuple(map(_read_slot, as_array(slots, "slots", length_max=SLOTS_MAX))),
         tuple(map(read_signed_cheque, as_array(cheques, "cheques", length_max=SERIES_MAX))),
