@@ -5,6 +5,7 @@ from pathlib import Path
 
 from p2pverify.core.contract.tariff import AMOUNT_MAX
 from p2pverify.core.encoding.canon import UINT_MAX, encode
+from p2pverify.core.records.envelope import EPOCH_MAX
 from p2pverify.core.settle.bills import ARREARS_EPOCHS
 from p2pverify.core.settle.cheques import SignedCheque
 from p2pverify.core.settle.credit import CASH_EPOCHS, DEFAULT_CREDIT, OWED_EPOCHS, SERIES_EPOCHS, series_end
@@ -20,7 +21,7 @@ from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 PAGE = (PROTOCOL / "cheque.md").read_text(encoding="utf-8")
-LARGEST = SignedCheque(2**53 - 1, AMOUNT_MAX, UINT_MAX, b"\xff" * 64)
+LARGEST = SignedCheque(EPOCH_MAX, AMOUNT_MAX, UINT_MAX, b"\xff" * 64)
 
 
 def test_messages_conform() -> None:

@@ -12,6 +12,8 @@ from p2pverify.core.encoding.canon import UINT_MAX, Value, as_array, as_bytes, a
 from p2pverify.core.errors import DecodeError
 
 CHEQUE_DOMAIN = "p2pverify/cheque/1"
+#: The greatest epoch of a record, in which a series can end.
+_UNTIL_MAX = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def read_signed_cheque(value: Value) -> SignedCheque:
     """A decoded cheque. Raises DecodeError; its signature is not checked here."""
     until, cumulative, count, signature = as_array(value, "cheque", length=4)
     return SignedCheque(
-        as_uint(until, "until"),
+        as_uint(until, "until", _UNTIL_MAX),
         read_amount(cumulative, "cumulative"),
         read_count(count),
         as_bytes(signature, "signature", size=64),
