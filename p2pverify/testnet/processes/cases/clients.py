@@ -62,9 +62,9 @@ class CaseClients:
                 self._answers[peer.key] += 1
         for _ in range(_TRIES):
             signed = await self._deeds.signed_to(peer)
-            if signed == self._price * self._answers[peer.key]:
-                if await self._deeds.call(peer, "settle", "cheque", "--all") == 0:
-                    return
+            is_whole = signed == self._price * self._answers[peer.key]
+            if is_whole and await self._deeds.call(peer, "settle", "cheque", "--all") == 0:
+                return
             await trio.sleep(_AGAIN_S)
 
     def checks(self, ledger: ReadLedger) -> list[CheckFacts]:
