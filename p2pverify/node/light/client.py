@@ -1,6 +1,7 @@
 """The light client: it gets passports of peers that it can reach, chooses by them, asks, and writes a receipt."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,9 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
 from p2pverify.core.proofs.exchange import AMONG_MAX, PASSPORTS_MAX, PassportsWanted
 from p2pverify.core.proofs.passport import Refuted
+from p2pverify.core.settle.cheques import ChequeStatement, sign_cheque
+from p2pverify.core.settle.credit import series_end
+from p2pverify.core.settle.exchange import decode_cheque_answer, encode_cheque
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_answer
@@ -50,6 +54,10 @@ class VisitPort(ports.AskingPort, Protocol):
 
     async def passports(self, peer: bytes, request: bytes) -> bytes:
         """One request for passports, and its answer. Raises AskError."""
+        ...
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor, and its answer. Raises AskError."""
         ...
 
 
@@ -98,7 +106,8 @@ class LightClient:
         self.view = LightView(network, manifest.digest, trust)
         self.refused: list[str] = []  # why passports did not count
         self._choice = Choice(self.view, visit.met, self._dice)
-        self._requester = Requester(network, seed, public_key(seed), clock)
+        self._owed: Counter[bytes] = Counter()  # answers, by the peer that gave them
+        self._requester = Requester(network, seed, public_key(seed), clock, owe=self._owe)
         self._asking = Asking(self._requester, visit, self._choice, self.counters)
         self._fullcheck = FullCheck(network, self._asking, self._choice, self.counters)
 
@@ -139,7 +148,31 @@ class LightClient:
                 answered = await self._ask(question, wish, panel, take, order)
             except NoAnswer as again:
                 raise _no_answer(again) from None
+        await self._pay()
         return self._receipt(began_ms, wish, question, answered, order)
+
+    def _owe(self, peer: bytes) -> None:
+        self._owed[peer] += 1
+
+    async def _pay(self) -> None:
+        """Pay the answers with cheques at once: a client that is no member owes no audits, so this tells nothing."""
+        tariff = self._network.tariff
+        if tariff is None or not tariff.answer:
+            return
+        with trio.move_on_after(SOURCE_S):
+            async with trio.open_nursery() as nursery:
+                for peer, count in sorted(self._owed.items()):
+                    nursery.start_soon(self._send_cheque, peer, count * tariff.answer)
+
+    async def _send_cheque(self, peer: bytes, amount: int) -> None:
+        own, epoch = self._requester, max(0, self._requester.epoch)
+        said = ChequeStatement(self._network.id, own.key, peer, series_end(epoch), amount, 1)
+        try:
+            answer = decode_cheque_answer(await self._visit.pay(peer, encode_cheque(sign_cheque(said, own.seed))))
+        except (ports.AskError, DecodeError) as error:
+            self.counters.count(f"cheques not sent: {error.reason}")
+            return
+        self.counters.count(f"cheques refused: {answer.refused}" if answer.refused else "cheques sent")
 
     async def _fetch(self, source: bytes, wanted: bytes, others: trio.CancelScope) -> None:
         """Get the passports of one source. After the first one that has some, the others have little time left."""
