@@ -1,10 +1,13 @@
 """What answers cost clients of a node: the arithmetic of plan.md to the millionth, and cheques for exactly this."""
 
+import json
+
 import pytest
 import trio
 
 from p2pverify.api.openai.responses import verified
 from p2pverify.cli.run.ask import _told
+from p2pverify.client.replies import read_reply
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import ResponseArrived
 from p2pverify.core.plan import CheckPlan
@@ -69,6 +72,15 @@ async def test_clients_read_what_an_answer_cost(bench):
     opened, _ = await answered(bench, policy=ALWAYS_5)
     assert verified(opened.document)["cost"] == {"unit": "credit", "price": 10_000, "answers": 5, "total": 50_000}
     assert "; cost 0.050000 credit for 5 answers; " in _told(opened.document)
+    said = {
+        "model": "toy",
+        "choices": [{"message": {"content": "so"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "p2pverify": verified(opened.document),
+    }
+    reply = read_reply(json.dumps(said).encode())
+    assert reply.cost is not None
+    assert reply.cost.total == 50_000
     opened, _ = await answered(bench, policy=CheckPolicy(1, 1))
     assert "; cost 0.010000 credit for 1 answer; " in _told(opened.document)
 
