@@ -4,12 +4,11 @@ The world has nine founders: seven are honest, one writes no audits, and one ans
 of protocol/settle.md. A lie saves the cheat the price of an answer. `vest_epochs` is the formula of that page.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.events import Effect
+from p2pverify.core.events import Effects
 from p2pverify.core.settle.books import Account, account_rows
 from p2pverify.testnet.world.peer.actor import ActorArgs, HonestActor
 from tests.support.money import TARIFF, with_tariff
@@ -43,7 +42,7 @@ class IdleChallenger(HonestActor):
         self.machine.challenger.tick = _nothing  # type: ignore[method-assign]
 
 
-def _nothing(_now_ms: int) -> Iterator[Effect]:
+def _nothing(_now_ms: int) -> Effects[None]:
     yield from ()
 
 
