@@ -42,7 +42,7 @@ class IdleChallenger(HonestActor):
         self.machine.challenger.tick = _nothing  # type: ignore[method-assign]
 
 
-def _nothing(_now_ms: int) -> Effects[None]:
+def _nothing(now_ms: int) -> Effects[None]:  # noqa: ARG001
     yield from ()
 
 
