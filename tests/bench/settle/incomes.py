@@ -39,10 +39,10 @@ class IdleChallenger(HonestActor):
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
-        self.machine.challenger.tick = _nothing  # type: ignore[method-assign]
+        self.machine.challenger.tick = _nothing
 
 
-def _nothing(now_ms: int) -> Effects[None]:  # noqa: ARG001
+def _nothing(now_ms: int) -> Effects[None]:
     yield from ()
 
 
