@@ -159,8 +159,11 @@ class Fold(States):
             return frozenset()
         on_path = frozenset(later.path)
         common = next((cut_id for cut_id in reversed(earlier.path) if cut_id in on_path), None)
-        before = None if common is None else self.state(common)
-        return frozenset() if before is None else frozenset(missing & before.heads.keys())
+        since = -1 if common is None else later.index - later.path[::-1].index(common)
+        return frozenset(author for author in missing if later.forgotten.get(author, -1) > since >= 0)
+
+    def _in_use(self) -> Iterable[bytes]:
+        return (*super()._in_use(), *self._bases())
 
     def _certify(self, cut_id: bytes) -> State | None:
         """Certify a cut if its signatures and records are here; returns its state, or None."""

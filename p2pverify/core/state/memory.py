@@ -13,8 +13,10 @@ from p2pverify.core.state.verdicts.notes import AuditNote
 
 #: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
 MEMORY_CUTS_MAX = 320
-#: How many cuts back on the path a base may lie.
+#: A path has at least this many cuts, and the head of a dropped author is kept for as many more.
 NEAR_CUTS = 64
+#: How many of the newest cuts of the path can be the base of a cut beside it that the next cut takes in.
+NEAR_CARRY = 4
 #: Proposals of one author that are remembered although they are not on the path and less than a third signed them.
 PROPOSALS_MAX = 2
 #: Signatures of one signer that are remembered although their cut is not.
@@ -105,6 +107,11 @@ def forget(state: State, params: Params) -> None:
     for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
         del state.dropped[author]
         del state.heads[author]
+        state.forgotten[author] = state.index
+    state.forgotten = {author: at for author, at in state.forgotten.items() if at >= cuts_from}
+    state.recent = state.recent[1 - NEAR_CARRY :]
+    # The weights at the bases of remembered cuts count their signatures.
+    state.past = {key: cut for key, cut in state.past.items() if cut.index >= cuts_from - 2 * NEAR_CARRY}
 
 
 def forget_cuts(state: State, gone: Collection[bytes]) -> None:
@@ -115,6 +122,7 @@ def forget_cuts(state: State, gone: Collection[bytes]) -> None:
     state.cuts = {key: cut for key, cut in state.cuts.items() if key not in gone}
     state.signatures = {key: signed for key, signed in state.signatures.items() if key not in gone}
     state.last_signed = {peer: key for peer, key in state.last_signed.items() if key not in gone}
+    state.beside = {key: cut for key, cut in state.beside.items() if key not in gone}
     held = ((key, tuple(cut for cut in cuts if cut not in gone)) for key, cuts in state.proposals.items())
     state.proposals = {key: cuts for key, cuts in held if cuts}
 

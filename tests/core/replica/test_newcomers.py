@@ -119,7 +119,7 @@ def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for
         state = base.successor(bytes(32), 2, {})
         state.cuts = dict(cuts)
         state.members[forker] = Member(forks=frozenset(forks))
-        frame = Frame({base.id: base}.get, lambda _later, _earlier: True, lambda _cuts: [])
+        frame = Frame(lambda cuts: [None] * len(cuts))
         return Transition(network, network.id, base, state, frame, class_steps(network)).is_nested(inner, outer)
 
     assert not nested(b"inner", b"outer")

@@ -13,7 +13,8 @@ from p2pverify.core.encoding.canon import Value, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import POOL, Account, Books, Claim, Pledge
-from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of, state_root
+from p2pverify.core.state.codec.roots import state_root
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of
 from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.state import Loss, State, genesis

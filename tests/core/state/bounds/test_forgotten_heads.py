@@ -23,12 +23,13 @@ def on(base: State, name: str, known: dict[bytes, Head]) -> State:
     return base.successor(key(name), base.epoch + 1, known)
 
 
-def is_nested(inner: Cut, outer: Cut, *path: State) -> bool:
-    """Whether two cuts beside a path are nested for a step on top of the path."""
-    state = on(path[-1], "step", {})
-    state.cuts = {b"inner": inner, b"outer": outer}
-    frame = Frame({each.id: each for each in path}.get, lambda _later, _earlier: True, lambda _cuts: [])
-    step = Transition(NETWORK, NETWORK.id, path[-1], state, frame, class_steps(NETWORK))
+def is_nested(inner: Cut, outer: Cut, *path: tuple[State, Cut | None]) -> bool:
+    """Whether two cuts beside a path are nested for a step on top of the path, whose cuts are given with it."""
+    last = path[-1][0]
+    state = on(last, "step", {})
+    state.cuts = {b"inner": inner, b"outer": outer, **{each.id: made for each, made in path if made is not None}}
+    frame = Frame(lambda cuts: [None] * len(cuts))
+    step = Transition(NETWORK, NETWORK.id, last, state, frame, class_steps(NETWORK))
     return step.is_nested(b"inner", b"outer")
 
 
@@ -40,17 +41,31 @@ def test_who_signed_a_cut_before_the_path_forgot_an_author_may_sign_on() -> None
     """The first cut stood beside the one that forgot the author, so the signer could not know."""
     base = on(genesis(NETWORK), "base", heads(gone=3, here=1))
     later = on(base, "later", heads(here=2))
-    assert is_nested(cut(base, here=2), cut(later, here=3), base, later)
-    assert is_nested(cut(base, gone=4, here=2), cut(later, here=3), base, later)
+    later.forgotten[GONE] = later.index
+    path = (base, None), (later, cut(base, here=2))
+    assert is_nested(cut(base, here=2), cut(later, here=3), *path)
+    assert is_nested(cut(base, gone=4, here=2), cut(later, here=3), *path)
 
 
 def test_who_leaves_out_an_author_that_the_path_has_not_forgotten_is_not_excused() -> None:
     base = on(genesis(NETWORK), "base", heads(here=1))
     later = on(base, "later", heads(here=2))
-    assert not is_nested(cut(base, gone=0), cut(later, here=3), base, later)  # a new author
-    assert not is_nested(cut(base, here=3), cut(later), base, later)  # an author that is still there
+    path = (base, None), (later, cut(base, here=2))
+    assert not is_nested(cut(base, gone=0), cut(later, here=3), *path)  # a new author
+    assert not is_nested(cut(base, here=3), cut(later), *path)  # an author that is still there
+    assert is_nested(cut(base, here=2), cut(later), *path)  # the path has moved as far
     newer = on(base, "newer", heads(gone=0, here=2))
-    assert not is_nested(cut(newer, here=3), cut(base, here=4), base, newer)  # the path took it in later
+    path = (base, None), (newer, cut(base, gone=0, here=2))
+    assert not is_nested(cut(newer, here=3), cut(base, here=4), *path)  # the path took it in later
+    base.forgotten[GONE] = base.index
+    path = (base, None), (on(base, "later", heads(here=2)), cut(base, here=2))
+    assert not is_nested(cut(base, gone=0), cut(later, here=3), *path)  # it was forgotten before
+
+
+def test_cuts_of_which_the_path_remembers_too_little_convict_nobody() -> None:
+    base = on(genesis(NETWORK), "base", heads(here=1))
+    later = on(base, "later", heads(here=2))
+    assert is_nested(cut(base, here=3), cut(later), (base, None), (later, None))
 
 
 def logs() -> tuple[Steps, Fold]:
@@ -73,13 +88,14 @@ def test_a_cut_contains_one_whose_author_was_forgotten_since() -> None:
         return {author: (author, head[1], ids[author, head[1]]) for author, head in heads(**seqs).items()}
 
     base = on(genesis(NETWORK), "base", at(gone=1, here=1))
-    fold._states[base.id] = base
     beside = on(base, "beside", at(gone=2, here=2))
-    later = on(on(base, "forgets", at(here=2)), "later", at(here=3))
+    forgets = on(base, "forgets", at(here=2))
+    forgets.forgotten[GONE] = forgets.index
+    later = on(forgets, "later", at(here=3))
     assert fold.contains(later, beside)
     assert fold.contains(later, base)
     assert not fold.contains(beside, later)
-    base.heads = at(here=1)  # now the author is a new one that only the cut beside the path took in
+    later.forgotten[GONE] = base.index  # now the author is a new one that only the cut beside the path took in
     assert not fold.contains(later, beside)
 
 

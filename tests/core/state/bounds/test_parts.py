@@ -28,7 +28,7 @@ NETWORK = network(4)
 
 
 def step_of(state: State) -> Transition:
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     return Transition(NETWORK, NETWORK.id, genesis(NETWORK), state, frame, class_steps(NETWORK))
 
 
