@@ -117,7 +117,7 @@ def _recent(fold: Fold) -> Iterator[State]:
     for cut_id in fold.latest.path[: -CUTS_BACK_MAX - 1 : -1]:
         if cut_id == fold.network_id:
             return
-        state = fold.state(cut_id)
+        state = fold.kept(cut_id)
         if state is not None:
             yield state
 

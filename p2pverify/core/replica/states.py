@@ -1,8 +1,8 @@
 """States of cuts: they are computed from the records inside the cuts, and cached for the newest cuts.
 
-The state of a cut needs the state of its base, and the outcomes of cuts beside the path that it is the first to contain.
-These are computed first, in a loop, because after a long pause one cut may contain hundreds of cuts that were never
-certified. All of them are based on one of the newest cuts of the path, so older states are never needed again.
+The state of a cut needs the state of its base, and the outcomes of cuts beside the path that it is the first to
+contain. These are computed first, in a loop, because after a long pause one cut may contain hundreds of cuts that were
+never certified. All of them are based on one of the newest cuts of the path, so older states are never needed again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +30,8 @@ STATES_KEPT = 8
 FAULTS_KEPT = 4096
 #: Cuts whose outcomes are cached longer than their states: more cuts than honest members sign in a long pause.
 OUTCOMES_KEPT = 65_536
+#: Cuts of which the number of records is remembered.
+COUNTS_KEPT = 256
 #: New authors of one cut, without founders. Limited because keys are free and a cut has room for HEADS_MAX.
 NEW_AUTHORS_MAX = 16
 
@@ -61,6 +63,8 @@ class States:
         self._memo = memo
         self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last comes last
         self._faults: BoundedDict[bytes, str] = BoundedDict(FAULTS_KEPT)
+        #: How many records each cut holds that was folded lately.
+        self.records_in: BoundedDict[bytes, int] = BoundedDict(COUNTS_KEPT)
         self._outcomes: BoundedDict[bytes, Outcome | None] = BoundedDict(OUTCOMES_KEPT)
         self._needed: set[bytes] = set()  # cuts of which an outcome is needed now
         self._frame = Frame(self._outcomes_of)
@@ -115,6 +119,7 @@ class States:
         state, fault = known
         if state is not None:
             self._states[cut_id] = state
+            self.records_in[cut_id] = state.totals.get("records", 0)
         else:
             self._faults[cut_id] = fault or ""
         if cut_id in self._needed:

@@ -65,6 +65,13 @@ def contain(step: Transition) -> None:
                 step.carried.append(outcome.convictions)
 
 
+def carry_convictions(step: Transition) -> None:
+    """Take over the convictions of the supported cuts that this one is the first to contain."""
+    for convictions in step.carried:
+        for peer, reason in convictions:
+            step.state.convict(peer, reason)
+
+
 def _counts(step: Transition, record: Record) -> bool:
     return has_recent_weight(step.state, record.author, step.network.params)
 

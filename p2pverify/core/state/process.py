@@ -83,8 +83,7 @@ def advance(
     datasets.take(state, by_kind)
     _test(step)
     capital.take_bets(step)
-    for peer, reason in chain.from_iterable(step.carried):
-        state.convict(peer, reason)
+    cuts.carry_convictions(step)
     sponsors.punish(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)

@@ -283,6 +283,10 @@ class State(Roster):
             )
         return self._as_past
 
+    def past_of(self, cut_id: bytes) -> PastCut | None:
+        """What is known of this cut, of an earlier one of the path, or of one beside it that was supported in time."""
+        return self.as_past() if cut_id == self.id else self.past.get(cut_id) or self.beside.get(cut_id)
+
     def at_index(self, index: int) -> bytes | None:
         """The cut of the path with an index; None if it is not one of the newest."""
         back = self.index - index

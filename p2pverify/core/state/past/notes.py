@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 
 class PastRow(NamedTuple):
-    """What draws and votes ask of a member at an earlier cut. Members that are neither active nor weighted have none."""
+    """What draws and votes ask of a member at an earlier cut. Only members that are active or have weight have one."""
 
     active: bool
     class_index: int

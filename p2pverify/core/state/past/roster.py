@@ -1,4 +1,4 @@
-"""The members at a cut, as draws and votes ask for them: of the state of the cut, or of what a later state keeps of it."""
+"""The members at a cut, as draws and votes ask for them: in its state, or in what a later state keeps of it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
