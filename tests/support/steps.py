@@ -53,7 +53,7 @@ class Steps:
     def propose(self, author: bytes, *, moved: tuple[Head, ...] = (), salt: int = 0, base: bytes = b"") -> Record:
         at = self.latest.epoch + 1
         roots = sha256(b"%d" % salt), bytes(32)
-        cut = Cut(at, base or self.latest.id, VRF_KEY, bytes(80), moved, *roots)
+        cut = Cut(at, base or self.latest.id, VRF_KEY, bytes(80), moved, *roots, bytes(32))
         return self.say(author, Kind.CUT, cut.encode())
 
     def sign(self, author: bytes, cut_id: bytes) -> None:

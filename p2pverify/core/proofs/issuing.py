@@ -127,7 +127,9 @@ def _stub(ledger: Ledger, cut_id: bytes) -> CutStub:
     assert record is not None  # it is certified
     cut = decode_cut(record.payload)
     heads = digest([list(head) for head in cut.moved])
-    return CutStub(record.author, record.seq, record.header.prev, cut.base, cut.vrf_key, cut.proof, heads)
+    return CutStub(
+        record.author, record.seq, record.header.prev, cut.base, cut.vrf_key, cut.proof, heads, cut.state_root
+    )
 
 
 def _signatures(fold: Fold, state: State, weighted: tuple[bytes, ...]) -> tuple[SignatureStub, ...]:

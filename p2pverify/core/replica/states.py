@@ -18,6 +18,7 @@ from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.settle.books import Movement
+from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.process import advance
@@ -171,6 +172,8 @@ class States:
             return "the ledger root is not that of the heads"
         if cut.view_root != view_root(self.network, state):
             return "the view root is not what the records give"
+        if cut.state_root != state_root(self.network_id, state):
+            return "the state root is not what the records give"
         return None
 
     def _build(self, author: bytes, cut: Cut, base: State, cut_id: bytes) -> tuple[State, str | None]:
@@ -256,7 +259,12 @@ class States:
         state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
         if fault is not None:
             return None
-        filled = replace(cut, ledger_root=state.ledger_root, view_root=view_root(self.network, state))
+        filled = replace(
+            cut,
+            ledger_root=state.ledger_root,
+            view_root=view_root(self.network, state),
+            state_root=state_root(self.network_id, state),
+        )
         self._proposal = author, filled, state
         return filled
 

@@ -194,7 +194,7 @@ class Cutter(Part):
         moved = self._moved(latest, epoch)
         if context.key not in latest.heads and all(head[0] != context.key for head in moved):
             return
-        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32))
+        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32), bytes(32))
         filled = context.fold.propose(cut, context.key)
         if filled is None:
             return

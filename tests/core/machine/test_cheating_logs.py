@@ -101,7 +101,7 @@ def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) ->
     epoch = cheat.params.epoch_at(world.now_ms)
     for root in (b"a", b"b"):
         moved = tuple(cheat.ledger.moved(latest.heads))
-        cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32))
+        cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32), bytes(32))
         for effect in cheat.write(Kind.CUT, cut.encode(), world.now_ms):
             world.peers[CHEAT].carry_out(effect)
     world.run_epochs(3)

@@ -177,7 +177,7 @@ def test_largest_record() -> None:
 def test_largest_cut_fits() -> None:
     """A cut with the most heads and the longest numbers fits into one record."""
     many = tuple((number.to_bytes(32, "big"), SEQ_MAX, bytes(32)) for number in range(HEADS_MAX))
-    largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
+    largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32), bytes(32))
     assert len(largest.encode()) <= PAYLOAD_BYTES_MAX
     assert cut.decode_cut(largest.encode()) == largest
 

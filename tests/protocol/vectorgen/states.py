@@ -56,6 +56,22 @@ def offering() -> State:
     return state
 
 
+def parted(story: folds.Story) -> State:
+    """The newest state of a story beside whose path a cut was supported, and another one was not."""
+    state = replace(story.state)
+    (base_id, base), (after, _) = list(state.past.items())[-2:]
+    cut = replace(state.cuts[after], base=base_id, moved=state.cuts[after].moved[1:])
+    one, two = sha256(b"supported"), sha256(b"not supported")
+    (peer, row), (gone, _) = sorted(base.members.items())[:2]
+    members = {key: each for key, each in base.members.items() if key != gone}
+    members[peer] = row._replace(weight=1 - row.weight)
+    state.cuts = {**state.cuts, one: cut, two: replace(cut, vrf_key=sha256(b"other"))}
+    found = replace(base, epoch=cut.epoch, index=base.index + 1, beacon=sha256(b"beacon"), members=members)
+    state.beside = {one: found, two: None}
+    state.forgotten = {sha256(b"silent"): state.index - 1}
+    return state
+
+
 def paid() -> tuple[Network, State]:
     """A network with a tariff: Alice earned, Bob owes, Carol pledges and gave cheques to both."""
     network = replace(NETWORK, tariff=TARIFF)
@@ -122,6 +138,7 @@ def _states(story: folds.Story) -> list[Case]:
         _state("contested losses", NETWORK, contested()),
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
+        _state("two cuts beside the path, one of which was supported", story.network, parted(story)),
         _state("accounts, claims and a pledge", *paid()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
@@ -165,6 +182,31 @@ def _states(story: folds.Story) -> list[Case]:
             "lines: LineNotes: not 6 items",
         ),
         _no_state(
+            "earlier cuts with a gap",
+            _changed(data, "past", lambda leaves: [_moved(leaves[0], 7)]),
+            "past: not the cuts before this one",
+        ),
+        _no_state(
+            "an earlier cut that differs in nothing",
+            _changed(data, "past", lambda leaves: [_idle(leaves[0])]),
+            "members: no difference",
+        ),
+        _no_state(
+            "a cut beside the path that is not remembered",
+            _changed(data, "beside", lambda _: [encode([blank, None])]),
+            "beside: a cut that is not remembered",
+        ),
+        _no_state(
+            "records of a later cut",
+            _changed(data, "recent", lambda _: [encode([2, []])]),
+            "recent: not the newest cuts",
+        ),
+        _no_state(
+            "half an id",
+            _changed(data, "recent", lambda _: [encode([1, [[blank, [0, bytes(16)]]]])]),
+            "recent: ids: not of 32 bytes each",
+        ),
+        _no_state(
             "more escrow than is owed",
             _changed(_encoded(*paid()), "claims", lambda _: [encode([blank, [[[blank, 1], [5, 1, 6, []]]]])]),
             "claims: more is settled than was owed, or none",
@@ -189,6 +231,19 @@ def _parts(data: bytes) -> list[Value]:
     assert isinstance(top, list)
     assert isinstance(top[1], list)
     return top[1]
+
+
+def _moved(leaf: Value, index: int) -> Value:
+    assert isinstance(leaf, bytes)
+    _, *rest = decode(leaf, size_max=len(leaf))  # type: ignore[misc]
+    return encode([index, *rest])
+
+
+def _idle(leaf: Value) -> Value:
+    """A leaf of an earlier cut that removes a member which it does not know."""
+    assert isinstance(leaf, bytes)
+    index, cut, (epoch, beacon, members, *rest) = decode(leaf, size_max=len(leaf))  # type: ignore[misc]
+    return encode([index, cut, [epoch, beacon, [[bytes(32), None], *members], *rest]])
 
 
 def _heavier(leaf: Value) -> Value:

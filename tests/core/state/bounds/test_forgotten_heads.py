@@ -34,7 +34,9 @@ def is_nested(inner: Cut, outer: Cut, *path: tuple[State, Cut | None]) -> bool:
 
 
 def cut(base: State, **seqs: int) -> Cut:
-    return Cut(base.epoch + 1, base.id, bytes(32), bytes(80), tuple(heads(**seqs).values()), bytes(32), bytes(32))
+    return Cut(
+        base.epoch + 1, base.id, bytes(32), bytes(80), tuple(heads(**seqs).values()), bytes(32), bytes(32), bytes(32)
+    )
 
 
 def test_who_signed_a_cut_before_the_path_forgot_an_author_may_sign_on() -> None:
