@@ -112,6 +112,16 @@ def forget(state: State, params: Params) -> None:
     state.recent = state.recent[1 - NEAR_CARRY :]
     # The weights at the bases of remembered cuts count their signatures.
     state.past = {key: cut for key, cut in state.past.items() if cut.index >= cuts_from - 2 * NEAR_CARRY}
+    _forget_outcomes(state)
+
+
+def _forget_outcomes(state: State) -> None:
+    """Forget what is known of cuts beside the path whose base is forgotten: they can certify nothing any more."""
+    known = state.beside
+    for cut_id, cut in known.items():
+        base = state.cuts[cut_id].base
+        if cut is not None and base not in state.past and known.get(base) is None:
+            state.beside = {**state.beside, cut_id: None}
 
 
 def forget_cuts(state: State, gone: Collection[bytes]) -> None:

@@ -189,10 +189,13 @@ class Transition:
             return True
         if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
             return True
-        (one, small), (two, large) = self._above_path(inner), self._above_path(outer)
+        found = self._above_path(inner), self._above_path(outer)
+        if found[0] is None or found[1] is None:
+            return True  # it is too long ago
+        (one, small), (two, large) = found
         between = self._moved_between(min(one, two), max(one, two))
         if between is None:
-            return True  # it is too long ago
+            return True
         if one > two:
             small = {**between, **small}
         else:
@@ -205,11 +208,16 @@ class Transition:
             for author, head in small.items()
         )
 
-    def _above_path(self, cut_id: bytes) -> tuple[int, dict[bytes, Head]]:
-        """The index of the newest cut of the path on which a cut is based, and the heads that moved since."""
+    def _above_path(self, cut_id: bytes) -> tuple[int, dict[bytes, Head]] | None:
+        """The index of the newest cut of the path on which a cut is based, and the heads that moved since.
+
+        None if a cut in between is forgotten.
+        """
         moved: dict[bytes, Head] = {}
         while cut_id not in self.base.path:
-            cut = self.state.cuts[cut_id]
+            cut = self.state.cuts.get(cut_id)
+            if cut is None:
+                return None
             moved = {**{head[0]: head for head in cut.moved}, **moved}
             cut_id = cut.base
         return self._index(cut_id), moved

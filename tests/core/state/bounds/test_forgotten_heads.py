@@ -4,6 +4,7 @@ from p2pverify.core.records.payloads.cut import Cut, Head
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.states import States
+from p2pverify.core.state.memory import forget
 from p2pverify.core.state.rows import JOIN_EPOCHS
 from p2pverify.core.state.state import State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -112,3 +113,17 @@ def test_a_provisional_state_takes_in_only_authors_that_a_cut_could() -> None:
     assert states.provisional(JOIN_EPOCHS).members.keys() == {*NETWORK.founders, GONE}
     assert states.provisional(JOIN_EPOCHS).heads.keys() == {GONE}
     assert states.provisional(JOIN_EPOCHS + 1).heads.keys() == set()
+
+
+def test_a_cut_whose_base_is_forgotten_convicts_nobody_and_certifies_nothing() -> None:
+    """An author that is convicted keeps no proposals, so a cut on top of one can outlive its base."""
+    base = on(genesis(NETWORK), "base", heads(here=1))
+    later = on(base, "later", heads(here=2))
+    gone = Cut(3, key("gone base"), bytes(32), bytes(80), (), bytes(32), bytes(32), bytes(32))
+    path = (base, None), (later, cut(base, here=2))
+    assert is_nested(gone, cut(base, here=3), *path)
+    assert is_nested(cut(base, here=3), gone, *path)
+    later.cuts = {b"outer": gone}
+    later.beside = {b"outer": base.as_past()}
+    forget(later, NETWORK.params)
+    assert later.beside == {b"outer": None}

@@ -361,7 +361,7 @@ def leaf(*parts: Any) -> Any:
          "duties: audits: not sorted and distinct"),
         (changed("early-conflicts", leaf(bytes(32), [[2, 1], False, 0])),
          "early-conflicts: forks: not sorted and distinct"),
-        (changed("cuts", leaf(bytes(32), b"\x80")), "cuts: cut: not 7 items"),
+        (changed("cuts", leaf(bytes(32), b"\x80")), "cuts: cut: not 8 items"),
         (WRITTEN[:-1], "truncated"),
         (bytes(STATE_BYTES_MAX + 1), "too long"),
     ],
