@@ -133,8 +133,13 @@ def forget_cuts(state: State, gone: Collection[bytes]) -> None:
     state.signatures = {key: signed for key, signed in state.signatures.items() if key not in gone}
     state.last_signed = {peer: key for peer, key in state.last_signed.items() if key not in gone}
     state.beside = {key: cut for key, cut in state.beside.items() if key not in gone}
-    held = ((key, tuple(cut for cut in cuts if cut not in gone)) for key, cuts in state.proposals.items())
+    held = ((key, without(cuts, gone)) for key, cuts in state.proposals.items())
     state.proposals = {key: cuts for key, cuts in held if cuts}
+
+
+def without(cuts: tuple[bytes, ...], gone: Collection[bytes]) -> tuple[bytes, ...]:
+    """The same cuts, or fewer."""
+    return tuple(cut for cut in cuts if cut not in gone) if any(cut in gone for cut in cuts) else cuts
 
 
 def _waiting(

@@ -1,6 +1,7 @@
 """The root of a state. It is computed again only where the state differs from the one before."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import encode
@@ -28,17 +29,21 @@ def _hash(section: StateSection, state: State, before: Mapping[str, HashedSectio
     """The hashes of the leaves of a section. Those of values that did not change are taken over."""
     entries, known = section.entries(state), before.get(section.name)
     leaves = {} if known is None else known.leaves
-    is_same = section.is_same
-    if entries.keys() == leaves.keys():
-        if all(is_same(leaves[key][0], value) for key, value in entries.items()) and known is not None:
+    if known is not None and entries.keys() == leaves.keys():
+        changed = [key for key, value in entries.items() if leaves[key][0] is not value]
+        if section.is_made_anew:
+            changed = [key for key in changed if leaves[key][0] != entries[key]]
+        if not changed:
             return known
-        keys = list(leaves)
+        found = {**leaves, **{key: _leaf(section, key, entries[key]) for key in changed}}
     else:
-        keys = sorted(entries, key=section.order)
-    found = {}
-    for key in keys:
-        value, old = entries[key], leaves.get(key)
-        if old is None or not is_same(old[0], value):
-            old = value, merkle.leaf(section.leaf(key, value))
-        found[key] = old
+        found = {}
+        for key in sorted(entries, key=section.order):
+            value, old = entries[key], leaves.get(key)
+            is_kept = old is not None and (old[0] is value or (section.is_made_anew and old[0] == value))
+            found[key] = old if old is not None and is_kept else _leaf(section, key, value)
     return HashedSection(found, merkle.root_of([one for _, one in found.values()]))
+
+
+def _leaf(section: StateSection, key: Any, value: Any) -> tuple[Any, bytes]:
+    return value, merkle.leaf(section.leaf(key, value))

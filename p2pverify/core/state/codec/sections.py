@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from p2pverify.core.encoding import merkle
-from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode, encode_plain
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from p2pverify.core.records.payloads.cut import Cut, decode_cut
@@ -60,11 +60,12 @@ class StateSection:
         return found
 
     def leaf(self, key: Any, value: Any) -> bytes:
-        return encode([self.key.write(key), self.value.write(value)])
+        return encode_plain([self.key.write(key), self.value.write(value)])
 
-    def is_same(self, one: Any, two: Any) -> bool:
-        """Whether two values have the same leaf for sure. Values never change once a state is computed."""
-        return one is two
+    @property
+    def is_made_anew(self) -> bool:
+        """Whether `entries` makes new values at each call. Else a value that is the same object has the same leaf."""
+        return False
 
     def leaves(self, state: State) -> list[bytes]:
         entries = self.entries(state)
@@ -100,10 +101,11 @@ class PastSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         cut_id, cut, following = value
-        return encode([key, cut_id, write_past(cut, following)])
+        return encode_plain([key, cut_id, write_past(cut, following)])
 
-    def is_same(self, one: Any, two: Any) -> bool:
-        return all(each is other for each, other in zip(one[1:], two[1:], strict=True))
+    @property
+    def is_made_anew(self) -> bool:
+        return True
 
     def read(self, leaves: Sequence[bytes]) -> dict[Any, Any]:
         """The indices and differences by cut."""
@@ -123,10 +125,11 @@ class BesideSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         cut, base = value
-        return encode([key, None if cut is None else write_past(cut, base)])
+        return encode_plain([key, None if cut is None else write_past(cut, base)])
 
-    def is_same(self, one: Any, two: Any) -> bool:
-        return one[0] is two[0] and one[1] is two[1]
+    @property
+    def is_made_anew(self) -> bool:
+        return True
 
 
 class RecentSection(StateSection):
