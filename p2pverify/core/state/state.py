@@ -156,11 +156,15 @@ class RowDigests:
     rows: Mapping[bytes, RowDigest] = field(default_factory=dict)  # by peer
 
 
+#: The value that a leaf of a state was computed from, the hash of the leaf, and the bytes of the contacts of a row.
+HashedLeaf = tuple[Any, bytes, Mapping[bytes, tuple[Contact, bytes]]]
+
+
 @dataclass(frozen=True, slots=True)
 class HashedSection:
-    """The leaf hashes of a section of a state, in order, each with the value that it was computed from; their root."""
+    """The leaves of a section of a state, in order, and their root."""
 
-    leaves: Mapping[Any, tuple[Any, bytes]]
+    leaves: Mapping[Any, HashedLeaf]
     root: bytes
 
 

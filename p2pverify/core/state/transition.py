@@ -189,10 +189,10 @@ class Transition:
             return True
         if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
             return True
-        found = self._above_path(inner), self._above_path(outer)
-        if found[0] is None or found[1] is None:
+        within, around = self._above_path(inner), self._above_path(outer)
+        if within is None or around is None:
             return True  # it is too long ago
-        (one, small), (two, large) = found
+        (one, small), (two, large) = within, around
         between = self._moved_between(min(one, two), max(one, two))
         if between is None:
             return True

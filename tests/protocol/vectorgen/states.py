@@ -233,17 +233,24 @@ def _parts(data: bytes) -> list[Value]:
     return top[1]
 
 
-def _moved(leaf: Value, index: int) -> Value:
+def _items(leaf: Value) -> list[Value]:
     assert isinstance(leaf, bytes)
-    _, *rest = decode(leaf, size_max=len(leaf))  # type: ignore[misc]
-    return encode([index, *rest])
+    items = decode(leaf, size_max=len(leaf))
+    assert isinstance(items, list)
+    return items
+
+
+def _moved(leaf: Value, index: int) -> Value:
+    return encode([index, *_items(leaf)[1:]])
 
 
 def _idle(leaf: Value) -> Value:
     """A leaf of an earlier cut that removes a member which it does not know."""
-    assert isinstance(leaf, bytes)
-    index, cut, (epoch, beacon, members, *rest) = decode(leaf, size_max=len(leaf))  # type: ignore[misc]
-    return encode([index, cut, [epoch, beacon, [[bytes(32), None], *members], *rest]])
+    index, cut, changes = _items(leaf)
+    assert isinstance(changes, list)
+    assert isinstance(changes[2], list)
+    changes[2].insert(0, list[Value]((bytes(32), None)))
+    return encode([index, cut, changes])
 
 
 def _heavier(leaf: Value) -> Value:

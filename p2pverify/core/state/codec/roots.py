@@ -5,8 +5,9 @@ from typing import Any
 
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.state.codec.sections import HEADER, StateSection, all_sections, header_leaf
-from p2pverify.core.state.state import HashedSection, State
+from p2pverify.core.state.codec.rows import contact_bytes, member_leaf
+from p2pverify.core.state.codec.sections import HEADER, MembersSection, StateSection, all_sections, header_leaf
+from p2pverify.core.state.state import HashedLeaf, HashedSection, State
 
 
 def state_root(network_id: bytes, state: State) -> bytes:
@@ -35,15 +36,18 @@ def _hash(section: StateSection, state: State, before: Mapping[str, HashedSectio
             changed = [key for key in changed if leaves[key][0] != entries[key]]
         if not changed:
             return known
-        found = {**leaves, **{key: _leaf(section, key, entries[key]) for key in changed}}
+        found = {**leaves, **{key: _leaf(section, key, entries[key], leaves[key]) for key in changed}}
     else:
         found = {}
         for key in sorted(entries, key=section.order):
             value, old = entries[key], leaves.get(key)
             is_kept = old is not None and (old[0] is value or (section.is_made_anew and old[0] == value))
-            found[key] = old if old is not None and is_kept else _leaf(section, key, value)
-    return HashedSection(found, merkle.root_of([one for _, one in found.values()]))
+            found[key] = old if old is not None and is_kept else _leaf(section, key, value, old)
+    return HashedSection(found, merkle.root_of([one[1] for one in found.values()]))
 
 
-def _leaf(section: StateSection, key: Any, value: Any) -> tuple[Any, bytes]:
-    return value, merkle.leaf(section.leaf(key, value))
+def _leaf(section: StateSection, key: Any, value: Any, old: HashedLeaf | None) -> HashedLeaf:
+    if not isinstance(section, MembersSection):
+        return value, merkle.leaf(section.leaf(key, value)), {}
+    contacts = contact_bytes(value, {} if old is None else old[2])
+    return value, merkle.leaf(member_leaf(key, value, contacts)), contacts

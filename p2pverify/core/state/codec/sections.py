@@ -30,7 +30,17 @@ from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
 from p2pverify.core.state.codec.past import CUT_IDS, PATH, RAW, read_past, write_past
 from p2pverify.core.state.codec.rounds import LINE_ROUNDS
-from p2pverify.core.state.codec.rows import DATASET, DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
+from p2pverify.core.state.codec.rows import (
+    DATASET,
+    DISPUTE_KEY,
+    EARLY_CONFLICT,
+    MEMBER,
+    NAME,
+    SEQ,
+    SLOT,
+    contact_bytes,
+    member_leaf,
+)
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.past.notes import CutIds, PastCut
 from p2pverify.core.state.state import State
@@ -89,6 +99,13 @@ class BooksSection(StateSection):
     def entries(self, state: State) -> dict[Any, Any]:
         found: dict[Any, Any] = getattr(state.books, self.field)
         return found
+
+
+class MembersSection(StateSection):
+    """The rows."""
+
+    def leaf(self, key: Any, value: Any) -> bytes:
+        return member_leaf(key, value, contact_bytes(value, {}))
 
 
 class PastSection(StateSection):
@@ -171,7 +188,7 @@ _CUT: Form[Cut] = Form(
 def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
     """The sections of a state of a network, behind the header."""
     return (
-        StateSection("members", ID, MEMBER),
+        MembersSection("members", ID, MEMBER),
         StateSection("banned", ID, NAME),
         StateSection("totals", NAME, UINT),
         StateSection("heads", ID, Form(lambda head: _HEAD.write(head[1:]), _HEAD.read)),

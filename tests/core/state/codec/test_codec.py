@@ -106,7 +106,7 @@ def told(request: pytest.FixtureRequest) -> Told:
     return hostile() if request.param == "hostile" else request.param
 
 
-def seen(fold: Fold) -> list[tuple[bytes, bytes, list[bytes], list[bytes], bytes]]:
+def seen(fold: Fold) -> list[tuple[bytes, bytes, list[bytes], list[bytes], bytes, bytes]]:
     """What a fold says of each cut that it keeps, and of all records held."""
     found = [fold.kept(cut_id) for cut_id in sorted(fold._states)]
     states = [*found, fold.provisional(fold.latest.epoch + 1)]
@@ -118,6 +118,7 @@ def seen(fold: Fold) -> list[tuple[bytes, bytes, list[bytes], list[bytes], bytes
             score_rows(network, state),
             dispute_rows(state),
             state_root(network.id, state),
+            root_of(leaves_of(network.id, state)),
         )
         for state in states
         if state is not None
@@ -127,6 +128,7 @@ def seen(fold: Fold) -> list[tuple[bytes, bytes, list[bytes], list[bytes], bytes
 def test_a_fold_of_states_that_were_read_goes_on_alike(told: Told) -> None:
     one, two = folded(Fold, told), folded(ReadFold, told)
     assert one.latest.index > 0
+    assert all(roots == whole for *_, roots, whole in seen(one))
     assert seen(one) == seen(two)
     assert one._certified.keys() == two._certified.keys()
     assert one._faults == two._faults
