@@ -1,7 +1,7 @@
 """Why a seal or an opening is not counted. The texts are the names of counters."""
 
 from p2pverify.core.blind import committees, rounds
-from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, Turns
+from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, VoteTurns
 
 
 def refuse_seal(vote: BlindVote, voter: bytes) -> str | None:
@@ -17,7 +17,9 @@ def refuse_ticket(current: Round, beta: bytes) -> str | None:
     return None if is_drawn else "lot was not drawn"
 
 
-def refuse_opening(vote: BlindVote, cited: Turns, voter: bytes, head_seq: int, *, is_work_shown: bool) -> str | None:
+def refuse_opening(
+    vote: BlindVote, cited: VoteTurns, voter: bytes, head_seq: int, *, is_work_shown: bool
+) -> str | None:
     """The reason why this voter may not open its answer yet, or not in this way; None if it may.
 
     `cited` are the turns at the cut that the opening cites. `head_seq` is the number of the voter's

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from p2pverify.core.blind import committees
 from p2pverify.core.blind.committees import EVERYONE
-from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, Sealed, Turns
+from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, Sealed, VoteTurns
 
 #: Answers can be sealed for at most this many cuts after a round began, or after its lots could be drawn.
 SEAL_CUTS = 3
@@ -84,17 +84,17 @@ def last_sealing_index(current: Round) -> int:
     return current.began_index + SEAL_CUTS + current.is_committee
 
 
-def turns_of(vote: BlindVote) -> Turns:
+def turns_of(vote: BlindVote) -> VoteTurns:
     """Who may open its answer in this state of the vote, if it has sealed one."""
     is_closed, current = vote.closed_index >= 0, vote.round
     if current.phase is not RoundPhase.OPENING:
-        return Turns(is_closed, voters=vote.heard)
+        return VoteTurns(is_closed, voters=vote.heard)
     if not current.is_committee:
-        return Turns(is_closed, everybody=True)
-    return Turns(is_closed, voters=current.seats | vote.heard)
+        return VoteTurns(is_closed, everybody=True)
+    return VoteTurns(is_closed, voters=current.seats | vote.heard)
 
 
-def has_turn(vote: BlindVote, turns: Turns, voter: bytes) -> bool:
+def has_turn(vote: BlindVote, turns: VoteTurns, voter: bytes) -> bool:
     """Whether a voter that has sealed its answer may open it, by the turns in some state of the vote."""
     if voter in vote.sealed_before:
         return turns.is_closed

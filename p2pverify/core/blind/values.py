@@ -97,7 +97,7 @@ class BlindVote:
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class VoteTurns:
     """Who could open its answer in a vote at a cut, as later cuts ask: `everybody`, or these `voters`.
 
     Those that had sealed their answers before the vote can open them once the sealing `is_closed`.

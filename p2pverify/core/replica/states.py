@@ -24,7 +24,7 @@ from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.rows import JOIN_EPOCHS
 from p2pverify.core.state.state import State
-from p2pverify.core.state.transition import Frame, Outcome, Transition, class_steps
+from p2pverify.core.state.transition import CutOutcome, Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
 
 STATES_KEPT = 8
@@ -66,7 +66,7 @@ class States:
         self._faults: BoundedDict[bytes, str] = BoundedDict(FAULTS_KEPT)
         #: How many records each cut holds that was folded lately.
         self.records_in: BoundedDict[bytes, int] = BoundedDict(COUNTS_KEPT)
-        self._outcomes: BoundedDict[bytes, Outcome | None] = BoundedDict(OUTCOMES_KEPT)
+        self._outcomes: BoundedDict[bytes, CutOutcome | None] = BoundedDict(OUTCOMES_KEPT)
         self._needed: set[bytes] = set()  # cuts of which an outcome is needed now
         self._frame = Frame(self._outcomes_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
@@ -125,14 +125,14 @@ class States:
             self._faults[cut_id] = fault or ""
         if cut_id in self._needed:
             self._needed.discard(cut_id)
-            self._outcomes[cut_id] = None if state is None else Outcome(state.convictions(), state.as_past())
+            self._outcomes[cut_id] = None if state is None else CutOutcome(state.convictions(), state.as_past())
 
-    def _outcomes_of(self, cuts: Sequence[bytes]) -> list[Outcome | None]:
+    def _outcomes_of(self, cuts: Sequence[bytes]) -> list[CutOutcome | None]:
         """The outcomes of cuts whose records are all here. Raises _NeedsOthers if some were not folded yet."""
         for cut_id in cuts:
             state = self._states.get(cut_id)
             if state is not None:
-                self._outcomes[cut_id] = Outcome(state.convictions(), state.as_past())
+                self._outcomes[cut_id] = CutOutcome(state.convictions(), state.as_past())
             elif cut_id in self._faults:
                 self._outcomes[cut_id] = None
         unknown = [cut_id for cut_id in cuts if cut_id not in self._outcomes]

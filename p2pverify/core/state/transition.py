@@ -23,7 +23,7 @@ from p2pverify.core.state.state import Convictions, Loss, Member, State
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CutOutcome:
     """What a cut beside the path brings into the cuts that contain it."""
 
     convictions: Convictions
@@ -38,7 +38,7 @@ class Frame:
     each movement of money with the state under construction, if somebody wants to hear of them.
     """
 
-    outcomes_of: Callable[[Sequence[bytes]], list[Outcome | None]]
+    outcomes_of: Callable[[Sequence[bytes]], list[CutOutcome | None]]
     note: Callable[[State, Movement], None] | None = None
 
 

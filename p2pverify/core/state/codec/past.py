@@ -7,7 +7,7 @@ written by its differences from its base.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from p2pverify.core.blind.values import Turns
+from p2pverify.core.blind.values import VoteTurns
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.state.codec.forms import (
@@ -37,7 +37,7 @@ IDS_BYTES_MAX = 32 * 1024 * 1024
 PAST_ROW: Form[PastRow] = record(
     PastRow, active=BOOL, class_index=CLASS, vrf_key=ID, weight=uint(1), fork_until=SINCE, is_convicted=BOOL
 )
-TURNS: Form[Turns] = record(Turns, is_closed=BOOL, everybody=BOOL, voters=IDS)
+TURNS: Form[VoteTurns] = record(VoteTurns, is_closed=BOOL, everybody=BOOL, voters=IDS)
 PAST_ROUND: Form[PastRound] = record(PastRound, number=NUMBER, is_closed=BOOL, vote=maybe(TURNS))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from p2pverify.core.blind.rounds import turns_of
-from p2pverify.core.blind.values import Turns
+from p2pverify.core.blind.values import VoteTurns
 from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Record
@@ -39,7 +39,7 @@ class PastRound(NamedTuple):
 
     number: int
     is_closed: bool
-    vote: Turns | None
+    vote: VoteTurns | None
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class PastCut(Roster):
     members: Mapping[bytes, PastRow]
     served: Mapping[bytes, ServedVersion]
     lines: Mapping[int, LineNotes]
-    disputes: Mapping[DisputeKey, Turns]
+    disputes: Mapping[DisputeKey, VoteTurns]
     rounds: Mapping[int, PastRound]  # by line
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict, compare=False)
     panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT), compare=False)
@@ -74,7 +74,7 @@ def past_rows(members: Mapping[bytes, RosterRow], fork_until: Mapping[bytes, int
     }
 
 
-def past_disputes(disputes: Mapping[DisputeKey, Dispute]) -> dict[DisputeKey, Turns]:
+def past_disputes(disputes: Mapping[DisputeKey, Dispute]) -> dict[DisputeKey, VoteTurns]:
     return {key: turns_of(dispute) for key, dispute in disputes.items()}
 
 
