@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.state.past.notes import CutIds
 from p2pverify.core.state.state import Contact, State
 from p2pverify.core.state.verdicts.notes import AuditNote
 
@@ -17,6 +18,8 @@ MEMORY_CUTS_MAX = 320
 NEAR_CUTS = 64
 #: How many of the newest cuts of the path can be the base of a cut beside it that the next cut takes in.
 NEAR_CARRY = 4
+#: Ids of one author's records in one cut that a state remembers.
+RECENT_IDS_MAX = 256
 #: Proposals of one author that are remembered although they are not on the path and less than a third signed them.
 PROPOSALS_MAX = 2
 #: Signatures of one signer that are remembered although their cut is not.
@@ -109,10 +112,18 @@ def forget(state: State, params: Params) -> None:
         del state.heads[author]
         state.forgotten[author] = state.index
     state.forgotten = {author: at for author, at in state.forgotten.items() if at >= cuts_from}
-    state.recent = state.recent[1 - NEAR_CARRY :]
+    state.recent = (*state.recent[1 - NEAR_CARRY : -1], *(newest_ids(ids) for ids in state.recent[-1:]))
     # The weights at the bases of remembered cuts count their signatures.
     state.past = {key: cut for key, cut in state.past.items() if cut.index >= cuts_from - 2 * NEAR_CARRY}
     _forget_outcomes(state)
+
+
+def newest_ids(ids: CutIds) -> CutIds:
+    """The newest ids of each author in a cut, so that long logs swell no state."""
+    return {
+        author: (max(first, first + len(found) - RECENT_IDS_MAX), found[-RECENT_IDS_MAX:])
+        for author, (first, found) in ids.items()
+    }
 
 
 def _forget_outcomes(state: State) -> None:

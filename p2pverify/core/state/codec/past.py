@@ -29,10 +29,11 @@ from p2pverify.core.state.codec.forms import (
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.rounds import NUMBER
 from p2pverify.core.state.codec.rows import CLASS, DISPUTE_KEY, SEQ
+from p2pverify.core.state.memory import RECENT_IDS_MAX
 from p2pverify.core.state.past.notes import CutIds, PastCut, PastRound, PastRow
 
 #: Bytes of the ids of one author's records in a cut, at most.
-IDS_BYTES_MAX = 32 * 1024 * 1024
+IDS_BYTES_MAX = 32 * RECENT_IDS_MAX
 
 PAST_ROW: Form[PastRow] = record(
     PastRow, active=BOOL, class_index=CLASS, vrf_key=ID, weight=uint(1), fork_until=SINCE, is_convicted=BOOL
