@@ -54,6 +54,7 @@ def test_both_models_are_served_and_judged(tmp_path: Path) -> None:
         file.write_text(file.name)
     kept = tmp_path / "kept"
     options = ["--weights", str(files[0]), "--also", str(files[1]), "--cheat", "prune*2", "--peers", "8"]
+    options += ["--epoch-ms", "3000"]  # so that there is time to ask on a busy machine
     command = [sys.executable, "-m", "p2pverify", "testnet", "toy", *options, "--timeout", str(HOPELESS_S)]
     receipts: dict[str, dict[str, Any]] = {}
     alone: dict[str, Any] | None = None
