@@ -7,6 +7,7 @@ import numpy as np
 
 from p2pverify.core.contract.history.training import OPEN, REPORTED, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.state.rounds.phases import houses_of, least_houses
@@ -38,12 +39,14 @@ class TabularTrainer:
         """See the port."""
         return len(MAGIC) + 4 * len(decode_model(base).weights)
 
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
         if len(rows) != order.drawn.rows:
             raise ValueError("the data set has another number of rows than the round counts")
-        model, (own, _) = decode_model(base), split_rows(order.drawn)
-        run = train(model, decode_rows(model.schema, [rows[at][1] for at in own]), order.rule, order.seed)
+        model = decode_model(base)
+        present = {at: row[1] for at, row in enumerate(rows) if row is not None}
+        own = [at for at in split_rows(order.drawn)[0] if at in present]
+        run = train(model, decode_rows(model.schema, [present[at] for at in own]), order.rule, order.seed, own)
         steps = run.steps_root if order.rule.mode == OPEN else None
         return TrainedBytes(encode_update(run.update), steps, len(own), show_rows(order.rule.mode, order.drawn, rows))
 
@@ -84,14 +87,14 @@ def _check(model: TabularModel, rule: TrainingRule, said: ShownUpdate, blobs: Ma
         rows = check_shown(rule.mode, said.drawn, shown)
         if rule.mode == REPORTED:
             return _Checked(UpdateFinding.RIGHT, numbers)
-        read = decode_rows(model.schema, list(rows.values()))
+        read = decode_rows(model.schema, list(rows.values())) if rows else None
     except DecodeError:
         return _Checked(UpdateFinding.BROKEN)
-    own, drawn = split_rows(said.drawn)
+    own, drawn = ([number for number in each if number in rows] for each in split_rows(said.drawn))
     places = {number: at for at, number in enumerate(rows)}
-    if rule.mode == OPEN and not _is_right(model, rule, said, _of(read, places, own)):
+    if rule.mode == OPEN and not (read and own and _is_right(model, rule, said, own, _of(read, places, own))):
         return _Checked(UpdateFinding.FALSE)
-    return _Checked(UpdateFinding.RIGHT, numbers, _of(read, places, drawn))
+    return _Checked(UpdateFinding.RIGHT, numbers, _of(read, places, drawn) if read and drawn else None)
 
 
 def _of(rows: Rows, places: Mapping[int, int], numbers: Sequence[int]) -> Rows:
@@ -99,12 +102,14 @@ def _of(rows: Rows, places: Mapping[int, int], numbers: Sequence[int]) -> Rows:
     return rows.taken(np.array([places[number] for number in numbers], np.intp))
 
 
-def _is_right(model: TabularModel, rule: TrainingRule, said: ShownUpdate, rows: Rows) -> bool:
-    """Whether training over the shown rows gives this update, by these steps."""
+def _is_right(
+    model: TabularModel, rule: TrainingRule, said: ShownUpdate, numbers: Sequence[int], rows: Rows
+) -> bool:
+    """Whether training over the shown rows, which have these numbers, gives this update by these steps."""
     if len(rows) != said.rows:
         return False
     try:
-        run = train(model, rows, rule, said.seed)
+        run = train(model, rows, rule, said.seed, numbers)
     except ValueError:
         return False  # nobody can train so many rows
     return (sha256(encode_update(run.update)), run.steps_root) == (said.update, said.steps)

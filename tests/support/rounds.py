@@ -12,6 +12,7 @@ from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.events import Event, TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.data import Dataset, Erasure
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
@@ -63,11 +64,15 @@ class RoundStory:
         for key in self.keys:
             self.steps.join(key)
         self.datasets: dict[bytes, bytes] = {}
+        self._terms = terms
         for number, key in enumerate(self.keys[:contributors]):
-            offered = replace(dataset_of(f"rows {number}", rows=200), terms=terms)
-            self.datasets[key] = self.steps.say(key, Kind.DATASET, offered.encode()).id
+            self.datasets[key] = self.steps.say(key, Kind.DATASET, self.offered(f"rows {number}").encode()).id
         self.cut()
         self.cut()
+
+    def offered(self, name: str) -> Dataset:
+        """A data set of 200 rows on the terms of the story."""
+        return replace(dataset_of(name, rows=200), terms=self._terms)
 
     def cut(self) -> State:
         """The next cut, which all members sign."""
@@ -113,6 +118,13 @@ class RoundStory:
     def update(self, author: bytes, salt: str = "", **changes: Any) -> Record:
         made = Update(self.place, self.state.id, self.trained(author, salt), sha256(b"shown" + author), 900, SALT)
         return self.steps.say(author, Kind.UPDATE, replace(made, **changes).encode())
+
+    def erase(self, author: bytes, count: int, root: bytes = b"\x07" * 32, code: int = 1) -> Record:
+        """The erasure of so many rows of an author's data set."""
+        dataset = self.datasets[author]
+        known = self.state.datasets[dataset]
+        left = (known.rows if known.waiting is None else known.waiting[1]) - count
+        return self.steps.say(author, Kind.ERASURE, Erasure(dataset, root, left, code).encode())
 
     def result(self, name: str = "right", **findings: Any) -> RoundResult:
         """The result of the open vote. `findings` are fields of rows, by the number of the contributor: `c0=...`."""
@@ -194,11 +206,14 @@ def round_world(
     voters_lie: Iterable[int] = (),
     machines: Mapping[int, type[Machine]] | None = None,
     helds: Mapping[int, int] = MappingProxyType({}),
+    trainer: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
+    offer: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
-    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number.
+    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `trainer` carries out
+    the orders of a member (key), and `offer` says what data set a member offers.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
@@ -212,12 +227,12 @@ def round_world(
         if is_ready and actor.key in keys[:contributors] and actor.key not in offered:
             offered.add(actor.key)
             own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
-            made = replace(dataset_of(actor.key.hex(), rows=200), terms=own)
+            made = replace(offer(actor.key), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
         for job in jobs:
-            outcome = toy_outcome(job.order)
+            outcome = trainer(actor.key, job.order)
             if isinstance(outcome, RoundResult) and actor.key in liars:
                 outcome = replace(outcome, gain=outcome.gain + 1)
             effects += around(actor, TrainingDone(job.job, outcome), now_ms, handle)

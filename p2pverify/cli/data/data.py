@@ -281,7 +281,7 @@ def _told(home: "Home", store: "DataStore", own: "OwnDataset") -> "OwnDataset":
         own = replace(own, record=record, told=bytes.fromhex(mine[0].root) if mine else own.said.root)
         store.save(own)
     if own.told != own.root:
-        order(home, "erasure", Erasure(own.record, own.root, len(own.left), own.code).encode())
+        order(home, "erasure", Erasure(own.record, own.root, own.left, own.code).encode())
         own = replace(own, told=own.root)
         store.save(own)
     return own
@@ -294,8 +294,8 @@ def _summary(own: "OwnDataset") -> dict[str, object]:
         "record": own.record.hex() or None,
         "root": own.root.hex(),
         "is_told": own.told == own.root,
-        "rows": len(own.left),
-        "erased": len(own.rows) - len(own.left),
+        "rows": own.left,
+        "erased": len(own.rows) - own.left,
         "first_root": said.root.hex(),
         "features": [feature.name for feature in own.schema.features],
         "label": own.schema.label,
@@ -324,7 +324,7 @@ def _row(own: "OwnDataset", place: int) -> dict[str, object]:
         "bytes": proof.row.hex(),
         "salt": proof.salt.hex(),
         "path": [each.hex() for each in proof.path],
-        "holds": proof.root(len(own.left)) == own.root,
+        "holds": proof.root(own.left) == own.root,
     }
 
 

@@ -15,7 +15,8 @@ class DrawnRows:
     """The order of the rows of a data set: `rows` rows under `root`, ordered by `seed` (see `draws.row_order`).
 
     The first `held` rows are held out of training. Those from `position` on are shown in this round: `count` of them in
-    mode 1, and all rows of the data set in mode 0.
+    mode 1, and all rows of the data set in mode 0. `erased` of the rows are erased. They keep their numbers and their
+    places in the order, so that the others' do not depend on them.
     """
 
     root: bytes
@@ -24,6 +25,7 @@ class DrawnRows:
     held: int
     position: int
     count: int
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)

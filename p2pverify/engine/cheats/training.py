@@ -4,10 +4,11 @@ The shown rows stay the committed ones, because other rows would be found at onc
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
@@ -17,8 +18,7 @@ from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes, Trainer
 #: After a failure the order is given again a fifth of an epoch later, so this is the number of refusals in an epoch.
 LATE_REFUSALS = 5
 
-OwnRows = Sequence[tuple[bytes, bytes]]
-FalseTraining = Callable[[Trainer, TrainOrder, bytes, OwnRows], TrainedBytes]
+FalseTraining = Callable[[Trainer, TrainOrder, bytes, RowTable], TrainedBytes]
 
 
 class LyingTrainer(Trainer):
@@ -32,7 +32,7 @@ class LyingTrainer(Trainer):
         """See the port."""
         return self._honest.update_bytes(base)
 
-    def train(self, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
         return self._lie(self._honest, order, base, rows)
 
@@ -52,21 +52,25 @@ def lying_trainer(spec: CheatSpec, honest: Trainer) -> Trainer:
     return LyingTrainer(honest, TRAININGS[spec.kind]()) if spec.kind in TRAININGS else honest
 
 
-def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """Each label is the next one, and the last is the first."""
     schema = decode_model(base).schema
-    false = [(salt, row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])) for salt, row in rows]
+
+    def falsified(row: bytes) -> bytes:
+        return row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])
+
+    false = [None if row is None else (row[0], falsified(row[1])) for row in rows]
     update = honest.train(order, base, false)
     return replace(update, shown=honest.train(order, base, rows).shown)
 
 
-def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """The update is zero. All else is as if it had been trained."""
     count = (honest.update_bytes(base) - len(MAGIC)) // 4
     return replace(honest.train(order, base, rows), update=MAGIC + struct.pack(f">{count}i", *[0] * count))
 
 
-def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """One pass over the rows less. With a single pass or with noise there is none to leave out."""
     rule = order.rule
     return honest.train(replace(order, rule=replace(rule, epochs=max(1, rule.epochs - 1))), base, rows)
@@ -76,7 +80,7 @@ def delayed() -> FalseTraining:
     """Right, and only after an epoch of refusals in each round."""
     refused: dict[tuple[int, int], int] = {}
 
-    def train(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    def train(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         place = (order.line, order.number)
         count = refused[place] = refused.get(place, 0) + 1
         if count <= LATE_REFUSALS:

@@ -85,5 +85,13 @@ def drawn_words(domain: bytes, seed: bytes, block: int, count: int) -> list[int]
 
 def shuffled(domain: bytes, seed: bytes, block: int, count: int) -> NDArray[np.intp]:
     """The numbers 0 to count - 1 in a drawn order: sorted by the words of `block`, equal words by number."""
-    words = np.array(drawn_words(domain, seed, block, count), np.uint64)
-    return np.argsort(words, kind="stable")
+    return order_of(domain, seed, block, np.arange(count))
+
+
+def order_of(domain: bytes, seed: bytes, block: int, numbers: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The places of some numbers (ascending, at least one) in their drawn order.
+
+    A number has its own word, whatever other numbers there are. So if a number is left out, the others keep their order.
+    """
+    words = np.array(drawn_words(domain, seed, block, int(numbers[-1]) + 1 if len(numbers) else 0), np.uint64)
+    return np.argsort(words[numbers], kind="stable")

@@ -5,7 +5,7 @@ from dataclasses import MISSING, asdict, astuple, dataclass, field, make_datacla
 from typing import Annotated, Any
 
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
-from p2pverify.core.contract.history.training import HOUSE_MAX, REPLAY, REPORTED, RULE_BOUNDS, TrainingRule
+from p2pverify.core.contract.history.training import HOUSE_MAX, REPORTED, RULE_BOUNDS, TrainingRule
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
@@ -200,8 +200,8 @@ TrainingTable = make_dataclass(
 
 
 def _rule_of(table: Any) -> TrainingRule:
-    if table.mode == REPORTED or table.erasure_policy == REPLAY:
-        raise DecodeError("a later version of this program will know mode 2 and erasure_policy 1; take 0 or 1, and 0")
+    if table.mode == REPORTED:
+        raise DecodeError("a later version of this program will know mode 2; take 0 or 1")
     contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
     numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
     return TrainingRule(table.trainer, table.mode, bytes.fromhex(table.schema), tuple(contributors), **numbers)

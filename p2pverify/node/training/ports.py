@@ -1,10 +1,11 @@
 """The port through which a node trains and judges updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
 
@@ -40,8 +41,8 @@ class Trainer(Protocol):
         """The bytes of an update to these weights."""
         ...
 
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
-        """Train on the own rows: the salt and the bytes of each row of the data set as it is now, in its order."""
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
+        """Train on the own rows: all rows of the data set as it is now, in their order."""
         ...
 
     def evaluate(

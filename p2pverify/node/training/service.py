@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
@@ -149,7 +150,7 @@ class TrainingService:
                 return TrainingFailed(f"this home does not have the data set {order.dataset.hex()[:16]}")
             if own.root != order.drawn.root:
                 return TrainingFailed(f"the rows of {own.name} are not those that the ledger was told")
-            made = self._trainer.train(order, base.weights, present_rows(own))
+            made = self._trainer.train(order, base.weights, table_of(own))
             update, shown = self._blobs.keep(made.update), self._blobs.keep(made.shown)
             return TrainedUpdate(update, made.steps, made.rows, shown, len(made.shown))
 
@@ -232,6 +233,6 @@ class _Said:
     shown_bytes: int
 
 
-def present_rows(own: OwnDataset) -> list[tuple[bytes, bytes]]:
-    """The salt and the bytes of each row that is not erased, in their order."""
-    return [(row.salt, row.row) for row in own.rows if not row.erased]
+def table_of(own: OwnDataset) -> RowTable:
+    """All rows of a data set of this home, in their order."""
+    return [None if row.erased else (row.salt, row.row) for row in own.rows]

@@ -167,4 +167,4 @@ class Bench:
 
 def opened(update: bytes, shown: bytes) -> OpenedUpdate:
     """A counted update of these bytes, over the data set of the bench."""
-    return OpenedUpdate(Trained(sha256(update), None, 5), sha256(shown), len(shown), ROOT, 9, bytes(32), 4, 0)
+    return OpenedUpdate(Trained(sha256(update), None, 5), sha256(shown), len(shown), ROOT, 9, bytes(32), 4, 0, 0)

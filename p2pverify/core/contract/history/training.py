@@ -21,6 +21,8 @@ TRIMMED, KRUM, MEDIAN, MEAN = range(4)
 KEEP, REPLAY = range(2)
 
 CONTRIBUTORS_MAX = 32
+#: The most rounds of a rule with REPLAY: all of them are remembered, so that each can be repeated.
+REPLAYED_ROUNDS_MAX = 32
 HOUSE_MAX = 2**16 - 1
 HIDDEN_MAX = 64
 BATCH_MAX = 1024
@@ -141,5 +143,7 @@ def _check_together(rule: TrainingRule) -> None:
     houses = len({house for _, house in rule.contributors})
     if houses and houses < max(2, 3 * rule.f + 2):
         raise DecodeError("too few houses of contributors for f")
+    if rule.erasure_policy == REPLAY and rule.rounds > REPLAYED_ROUNDS_MAX:
+        raise DecodeError(f"a rule that replays has at most {REPLAYED_ROUNDS_MAX} rounds")
     if rule.gain_full < rule.gain_min:
         raise DecodeError("gain_full is below gain_min")

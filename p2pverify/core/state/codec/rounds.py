@@ -3,6 +3,7 @@
 from p2pverify.core.records.payloads.rounds.place import ROUND_NUMBER_MAX
 from p2pverify.core.records.payloads.rounds.seal import Trained
 from p2pverify.core.state.codec.forms import (
+    BOOL,
     ID,
     IDS,
     INTEGER,
@@ -27,7 +28,10 @@ from p2pverify.core.state.rounds.notes import (
     LineRounds,
     OpenedUpdate,
     OpenRound,
+    PastRound,
+    PastUse,
     ResultVote,
+    RoundReplay,
     SealedUpdate,
     TrainingPhase,
 )
@@ -46,6 +50,26 @@ OPENED_UPDATE: Form[OpenedUpdate] = record(
     seed=ID,
     held=UINT,
     position=UINT,
+    erased=UINT,
+)
+PAST_USE: Form[PastUse] = record(PastUse, dataset=ID, position=UINT)
+PAST_ROUND: Form[PastRound] = record(
+    PastRound,
+    number=NUMBER,
+    beacon=ID,
+    drawn=ID,
+    base=VERSION,
+    outcome=VERSION,
+    uses=mapping(ID, PAST_USE, plain),
+    left_out=IDS,
+    is_erased=BOOL,
+)
+REPLAY: Form[RoundReplay] = record(
+    RoundReplay,
+    todo=sequence(PAST_ROUND),
+    moved=mapping(VERSION, VERSION, plain),
+    began=UINT,
+    rests_until=UINT,
 )
 RESULT: Form[RoundResult] = Form(lambda result: result.to_value(), read_result)
 RESULT_ROW: Form[ResultRow] = Form(lambda row: row.to_value(), read_result_row)
@@ -79,6 +103,7 @@ OPEN_ROUND: Form[OpenRound] = record(
     updates=mapping(ID, OPENED_UPDATE, plain),
     vote=maybe(RESULT_VOTE),
     vote_epoch=SINCE,
+    repeats=maybe(PAST_ROUND),
 )
 CONTRIBUTION: Form[ContributionNote] = record(ContributionNote, row=RESULT_ROW, rows=UINT, late=UINT, dataset=ID)
 CLOSED_ROUND: Form[ClosedRound] = record(
@@ -90,6 +115,7 @@ CLOSED_ROUND: Form[ClosedRound] = record(
     gain=INTEGER,
     contributions=sequence(CONTRIBUTION),
     voters=pair(UINT, UINT),
+    repeats=UINT,
 )
 LINE_ROUNDS: Form[LineRounds] = record(
     LineRounds,
@@ -99,4 +125,6 @@ LINE_ROUNDS: Form[LineRounds] = record(
     marks=mapping(ID, UINT, plain),
     quarantined=mapping(ID, UINT, plain),
     closed=sequence(CLOSED_ROUND),
+    past=sequence(PAST_ROUND),
+    replay=REPLAY,
 )

@@ -13,6 +13,7 @@ from p2pverify.core.state.codec.forms import (
     Form,
     mapping,
     maybe,
+    pair,
     ordered,
     plain,
     record,
@@ -98,4 +99,5 @@ DATASET: Form[LiveDataset] = record(
     erasures=UINT,
     erased=UINT,
     training=maybe(TRAINING_USE),
+    waiting=maybe(pair(ID, UINT)),
 )

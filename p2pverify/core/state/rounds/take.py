@@ -98,15 +98,21 @@ def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal
     offered = step.state.datasets.get(seal.dataset)
     if offered is None or offered.author != author or offered.index > current.opened_index:
         return "no data set of the author"
-    return refuse_data(rule_of(step, seal.place), offered)
+    again = current.repeats
+    if again is not None and again.uses[author].dataset != seal.dataset:
+        return "another data set than in the round that is repeated"
+    return refuse_data(rule_of(step, seal.place), offered, is_again=again is not None)
 
 
-def refuse_data(rule: TrainingRule, offered: LiveDataset) -> str | None:
-    """Why a data set cannot be used in the next round of a rule, or None."""
+def refuse_data(rule: TrainingRule, offered: LiveDataset, *, is_again: bool = False) -> str | None:
+    """Why a data set cannot be used in the next round of a rule, or None.
+
+    A round that is repeated shows the rows that were drawn before, and costs as much of the budget as any other.
+    """
     use = offered.training
     if use is None or (use.terms.mode, offered.schema) != (rule.mode, rule.schema):
         return "data set is not offered for the rule"
-    if use.shown + rule.held_rows > use.terms.held:
+    if not is_again and use.shown + rule.held_rows > use.terms.held:
         return "held-out rows are used up"
     if use.spent + round_rho(rule) > use.terms.budget:
         return "privacy budget is used up"
@@ -124,7 +130,7 @@ def take_update(step: Transition, record: Record) -> None:
         state.count(f"update: {refused}")
         return
     dataset, rule = current.seals[record.author].dataset, rule_of(step, update.place)
-    offered = state.datasets[dataset]
+    offered, again = state.datasets[dataset], current.repeats
     use = offered.training
     assert use is not None  # refuse_data
     opened = OpenedUpdate(
@@ -132,13 +138,15 @@ def take_update(step: Transition, record: Record) -> None:
         update.shown,
         update.shown_bytes,
         offered.root,
-        offered.rows,
+        offered.size,
         use.seed,
         use.terms.held,
-        use.shown,
+        use.shown if again is None else again.uses[record.author].position,
+        offered.erased,
     )
     _note(step, update.place, updates={**current.updates, record.author: opened})
-    used = replace(use, shown=use.shown + rule.held_rows, spent=use.spent + round_rho(rule))
+    shown = use.shown + (rule.held_rows if again is None else 0)
+    used = replace(use, shown=shown, spent=use.spent + round_rho(rule))
     state.datasets[dataset] = replace(offered, training=used)
 
 
@@ -157,13 +165,13 @@ def refuse_update(step: Transition, current: OpenRound, author: bytes, update: U
     rule, offered = rule_of(step, update.place), step.state.datasets.get(seal.dataset)
     if offered is None:
         return "data set is no longer offered"
-    refused = refuse_data(rule, offered)
+    refused = refuse_data(rule, offered, is_again=current.repeats is not None)
     if refused is not None:
         return refused
     if (update.trained.steps is None) != (rule.mode != OPEN):
         return "steps do not fit the mode"
     assert offered.training is not None  # refuse_data
-    trained = offered.rows - offered.training.terms.held
+    trained = min(offered.rows, offered.size - offered.training.terms.held)
     return None if update.trained.rows <= trained else "more rows than the data set has for training"
 
 
