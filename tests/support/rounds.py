@@ -206,19 +206,23 @@ def round_world(
     voters_lie: Iterable[int] = (),
     machines: Mapping[int, type[Machine]] | None = None,
     helds: Mapping[int, int] = MappingProxyType({}),
-    trainer: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
+    carry_out: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
     offer: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
+    words: Mapping[bytes, list[tuple[Kind, bytes]]] = MappingProxyType({}),
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
-    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `trainer` carries out
-    the orders of a member (key), and `offer` says what data set a member offers.
+    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `carry_out` does
+    what an order asks of a member (key), and `offer` says what data set a member offers. A member writes what is in `words` of
+    its key, and takes it away.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
-    terms = replace(TERMS, held=options.pop("held", TERMS.held))
     rule = {name: options.pop(name) for name in RULE.__dataclass_fields__ if name in options}
+    terms = TrainingTerms(
+        rule.get("mode", TERMS.mode), options.pop("held", TERMS.held), options.pop("budget", TERMS.budget)
+    )
 
     def around(actor: Actor, event: Event, now_ms: int, handle: Handle) -> list[Any]:
         context = actor.machine.context
@@ -229,10 +233,12 @@ def round_world(
             own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
             made = replace(offer(actor.key), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
+        while context.may_write(now_ms) and words.get(actor.key):
+            effects += context.write(*words[actor.key].pop(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
         for job in jobs:
-            outcome = trainer(actor.key, job.order)
+            outcome = carry_out(actor.key, job.order)
             if isinstance(outcome, RoundResult) and actor.key in liars:
                 outcome = replace(outcome, gain=outcome.gain + 1)
             effects += around(actor, TrainingDone(job.job, outcome), now_ms, handle)

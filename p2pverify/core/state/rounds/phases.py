@@ -164,7 +164,7 @@ def _open_again(step: Transition, rule: TrainingRule, index: int, known: LineRou
         if _may_contribute(state, rule, peer) and _has_still(state, rule, peer, use.dataset)
     )
     if houses_of(rule, expected) < least_houses(rule) or replay.is_recalled(notes, base):
-        state.count("void round: it cannot be repeated")
+        state.count("rounds not repeated")
         return replay.repeated(state, known, base)
     return _opened(step, index, known, notes, base, expected, past)
 

@@ -101,7 +101,7 @@ def _past(known: LineRounds, current: OpenRound, over: ClosedRound, outcome: int
         if note.row.finding is UpdateFinding.RIGHT
     }
     drawn = (current.seed_number, current.beacon, current.drawn)
-    return PastRound(*drawn, over.base, outcome, uses, left_out_of(known, current) & uses.keys())
+    return PastRound(*drawn, over.base, outcome, uses, left_out_of(known, current).intersection(uses))
 
 
 def without_recalled(notes: LineNotes, known: LineRounds) -> LineRounds:

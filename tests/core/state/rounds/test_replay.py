@@ -243,7 +243,7 @@ def test_a_replay_with_noise_costs_the_budget_again() -> None:
     story.round()
     assert {each.training.spent for each in story.state.datasets.values() if each.training} == {3 * rho}
     assert (story.known.open, story.known.decided) == (None, 1)
-    assert story.refusals("void round") == {"it cannot be repeated": 1}
+    assert story.state.totals["rounds not repeated"] == 1
 
 
 def test_marks_count_once_and_quarantines_are_taken_over() -> None:
