@@ -17,10 +17,11 @@ from p2pverify.node.training.documents import (
     TrainedLineDocument,
 )
 
-_HEADERS = ("ROUND", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES")
+_HEADERS = ("ROUND", "REPEATS", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES")
 _ROW_HEADERS = ("PEER", "FINDING", "CREDIT", "MARK", "ROWS", "LATE", "DATA SET")
 _DIGEST_CHARS = 16
 _MEANING = """\b
+REPEATS  the round that it repeats, because rows of a contributor to it were erased
 RESULT   the version that the round made; 'kept' if it gained too little, 'void' if it was not decided
 GAIN     by how much the new weights lower the loss on held-out rows, in millionths of a nat
 AGREED   how many members gave the decided result, of how many that could vote
@@ -121,6 +122,8 @@ def _about(line: TrainedLineDocument) -> Iterator[tuple[str, object]]:
     yield "line", line.line
     yield "trainer", f"{line.trainer}, mode {line.mode}"
     yield "decided", f"{line.decided} of {line.rounds} rounds"
+    if line.to_repeat:
+        yield "to repeat", f"rounds {', '.join(map(str, line.to_repeat))}, without rows that were erased"
     if line.quarantined:
         names = short_ids(line.quarantined)
         yield "left out", ", ".join(names[peer] for peer in line.quarantined)
@@ -129,7 +132,9 @@ def _about(line: TrainedLineDocument) -> Iterator[tuple[str, object]]:
         ready = f"{line.houses_ready} houses of contributors have rows for it, and it needs {line.houses_needed}"
         yield "open round", "none, and there are no more" if is_over else f"none; {ready}"
         return
-    yield "open round", f"{line.open.number}, from version {line.open.base}, since epoch {line.open.opened_epoch}"
+    again = "" if line.open.repeats is None else f", which repeats round {line.open.repeats}"
+    since = f"from version {line.open.base}, since epoch {line.open.opened_epoch}"
+    yield "open round", f"{line.open.number}{again}, {since}"
     yield "phase", _phase(line.open)
     yield "this node", f"has to {line.open.own}" if line.open.own else "has nothing to do in it now"
 
@@ -148,7 +153,7 @@ def _row(over: ClosedRoundDocument) -> tuple[object, ...]:
     made = "void" if not over.decided else "kept" if over.version is None else f"version {over.version}"
     right = sum(each.finding == "right" for each in over.contributions)
     return (
-        over.number, over.base, made, over.epoch, over.gain if over.decided else None,
+        over.number, over.repeats, over.base, made, over.epoch, over.gain if over.decided else None,
         f"{over.agreed} of {over.voters}" if over.decided else None,
         f"{len(over.contributions)}, {right} right" if over.decided else None,
     )  # fmt: skip

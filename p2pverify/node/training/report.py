@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.contract.history.training import REPLAY, TrainingRule
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.core.state.rounds.marks import left_out
@@ -79,6 +79,8 @@ def _line(machine: Machine, index: int, rule: TrainingRule) -> TrainedLineDocume
         houses_needed=least_houses(rule),
         houses_ready=houses_of(rule, contributors_of(state, rule)),
         quarantined=_peers(left_out(known, known.newest + (known.open is None))),
+        replays=rule.erasure_policy == REPLAY,
+        to_repeat=tuple(past.number for past in known.replay.todo),
         open=None if known.open is None else _open(machine.key, known.open),
         closed=tuple(map(_closed, known.closed)),
     )
@@ -91,6 +93,7 @@ def _open(key: bytes, current: OpenRound) -> OpenRoundDocument:
         base=current.base,
         phase=_PHASES[current.phase],
         opened_epoch=current.opened_epoch,
+        repeats=None if current.repeats is None else current.repeats.number,
         expected=_peers(current.expected),
         sealed=_peers(current.seals),
         opened=_peers(current.updates),
@@ -127,6 +130,7 @@ def _closed(over: ClosedRound) -> ClosedRoundDocument:
         gain=over.gain,
         agreed=agreed,
         voters=voters,
+        repeats=over.repeats or None,
         contributions=tuple(map(_contribution, over.contributions)),
     )
 
