@@ -1,4 +1,4 @@
-"""Cases of the fold of training rounds: two rounds of a line, a lie in a vote, a late update, and an end.
+"""Cases of the fold of training rounds: two rounds of a line, a lie in a vote, a late update, an end, and a replay.
 
 Seven founders of one class. Five of them contribute, and all of them vote.
 """
@@ -10,9 +10,11 @@ from pathlib import Path
 from vectorgen.book import Book
 from vectorgen.case import Case
 
+from p2pverify.core.contract.history.training import REPLAY
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
@@ -27,15 +29,20 @@ from tests.support.rounds import TERMS, with_training
 PEERS, CONTRIBUTORS = 7, 5
 SALT = sha256(b"round")
 SEALED = "results are sealed"
+WAITING = "an erasure within a round waits until the round is over"
+TAINTED = "the versions are tainted, and the first round is repeated"
 
 
 class RoundTale:
-    """The founders' records. `cuts` are the cases' cuts, by comment."""
+    """The founders' records, with the first cut of a case. `cuts` are all of them, by comment.
 
-    def __init__(self) -> None:
-        self.seeds = seeds(PEERS, "rounds")
+    `rule` has changes of the training rule.
+    """
+
+    def __init__(self, first: str, peers: int = PEERS, **rule: object) -> None:
+        self.seeds = seeds(peers, "rounds")
         self.owners = self.seeds[:CONTRIBUTORS]
-        self.network = with_training(make_network(self.seeds), map(sign.public_key, self.owners))
+        self.network = with_training(make_network(self.seeds), map(sign.public_key, self.owners), **rule)
         self.book = Book(self.network)
         self.epoch = 1
         self.cuts: dict[str, Record] = {}
@@ -46,7 +53,7 @@ class RoundTale:
             offered = replace(dataset_of(f"rows {number}", rows=200), terms=TERMS)
             self.data[seed] = self.say(seed, Kind.DATASET, offered.encode()).id
         self.cut()
-        self.cut("a round is open: five contributors have data for it")
+        self.cut(first)
 
     def say(self, seed: bytes, kind: Kind, payload: bytes) -> Record:
         return self.book.say(seed, kind, payload, self.epoch + 1)
@@ -152,15 +159,52 @@ def _third_round(tale: RoundTale) -> None:
 
 
 def told() -> RoundTale:
-    tale = RoundTale()
+    tale = RoundTale("a round is open: five contributors have data for it")
     _first_round(tale)
     _second_round(tale)
     _third_round(tale)
     return tale
 
 
+def replayed() -> RoundTale:
+    """A line that replays: an erasure within the second round, and the repetition of the first one."""
+    tale = RoundTale("a round of a line that replays is open", CONTRIBUTORS, erasure_policy=REPLAY)
+    _whole_round(tale, "a decided round is remembered")
+    for seed in tale.owners:
+        tale.seal(seed)
+    owner = tale.owners[2]
+    tale.say(owner, Kind.ERASURE, Erasure(tale.data[owner], sha256(b"rows that are left"), 190, 1).encode())
+    tale.cut(WAITING)
+    _opened_and_decided(tale, TAINTED)
+    _whole_round(tale, "the first round is repeated, and the second one is open again")
+    return tale
+
+
+def _whole_round(tale: RoundTale, comment: str) -> None:
+    for seed in tale.owners:
+        tale.seal(seed)
+    tale.cut()
+    _opened_and_decided(tale, comment)
+
+
+def _opened_and_decided(tale: RoundTale, comment: str) -> None:
+    for seed in tale.owners:
+        tale.update(seed)
+    tale.cut()
+    result = tale.result()
+    for seed in tale.seeds:
+        tale.commit(seed, result)
+    tale.cut()
+    for seed in tale.seeds:
+        tale.vote(seed, result)
+    tale.cut(comment)
+
+
 def cases() -> dict[Path, list[Case]]:
-    tale = told()
+    return {Path("fold/rounds.json"): _cases(told()), Path("fold/replays.json"): _cases(replayed())}
+
+
+def _cases(tale: RoundTale) -> list[Case]:
     (first, opened), *others = tale.cuts.items()
     later = [tale.book.case(comment, cut.id, like=(first, tale.book.order)) for comment, cut in others]
-    return {Path("fold/rounds.json"): [tale.book.case(first, opened.id), *later]}
+    return [tale.book.case(first, opened.id), *later]
