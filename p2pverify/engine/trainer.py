@@ -102,9 +102,7 @@ def _of(rows: Rows, places: Mapping[int, int], numbers: Sequence[int]) -> Rows:
     return rows.taken(np.array([places[number] for number in numbers], np.intp))
 
 
-def _is_right(
-    model: TabularModel, rule: TrainingRule, said: ShownUpdate, numbers: Sequence[int], rows: Rows
-) -> bool:
+def _is_right(model: TabularModel, rule: TrainingRule, said: ShownUpdate, numbers: Sequence[int], rows: Rows) -> bool:
     """Whether training over the shown rows, which have these numbers, gives this update by these steps."""
     if len(rows) != said.rows:
         return False

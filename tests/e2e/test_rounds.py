@@ -124,6 +124,7 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
             assert (versions_of(node)[-1]["here"], versions_of(node)[-1]["weights"]) == (True, newest["weights"])
         first.until(lambda: len(versions_of(first)[-1]["servers"]) == len(NAMES))
         check_rounds(line_of(first), versions_of(first), made.ids["five"])
+        check_audit(made, line_of(first))
         for name in NAMES:
             kept = [path.read_bytes() for path in (made.home(name) / "rounds").rglob(newest["weights"])]
             assert [sha256(data).hex() for data in kept] == [newest["weights"]]
@@ -132,6 +133,27 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
         for node in made.started:
             node.process.kill()
             node.process.wait()
+
+
+def check_audit(made: TrainedLab, line: dict) -> None:
+    """The last round is run again in a process of its own. Without the blobs it cannot be checked."""
+    over = [each for each in line["closed"] if each["decided"]][-1]
+    audit = ("train", "audit", f"cells/{over['number']}", "--weights", str(made.folder / "model"))
+    done = run(made.home("one"), *audit, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["holds"], said["differences"], said["gain"]) == (True, [], over["gain"])
+    assert said["took_ms"] < 1000
+    with_file = run(made.home("one"), "ledger", "export", str(made.folder / "run.ledger"))
+    assert with_file.returncode == 0, with_file.stderr
+    foreign = run(made.home("one"), *audit, "--ledger", str(made.folder / "run.ledger"))
+    assert "the decided one, to the byte" in foreign.stdout, foreign.stderr
+    for path in (made.home("two") / "rounds").rglob("*"):
+        if path.is_file() and path.read_bytes().startswith(b"p2pverify/update/1"):
+            path.unlink()
+    lost = run(made.home("two"), *audit)
+    assert (lost.returncode, lost.stdout) == (1, "")
+    assert "this machine does not have the update of" in lost.stderr
 
 
 def check_rounds(line: dict, versions: list[dict], doomed: str) -> None:

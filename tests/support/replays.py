@@ -136,8 +136,11 @@ class RealRounds:
 
         def is_over() -> bool:
             counted = sum(known.erasures for known in self.state.datasets.values())
-            return counted > 0 and not self.known.replay.todo and self.known.decided == rounds and not any(
-                past.is_erased for past in self.known.past
+            return (
+                counted > 0
+                and not self.known.replay.todo
+                and self.known.decided == rounds
+                and not any(past.is_erased for past in self.known.past)
             )
 
         assert run_until(self.world, is_over, epochs_max=20 * rounds)

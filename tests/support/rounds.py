@@ -214,8 +214,8 @@ def round_world(
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
     `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `carry_out` does
-    what an order asks of a member (key), and `offer` says what data set a member offers. A member writes what is in `words` of
-    its key, and takes it away.
+    what an order asks of a member (key), and `offer` says what data set a member offers. A member writes what is in
+    `words` of its key, and takes it away.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()

@@ -91,7 +91,7 @@ def shuffled(domain: bytes, seed: bytes, block: int, count: int) -> NDArray[np.i
 def order_of(domain: bytes, seed: bytes, block: int, numbers: NDArray[np.integer]) -> NDArray[np.intp]:
     """The places of some numbers (ascending, at least one) in their drawn order.
 
-    A number has its own word, whatever other numbers there are. So if a number is left out, the others keep their order.
+    A number has its own word, whatever other numbers there are. So the others keep their order if one is left out.
     """
     words = np.array(drawn_words(domain, seed, block, int(numbers[-1]) + 1 if len(numbers) else 0), np.uint64)
     return np.argsort(words[numbers], kind="stable")

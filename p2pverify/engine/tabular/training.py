@@ -40,9 +40,7 @@ class Run:
         return merkle.root(self.leaves)
 
 
-def train(
-    base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes, numbers: Sequence[int] | None = None
-) -> Run:
+def train(base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes, numbers: Sequence[int] | None = None) -> Run:
     """Train over rows by a rule. `numbers` are those of the rows in their data set, ascending; 0, 1, ... without them.
 
     A row's number decides its place in the order. So a training without some rows is that of a data set that never had

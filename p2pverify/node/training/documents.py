@@ -77,7 +77,9 @@ class TrainedLineDocument:
     houses_ready: Count = field(metadata={"description": "houses that could contribute to a round that opens now"})
     quarantined: tuple[str, ...] = field(metadata=_PEERS)
     replays: bool = field(metadata={"description": "whether rounds are repeated after an erasure"})
-    to_repeat: tuple[Count, ...] = field(metadata={"description": "the rounds that are to be repeated, with the open one"})
+    to_repeat: tuple[Count, ...] = field(
+        metadata={"description": "the rounds that are to be repeated, with the open one"}
+    )
     open: OpenRoundDocument | None
     closed: tuple[ClosedRoundDocument, ...] = field(metadata={"description": "the newest ones, the oldest first"})
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.data.commitments import (
-    SALT_BYTES,
     ERASED_ROW,
+    SALT_BYTES,
     RowProof,
     commit_card,
     commit_document,

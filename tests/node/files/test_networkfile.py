@@ -206,7 +206,7 @@ def test_faults_of_a_training_rule(tmp_path: Path) -> None:
     path.write_text(replayed)
     assert load_network(path)[0].lines[0].training == replace(RULE, contributors=(), erasure_policy=1)
     reported = whole.replace("mode = 1", "mode = 2").replace("held_rows = 8", "held_rows = 0")
-    for text, why in ((replayed.replace("rounds = 6\n", "rounds = 33\n"), "at most 32 rounds"), (reported, "mode 2")):
-        path.write_text(text)
+    for other, why in ((replayed.replace("rounds = 6\n", "rounds = 33\n"), "at most 32 rounds"), (reported, "mode 2")):
+        path.write_text(other)
         with pytest.raises(FileError, match=why):
             load_network(path)

@@ -159,7 +159,9 @@ def _erasures() -> list[Case]:
     ]
     return [
         judged("one row is erased", erasure_record().data),
-        judged("all rows are erased", said(ALICE, Kind.ERASURE, [good[0], rows_root([ERASED_ROW] * len(ROWS)), 0, 3]).data),
+        judged(
+            "all rows are erased", said(ALICE, Kind.ERASURE, [good[0], rows_root([ERASED_ROW] * len(ROWS)), 0, 3]).data
+        ),
         judged("of another owner: it counts for nothing", said(BOB, Kind.ERASURE, good).data),
         judged("of a data set that nobody knows", said(ALICE, Kind.ERASURE, changed(good, 0, bytes(32))).data),
         judged("without a reason", said(ALICE, Kind.ERASURE, changed(good, 3, 0)).data),

@@ -138,6 +138,4 @@ def drawn_rows(rule: TrainingRule, offered: LiveDataset, again: PastUse | None =
     if use is None:
         return None
     position = use.shown if again is None else again.position
-    return DrawnRows(
-        offered.root, offered.size, use.seed, use.terms.held, position, rule.held_rows, offered.erased
-    )
+    return DrawnRows(offered.root, offered.size, use.seed, use.terms.held, position, rule.held_rows, offered.erased)

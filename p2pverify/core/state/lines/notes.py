@@ -16,10 +16,9 @@ class Version:
     """A counted release, or the result of a training round. Digests and ids have 32 bytes.
 
     `statement` is the digest of what the publishers in `signers` signed; of a round it is the digest of its result, and
-    nobody signed. `bounds` has the thresholds of the referee for
-    each class of the network, None where no answer of the version is judged across classes. `fed` are the data sets (ids
-    of their records) whose rows are in it by the round that made it. `erased_epoch` is that of the cut in which rows of
-    one of them were erased, or -1.
+    nobody signed. `bounds` has the thresholds of the referee for each class of the network, None where no answer of the
+    version is judged across classes. `fed` are the data sets (ids of their records) whose rows are in it by the round
+    that made it. `erased_epoch` is that of the cut in which rows of one of them were erased, or -1.
     """
 
     number: int

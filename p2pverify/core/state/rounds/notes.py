@@ -79,7 +79,8 @@ class RoundReplay:
     """The replay of a line: which rounds are still to be repeated, and since when.
 
     `todo` are those rounds, the oldest first. `moved` has for each version that an original round led to the one that
-    its repetition led to. `began` is the index of the cut that began the replay. The next one may begin at `rests_until`.
+    its repetition led to. `began` is the index of the cut that began the replay. The next one may begin at the index
+    `rests_until`.
     """
 
     todo: tuple[PastRound, ...] = ()
@@ -161,8 +162,8 @@ class LineRounds:
     a round that is repeated does not stand any more.
 
     `marks` are the values of the sequential mark, and `quarantined` has the number of the first round in which a
-    contributor is in the aggregate again. `closed` are the newest rounds that are over. `past` are all decided rounds that
-    stand, of a line that replays.
+    contributor is in the aggregate again. `closed` are the newest rounds that are over. `past` are all decided rounds
+    that stand, of a line that replays.
     """
 
     newest: int = 0

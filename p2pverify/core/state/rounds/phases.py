@@ -59,9 +59,9 @@ def least_houses(rule: TrainingRule) -> int:
 def void_recalled(step: Transition) -> None:
     """Void the rounds whose base was recalled. Rounds that led to a recalled version are not repeated."""
     state = step.state
-    for index, known in sorted(state.rounds.items()):
+    for index in sorted(state.rounds):
         notes = notes_of(step.network, state, index)
-        known = state.rounds[index] = replay.without_recalled(notes, known)
+        known = state.rounds[index] = replay.without_recalled(notes, state.rounds[index])
         if known.open is None:
             continue
         if replay.is_recalled(notes, known.open.base):

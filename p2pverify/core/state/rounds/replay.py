@@ -32,9 +32,7 @@ def note_erasure(state: State, dataset: bytes) -> None:
     """Note that rows of a data set (id of its record) were erased: what was trained on them is tainted from now on."""
     for index, notes in sorted(state.lines.items()):
         versions = tuple(
-            replace(version, erased_epoch=state.epoch)
-            if dataset in version.fed and not version.has_erased
-            else version
+            replace(version, erased_epoch=state.epoch) if dataset in version.fed and not version.has_erased else version
             for version in notes.versions
         )
         state.lines[index] = replace(notes, versions=versions)
@@ -83,9 +81,7 @@ def repeated(state: State, known: LineRounds, outcome: int) -> LineRounds:
     return replace(known, replay=RoundReplay(rests_until=state.index + took))
 
 
-def decided(
-    state: State, rule: TrainingRule, known: LineRounds, current: OpenRound, over: ClosedRound
-) -> LineRounds:
+def decided(state: State, rule: TrainingRule, known: LineRounds, current: OpenRound, over: ClosedRound) -> LineRounds:
     """The rounds of a line after one was decided. Lines that replay remember it."""
     outcome = over.base if over.version < 0 else over.version
     if rule.erasure_policy == REPLAY:

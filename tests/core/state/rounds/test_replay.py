@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.contract.history.training import HELD_OUT, REPLAY, REPLAYED_ROUNDS_MAX, read_training
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lines.recall import Reason, Recall
@@ -290,6 +291,6 @@ def test_another_data_set_than_in_the_repeated_round_does_not_count() -> None:
 def test_a_rule_that_replays_has_few_rounds() -> None:
     """All of them are remembered, so that each can be repeated."""
     rule = replace(RULE, erasure_policy=REPLAY, rounds=REPLAYED_ROUNDS_MAX)
-    assert read_training(rule.to_value()) == rule
+    assert read_training(decode(encode(rule.to_value()), size_max=9999)) == rule
     with pytest.raises(DecodeError, match="at most 32 rounds"):
-        read_training(replace(rule, rounds=REPLAYED_ROUNDS_MAX + 1).to_value())
+        read_training(decode(encode(replace(rule, rounds=REPLAYED_ROUNDS_MAX + 1).to_value()), size_max=9999))

@@ -9,6 +9,7 @@ from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import wide_option
 from p2pverify.cli.table import pairs, table, terminal_width
+from p2pverify.cli.training.audit import audit, read_round
 from p2pverify.node.reports.shown import short_ids
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
@@ -42,6 +43,9 @@ def train() -> None:
 
     A node contributes by itself to rounds for which 'p2pverify data commit --train' has offered rows.
     """
+
+
+train.add_command(audit)
 
 
 @train.command("status")
@@ -81,12 +85,10 @@ def rounds(line: str | None, wide: bool, as_json: bool) -> None:
 @json_option
 def show(name: str, wide: bool, as_json: bool) -> None:
     """Show what a round found of each contributor."""
-    line, slash, number = name.rpartition("/")
-    if not (slash and line and number.isascii() and number.isdecimal() and len(number) <= 10):
-        raise click.BadParameter("name a line and a round, such as cells/3", param_hint="LINE/ROUND")
+    line, number = read_round(name)
     answer = client.get(current_home(), "/v1/rounds", RoundsDocument)
     found = _find_line(answer.document, line)
-    over = next((each for each in found.closed if each.number == int(number)), None)
+    over = next((each for each in found.closed if each.number == number), None)
     if over is None:
         known = ", ".join(str(each.number) for each in found.closed) or "none"
         raise CliError(
