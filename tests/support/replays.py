@@ -14,21 +14,13 @@ from p2pverify.core.records.payloads.data import Dataset, Erasure
 from p2pverify.core.state.lines.versions import find_version, notes_of
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds
 from p2pverify.core.state.state import State
-from p2pverify.core.training.draws import batch_seed, credit_seed
-from p2pverify.core.training.orders import (
-    DrawnRows,
-    EvaluateOrder,
-    ShownUpdate,
-    TrainedUpdate,
-    TrainingOrder,
-    TrainingOutcome,
-    TrainOrder,
-)
-from p2pverify.core.training.result import RoundResult
+from p2pverify.core.training.orders import TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
 from p2pverify.engine.tabular import initial
 from p2pverify.engine.tabular.manifest import tabular_manifest
 from p2pverify.engine.trainer import TabularTrainer
+from p2pverify.node.training.counterfactual import CounterfactualOwner, run_rounds
 from p2pverify.node.training.ports import TrainedBytes
+from p2pverify.node.training.versions import RoundBase
 from p2pverify.testnet.world import World
 from tests.engine.tabular.examples import rows_of
 from tests.support.datasets import SCHEMA, dataset_of
@@ -155,37 +147,13 @@ class RealRounds:
 
     def without(self, erased: Erased) -> bytes:
         """The weights after all rounds that stand, of owners who never had some rows: by the trainer alone."""
-        tables = {key: list(table_of(number)) for number, key in enumerate(self.keys[:5])}
-        for number, places in erased.items():
-            for at in places:
-                tables[self.keys[number]][at] = None
-        state = self.state
-        owners = {known.author: known for known in state.datasets.values()}
+        datasets = {known.author: known for known in self.state.datasets.values()}
         numbers = {over.repeats or over.number: over.number for over in self.known.closed}  # of the last run of each
-        base, parent = FIRST.encode(), PARENT
-        for past in self.known.past:
-            said = []
-            blobs: dict[bytes, bytes] = {}
-            for author, use in sorted(past.uses.items()):
-                training = owners[author].training
-                assert training is not None
-                gone = sum(row is None for row in tables[author])
-                root = root_of(tables[author])
-                drawn = DrawnRows(root, ROWS, training.seed, HELD, use.position, SHOWN, gone)
-                seed = batch_seed(past.beacon, 0, past.number, author)
-                if self.rule.trainer != SGD:
-                    seed = self.noise[numbers[past.number], author]
-                order = TrainOrder(0, past.number, self.rule, parent.digest, use.dataset, drawn, seed)
-                made = TRAINER.train(order, base, tables[author])
-                names = (sha256(made.update), made.steps, made.rows, sha256(made.shown), len(made.shown))
-                said.append(ShownUpdate(author, *names, drawn, seed))
-                blobs |= {names[0]: made.update, names[3]: made.shown}
-            drawing = credit_seed(past.drawn, 0, past.number)
-            judged = EvaluateOrder(
-                0, past.number, self.rule, parent.digest, bytes(32), tuple(said), past.left_out, drawing
-            )
-            found = TRAINER.evaluate(judged, base, parent, blobs)
-            assert isinstance(found.result, RoundResult)
-            if found.weights is not None and found.manifest is not None:
-                base, parent = found.weights, found.manifest
-        return base
+        places = [numbers[past.number] for past in self.known.past]
+        owners = {}
+        for number, key in enumerate(self.keys[:5]):
+            table = [None if at in erased.get(number, ()) else row for at, row in enumerate(table_of(number))]
+            noise = None if self.rule.trainer == SGD else lambda at, key=key: self.noise[places[at], key]
+            owners[key] = CounterfactualOwner(datasets[key], table, TRAINER, noise)
+        first = RoundBase(FIRST.encode(), PARENT)
+        return run_rounds(0, self.rule, self.known.past, first, owners, TRAINER)

@@ -18,6 +18,9 @@ from p2pverify.core.state.state import State
 from p2pverify.core.training.draws import batch_seed
 from p2pverify.core.training.orders import DrawnRows, TrainedUpdate, TrainingFailed, TrainingOutcome, TrainOrder
 
+#: The purpose of the secret that is the seed of the noise in a round; its parts are those of the round's place.
+NOISE_PURPOSE = "noise"
+
 
 class Contributor(Part):
     """This peer's updates, in each line in which it is expected and its operator has rows for."""
@@ -94,7 +97,7 @@ class Contributor(Part):
             return None
         seed = batch_seed(current.beacon, place.line, current.seed_number, self._context.key)
         if rule.trainer != SGD:  # also in a repetition: equal noise twice would give away the erased rows
-            seed = self._context.secret("noise", *place.to_value())
+            seed = self._context.secret(NOISE_PURPOSE, *place.to_value())
         order = TrainOrder(place.line, place.number, rule, current.manifest, dataset, drawn, seed)
         done: TrainingOutcome | None = yield from self._work.start(order, now_ms)
         if isinstance(done, TrainingFailed):
