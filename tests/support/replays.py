@@ -14,7 +14,7 @@ from p2pverify.core.records.payloads.data import Dataset, Erasure
 from p2pverify.core.state.lines.versions import find_version, notes_of
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds
 from p2pverify.core.state.state import State
-from p2pverify.core.training.orders import TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
+from p2pverify.core.training.orders import TrainedUpdate, TrainingFailed, TrainingOrder, TrainingOutcome, TrainOrder
 from p2pverify.engine.tabular import initial
 from p2pverify.engine.tabular.manifest import tabular_manifest
 from p2pverify.engine.trainer import TabularTrainer
@@ -83,8 +83,8 @@ class RealRounds:
         weights, parent = self.bases[order.base]
         if isinstance(order, TrainOrder):
             table = self.tables[key]
-            if root_of(table) != order.drawn.root:  # erased here, and not yet by the ledger: as after a restart
-                table = [row if row is not None else old for row, old in zip(table, self.before[key], strict=True)]
+            if root_of(table) != order.drawn.root:
+                return TrainingFailed("the rows are not those that the ledger was told")
             self.noise[order.number, key] = order.seed
             made = TRAINER.train(order, weights, table)
             return self._kept(made)
@@ -114,7 +114,6 @@ class RealRounds:
 
     def erase(self, erased: Erased) -> None:
         """Owners erase rows, and say so."""
-        self.before = {key: list(table) for key, table in self.tables.items()}
         for number, places in erased.items():
             key = self.keys[number]
             self.tables[key] = [None if at in places else row for at, row in enumerate(self.tables[key])]

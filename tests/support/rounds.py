@@ -209,13 +209,14 @@ def round_world(
     carry_out: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
     offer: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
     words: Mapping[bytes, list[tuple[Kind, bytes]]] = MappingProxyType({}),
+    change: Callable[[Network], Network] = lambda usual: usual,
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
     `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `carry_out` does
     what an order asks of a member (key), and `offer` says what data set a member offers. A member writes what is in
-    `words` of its key, and takes it away.
+    `words` of its key, and takes it away. `change` changes the network.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
@@ -245,7 +246,7 @@ def round_world(
         return effects
 
     def contract(usual: Network) -> Network:
-        return with_training(usual, keys[:contributors], **rule)
+        return change(with_training(usual, keys[:contributors], **rule))
 
     usual_make = casting({}, around)
 

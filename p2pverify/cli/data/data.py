@@ -318,13 +318,12 @@ def _row(own: "OwnDataset", place: int) -> dict[str, object]:
     cells, label = own.schema.cells(proof.row)
     return {
         "place": place,
-        "index": proof.index,
         "values": dict(zip((feature.name for feature in own.schema.features), cells, strict=True)),
         "label": own.schema.labels[label],
         "bytes": proof.row.hex(),
         "salt": proof.salt.hex(),
         "path": [each.hex() for each in proof.path],
-        "holds": proof.root(own.left) == own.root,
+        "holds": proof.root(len(own.rows)) == own.root,
     }
 
 

@@ -5,7 +5,7 @@ is over is given up. The time for a blob is a part of an epoch; a voter that wai
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -199,28 +199,54 @@ class TrainingService:
 
     async def _fetch(
         self, updates: "Sequence[_Said | ShownUpdate]", base: RoundBase, place: RoundPlace, fetcher: RoundFetcher
-    ) -> dict[bytes, bytes]:
+    ) -> "SeenBlobs":
         """The blobs of updates that can be had in time. They are on disk then. Raises UserError."""
         seconds = self._machine.network.params.epoch_ms * BLOB_PERMILLE / 1e6
         size = self._trainer.update_bytes(base.weights)
-        found: dict[bytes, bytes] = {}
-        limiter = trio.CapacityLimiter(FETCHES_MAX)
+        found: set[bytes] = set()
+        failed: list[UserError] = []
+        limiter = trio.CapacityLimiter(FETCHES_MAX)  # so few are in memory at a time
 
         async def fetch(sha256: bytes, size: int, author: bytes) -> None:
             async with limiter:
-                data = await fetcher.get(sha256, size, author, seconds)
-            if data is not None:
-                found[sha256] = data
+                try:
+                    data = await fetcher.get(sha256, size, author, seconds)
+                    if data is not None:
+                        await trio.to_thread.run_sync(self._blobs.keep, data)
+                        found.add(sha256)
+                except UserError as error:  # one alone is raised below, and no group of them
+                    failed.append(error)
 
         async with self._fetching:
             async with trio.open_nursery() as nursery:
                 for update in updates:
                     nursery.start_soon(fetch, update.update, size, update.author)
                     nursery.start_soon(fetch, update.shown, update.shown_bytes, update.author)
-            for data in found.values():
-                await trio.to_thread.run_sync(self._blobs.keep, data)
+            if failed:
+                raise failed[0]
             self._blobs.note(found, place)
-        return found
+        return SeenBlobs(frozenset(found), self._blobs.get)
+
+
+class SeenBlobs(Mapping[bytes, bytes]):
+    """Blobs on this machine by SHA-256. Each is read when it is asked for, because a round may have 512 MiB of them."""
+
+    def __init__(self, seen: frozenset[bytes], read: Callable[[bytes], bytes | None]) -> None:
+        """`read` blocks. A blob that is gone meanwhile is none of the mapping."""
+        self._seen = seen
+        self._read = read
+
+    def __getitem__(self, digest: bytes) -> bytes:
+        data = self._read(digest) if digest in self._seen else None
+        if data is None:
+            raise KeyError(digest)
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._seen)
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
 
 @dataclass(frozen=True, slots=True)

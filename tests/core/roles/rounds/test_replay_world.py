@@ -49,7 +49,7 @@ def test_a_replay_has_new_noise() -> None:
 
 
 def test_peers_die_during_a_replay() -> None:
-    """They train again after their restart, also rows that wait to be erased until the round is over."""
+    """They train again after their restart. One that has erased rows meanwhile can be missing in a round."""
     made = RealRounds(rounds=2)
     made.run_until_decided(1)
     made.erase({0: [1, 2], 1: [7]})
