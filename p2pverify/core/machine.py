@@ -65,6 +65,7 @@ from p2pverify.core.roles.operator import OrderTaker
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
+from p2pverify.core.roles.rounds.reporter import LossReporter
 from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.state.state import State
@@ -118,6 +119,7 @@ class Machine:
         self.reporter = Reporter(context)
         self._training = TrainingWork(network.params.epoch_ms)
         self._contributor = self.contributor_type(context, self._training)
+        self._loss_reporter = LossReporter(context, self._training)
         self._evaluator = Evaluator(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
         #: In the order in which they act.
@@ -131,6 +133,7 @@ class Machine:
             self.objector,
             self.reporter,
             self._contributor,
+            self._loss_reporter,
             self._evaluator,
         )
         self.clocks = Clocks(context.key, context.fold)

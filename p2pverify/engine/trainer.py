@@ -1,6 +1,7 @@
 """The node's port `Trainer` for tabular models: rounds as functions of bytes, without any I/O."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +12,10 @@ from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.state.rounds.phases import houses_of, least_houses
-from p2pverify.core.training.orders import EvaluateOrder, ShownUpdate, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, ShownUpdate, TrainOrder
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.shown import check_shown, show_rows, split_rows
-from p2pverify.engine.tabular.evaluation import evaluate
+from p2pverify.engine.tabular.evaluation import ReportedRound, evaluate, loss_table
 from p2pverify.engine.tabular.manifest import round_manifest
 from p2pverify.engine.tabular.model import Rows, TabularModel, decode_model, decode_rows
 from p2pverify.engine.tabular.numbers import Ints
@@ -50,6 +51,16 @@ class TabularTrainer:
         steps = run.steps_root if order.rule.mode == OPEN else None
         return TrainedBytes(encode_update(run.update), steps, len(own), show_rows(order.rule.mode, order.drawn, rows))
 
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """See the port."""
+        model, updates = decode_model(base), {}
+        for author, digest in order.updates:
+            with suppress(DecodeError, KeyError):
+                updates[author] = decode_update(blobs[digest], len(model.weights), order.rule.clip_q16)
+        own = decode_rows(model.schema, [row[1] for row in rows if row is not None])
+        authors = [author for author, _ in order.updates]
+        return ReportedLosses(loss_table(model, updates, authors, own, order.rule, order.left_out))
+
     def evaluate(
         self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]
     ) -> EvaluatedRound:
@@ -59,7 +70,10 @@ class TabularTrainer:
         checked = {update.author: _check(model, rule, update, blobs) for update in order.updates}
         updates = {author: found.numbers for author, found in checked.items() if found.numbers is not None}
         shards = {author: found.shard for author, found in checked.items() if found.shard is not None}
-        found = evaluate(model, parent, updates, shards, rule, order.seed, order.left_out)
+        reported = None
+        if rule.mode == REPORTED:
+            reported = ReportedRound(checked.keys(), dict(order.reports))
+        found = evaluate(model, parent, updates, shards, rule, order.seed, order.left_out, reported)
         rows = tuple(
             ResultRow(author, each.finding, found.credits.get(author, 0), found.marks.get(author, False))
             for author, each in sorted(checked.items())

@@ -14,7 +14,14 @@ from p2pverify.core.records.payloads.data import Dataset, Erasure
 from p2pverify.core.state.lines.versions import find_version, notes_of
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds
 from p2pverify.core.state.state import State
-from p2pverify.core.training.orders import TrainedUpdate, TrainingFailed, TrainingOrder, TrainingOutcome, TrainOrder
+from p2pverify.core.training.orders import (
+    ReportOrder,
+    TrainedUpdate,
+    TrainingFailed,
+    TrainingOrder,
+    TrainingOutcome,
+    TrainOrder,
+)
 from p2pverify.engine.tabular import initial
 from p2pverify.engine.tabular.manifest import tabular_manifest
 from p2pverify.engine.trainer import TabularTrainer
@@ -88,6 +95,8 @@ class RealRounds:
             self.noise[order.number, key] = order.seed
             made = TRAINER.train(order, weights, table)
             return self._kept(made)
+        if isinstance(order, ReportOrder):
+            return TRAINER.report(order, weights, self.tables[key], self.blobs)
         found = TRAINER.evaluate(order, weights, parent, self.blobs)
         if found.manifest is None or found.weights is None:
             return replace(found.result, manifest=order.base)

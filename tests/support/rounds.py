@@ -13,13 +13,15 @@ from p2pverify.core.events import Event, TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Dataset, Erasure
+from p2pverify.core.records.payloads.rounds.losses import LossReport, LossSeal, loss_seal
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds, OpenRound
 from p2pverify.core.state.state import State
-from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome
+from p2pverify.core.training.losses import LossTable
+from p2pverify.core.training.orders import ReportOrder, TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
@@ -126,6 +128,15 @@ class RoundStory:
         left = (known.rows if known.waiting is None else known.waiting[1]) - count
         return self.steps.say(author, Kind.ERASURE, Erasure(dataset, root, left, code).encode())
 
+    def report_seal(self, author: bytes, losses: LossTable, **changes: Any) -> Record:
+        sealed = loss_seal(self.network.id, self.place, author, losses, SALT)
+        made = LossSeal(self.place, self.state.id, sealed)
+        return self.steps.say(author, Kind.LOSS_SEAL, replace(made, **changes).encode())
+
+    def report(self, author: bytes, losses: LossTable, **changes: Any) -> Record:
+        made = LossReport(self.place, self.state.id, losses, SALT)
+        return self.steps.say(author, Kind.LOSS_REPORT, replace(made, **changes).encode())
+
     def result(self, name: str = "right", **findings: Any) -> RoundResult:
         """The result of the open vote. `findings` are fields of rows, by the number of the contributor: `c0=...`."""
         assert self.open.vote is not None
@@ -189,7 +200,8 @@ class RoundStory:
 
 def toy_outcome(order: TrainingOrder) -> TrainingOutcome:
     """What a toy trainer computes: digests of the order, and the same credit for all."""
-    if not isinstance(order, EvaluateOrder):
+    assert not isinstance(order, ReportOrder)  # toys train in other modes
+    if isinstance(order, TrainOrder):
         said = [order.base, order.dataset, order.seed, order.drawn.position]
         update, shown = digest(["update", *said]), digest(["shown", *said])
         return TrainedUpdate(update, None, order.drawn.rows - order.drawn.held, shown, 1000)

@@ -147,6 +147,10 @@ def _phase(current: OpenRoundDocument) -> str:
             return f"{len(current.sealed)} of {len(current.expected)} contributors sealed an update"
         case "opening":
             return f"{len(current.opened)} of {len(current.sealed)} updates are open"
+        case "reporting":
+            return f"{current.losses_sealed} of {len(current.opened)} owners sealed the losses on their rows"
+        case "disclosing":
+            return f"{current.losses_opened} of {current.losses_sealed} owners opened them"
     sealed = f"{current.votes_sealed} of {current.electorate} members sealed a result"
     return f"{sealed}, {current.votes_opened} opened it"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.data.commitments import RowTable
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
 from p2pverify.engine.tabular.update import MAGIC
@@ -35,6 +35,10 @@ class LyingTrainer(Trainer):
     def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
         return self._lie(self._honest, order, base, rows)
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """See the port."""
+        return self._honest.report(order, base, rows, blobs)
 
     def evaluate(
         self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from p2pverify.core.contract.history.training import ONE_Q16
 from p2pverify.core.data.schema import CELL_MAX, LABELS_MAX, ONE
+from p2pverify.core.training.losses import LOSS_MICRONATS_MAX
 from p2pverify.engine import portable, sampler
 
 Ints = NDArray[np.int64]
@@ -35,7 +36,7 @@ WEIGHT_MAX = 2**21 - 1  # below 32.0
 GRADIENT_MAX = ((2 * ONE_Q16 + LABELS_MAX // 2) * WEIGHT_MAX + ONE_Q16 // 2) >> 16
 EXACT_BELOW = 2**53
 #: The loss of a row whose label has the probability 0.
-LOSS_MAX = 12_000_000
+LOSS_MAX = LOSS_MICRONATS_MAX
 MICRO = 1_000_000
 
 #: exp(-i / 256) in Q16, i from 0 to 4096.

@@ -200,8 +200,6 @@ TrainingTable = make_dataclass(
 
 
 def _rule_of(table: Any) -> TrainingRule:
-    if table.mode == REPORTED:
-        raise DecodeError("a later version of this program will know mode 2; take 0 or 1")
     contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
     numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
     return TrainingRule(table.trainer, table.mode, bytes.fromhex(table.schema), tuple(contributors), **numbers)

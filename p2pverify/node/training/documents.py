@@ -6,7 +6,7 @@ from typing import Literal
 from p2pverify.node.reports.documents.shape import ApiDocument, Count
 
 ModeName = Literal["open", "held-out", "reported"]
-PhaseName = Literal["sealing", "opening", "voting"]
+PhaseName = Literal["sealing", "opening", "reporting", "disclosing", "voting"]
 FindingName = Literal["right", "false", "unseen", "broken"]
 _PEERS = {"description": "peer ids"}
 _REPEATS = {"description": "the round that it repeats without erased rows; null if none"}
@@ -54,6 +54,8 @@ class OpenRoundDocument:
     expected: tuple[str, ...] = field(metadata=_PEERS)
     sealed: tuple[str, ...] = field(metadata=_PEERS)
     opened: tuple[str, ...] = field(metadata=_PEERS)
+    losses_sealed: Count = field(metadata={"description": "owners that sealed the losses on their rows, in mode 2"})
+    losses_opened: Count
     electorate: Count
     votes_sealed: Count
     votes_opened: Count

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.data.commitments import RowTable
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
 
 
@@ -43,6 +43,13 @@ class Trainer(Protocol):
 
     def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """Train on the own rows: all rows of the data set as it is now, in their order."""
+        ...
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """Compute the losses of updates on the own rows, in mode 2.
+
+        `blobs` has the updates that could be had, by SHA-256. One that is missing or broken moves nothing.
+        """
         ...
 
     def evaluate(

@@ -30,6 +30,8 @@ MODES: Sequence[ModeName] = ("open", "held-out", "reported")
 _PHASES: Mapping[TrainingPhase, PhaseName] = {
     TrainingPhase.SEALING: "sealing",
     TrainingPhase.OPENING: "opening",
+    TrainingPhase.REPORTING: "reporting",
+    TrainingPhase.DISCLOSING: "disclosing",
     TrainingPhase.VOTING: "voting",
 }
 _FINDINGS: Mapping[UpdateFinding, FindingName] = {
@@ -97,6 +99,8 @@ def _open(key: bytes, current: OpenRound) -> OpenRoundDocument:
         expected=_peers(current.expected),
         sealed=_peers(current.seals),
         opened=_peers(current.updates),
+        losses_sealed=len(current.losses),
+        losses_opened=sum(bool(note.losses) for note in current.losses.values()),
         electorate=0 if vote is None else len(vote.electorate),
         votes_sealed=0 if vote is None else len(vote.commits),
         votes_opened=0 if vote is None else len(vote.votes),
@@ -111,6 +115,11 @@ def _own(key: bytes, current: OpenRound) -> str | None:
             return "train, and seal the update" if key in current.expected and key not in current.seals else None
         case TrainingPhase.OPENING:
             return "open the update" if key in current.seals and key not in current.updates else None
+        case TrainingPhase.REPORTING:
+            is_owed = key in current.updates and key not in current.losses
+            return "compute the losses on its rows, and seal them" if is_owed else None
+        case TrainingPhase.DISCLOSING:
+            return "open the losses" if key in current.losses and not current.losses[key].losses else None
     vote = current.vote
     if vote is None or key not in vote.electorate:
         return None

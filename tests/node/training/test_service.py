@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from p2pverify.core.events import TrainingDone, TrainingJob
 from p2pverify.core.training.orders import (
     DrawnRows,
     EvaluateOrder,
+    ReportedLosses,
+    ReportOrder,
     ShownUpdate,
     TrainedUpdate,
     TrainingFailed,
@@ -77,8 +80,6 @@ def evaluate_order(bench: Bench, *blobs: tuple[bytes, bytes]) -> EvaluateOrder:
 
 def add_rows(bench: Bench) -> bytes:
     """Keep an own data set whose record is DATASET, and return its root."""
-    from dataclasses import replace
-
     made = new_dataset("cells", SCHEMA, rows(9), Terms("MIT", 0, (), None, 100), None)
     bench.rows.add(replace(made, record=DATASET, told=made.root))
     return made.root
@@ -135,6 +136,23 @@ async def test_blobs_come_from_the_author_or_from_other_members(bench: Bench) ->
             assert bench.blobs.get(digest) is not None
         assert bench.fetcher.counters["blobs_unseen"] == 2
         assert bench.fetcher.counters["blobs_false"] == 7
+
+
+async def test_losses_on_own_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates are fetched, and one that nobody has is left out. Rows that are not as told are refused at once."""
+    monkeypatch.setattr("p2pverify.node.training.service.BLOB_PERMILLE", 20)
+    root = add_rows(bench)
+    one, two = (b"first!", b"rows one"), (b"second", b"rows two")
+    bench.open(opened(*one), opened(*two))
+    bench.port.held = {bench.keys[1]: {sha256(one[0]): one[0]}}
+    updates = tuple((author, sha256(update)) for author, (update, _) in zip(bench.keys[1:], (one, two), strict=False))
+    order = ReportOrder(0, 1, RULE, BASE.digest, DATASET, DrawnRows(root, 9, bytes(32), 0, 0, 0), updates, frozenset())
+    async with running(bench) as feed:
+        assert await feed.outcome(order) == ReportedLosses((9, 1))
+        assert set(bench.trainer.seen.values()) == {one[0]}
+        found = await feed.outcome(replace(order, drawn=replace(order.drawn, root=bytes(32))))
+        assert isinstance(found, TrainingFailed)
+        assert found.reason == "the rows of cells are not those that the ledger was told"
 
 
 async def test_a_blob_that_cannot_be_kept_fails_the_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

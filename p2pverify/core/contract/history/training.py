@@ -7,6 +7,7 @@ Fractions are in Q16: 65536 stands for 1. Losses are in micronats (millionths of
 a schema, keep every sum of the trainer below 2^53: `engine/tabular/numbers` has the proof.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted
@@ -23,6 +24,8 @@ KEEP, REPLAY = range(2)
 CONTRIBUTORS_MAX = 32
 #: The most rounds of a rule with REPLAY: all of them are remembered, so that each can be repeated.
 REPLAYED_ROUNDS_MAX = 32
+#: The most houses of a rule with mode REPORTED: each owner reports a loss for every set of them.
+REPORTED_HOUSES_MAX = 8
 HOUSE_MAX = 2**16 - 1
 HIDDEN_MAX = 64
 BATCH_MAX = 1024
@@ -68,6 +71,14 @@ class TrainingRule:
     def house_of(self, author: bytes) -> int | None:
         """The house of a contributor's key (32 B). None if the rule does not list it."""
         return dict(self.contributors).get(author)
+
+    def sorted_houses(self, authors: Iterable[bytes]) -> dict[tuple[int, bytes], list[bytes]]:
+        """The keys (32 B) of each house, in the order of its first key. An unlisted key is a house of its own."""
+        found: dict[tuple[int, bytes], list[bytes]] = {}
+        for key in sorted(authors):
+            number = self.house_of(key)
+            found.setdefault((-1, key) if number is None else (number, b""), []).append(key)
+        return found
 
     def to_value(self) -> list[object]:
         listed = [list(pair) for pair in self.contributors]
@@ -143,6 +154,8 @@ def _check_together(rule: TrainingRule) -> None:
     houses = len({house for _, house in rule.contributors})
     if houses and houses < max(2, 3 * rule.f + 2):
         raise DecodeError("too few houses of contributors for f")
+    if rule.mode == REPORTED and not 0 < houses <= REPORTED_HOUSES_MAX:
+        raise DecodeError(f"mode 2 has listed contributors of at most {REPORTED_HOUSES_MAX} houses")
     if rule.erasure_policy == REPLAY and rule.rounds > REPLAYED_ROUNDS_MAX:
         raise DecodeError(f"a rule that replays has at most {REPLAYED_ROUNDS_MAX} rounds")
     if rule.gain_full < rule.gain_min:

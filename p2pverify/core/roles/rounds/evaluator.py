@@ -98,6 +98,6 @@ def evaluate_order(
         for author, opened in sorted(current.updates.items())
     )
     seed = credit_seed(current.drawn, place.line, current.seed_number)
-    return EvaluateOrder(
-        place.line, place.number, rule, current.manifest, closing, updates, left_out_of(known, current), seed
-    )
+    reports = tuple((owner, note.losses) for owner, note in sorted(current.losses.items()) if note.losses)
+    asked = (place.line, place.number, rule, current.manifest, closing, updates, left_out_of(known, current), seed)
+    return EvaluateOrder(*asked, reports)

@@ -26,6 +26,7 @@ from p2pverify.core.state.rounds.notes import (
     ClosedRound,
     ContributionNote,
     LineRounds,
+    LossNote,
     OpenedUpdate,
     OpenRound,
     PastRound,
@@ -35,6 +36,7 @@ from p2pverify.core.state.rounds.notes import (
     SealedUpdate,
     TrainingPhase,
 )
+from p2pverify.core.training.losses import LOSS_MICRONATS_MAX
 from p2pverify.core.training.result import ResultRow, RoundResult, read_result, read_result_row
 
 NUMBER = uint(ROUND_NUMBER_MAX)
@@ -52,6 +54,7 @@ OPENED_UPDATE: Form[OpenedUpdate] = record(
     position=UINT,
     erased=UINT,
 )
+LOSS_NOTE: Form[LossNote] = record(LossNote, commit=ID, losses=sequence(uint(LOSS_MICRONATS_MAX)))
 PAST_USE: Form[PastUse] = record(PastUse, dataset=ID, position=UINT)
 PAST_ROUND: Form[PastRound] = record(
     PastRound,
@@ -104,6 +107,8 @@ OPEN_ROUND: Form[OpenRound] = record(
     vote=maybe(RESULT_VOTE),
     vote_epoch=SINCE,
     repeats=maybe(PAST_ROUND),
+    losses=mapping(ID, LOSS_NOTE, plain),
+    reported_index=SINCE,
 )
 CONTRIBUTION: Form[ContributionNote] = record(ContributionNote, row=RESULT_ROW, rows=UINT, late=UINT, dataset=ID)
 CLOSED_ROUND: Form[ClosedRound] = record(

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from p2pverify.core.blind.values import BlindVote
 from p2pverify.core.records.payloads.rounds.seal import Trained
+from p2pverify.core.training.losses import LossTable
 from p2pverify.core.training.result import ResultRow, RoundResult
 
 
@@ -15,6 +16,8 @@ class TrainingPhase(Enum):
     SEALING = auto()  # contributors train, and seal their updates
     OPENING = auto()  # they open their updates, and show held-out rows
     VOTING = auto()  # members vote blind on the result
+    REPORTING = auto()  # mode 2, before the vote: owners seal the losses of the updates on their rows
+    DISCLOSING = auto()  # they open them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,14 @@ class OpenedUpdate:
     held: int
     position: int
     erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossNote:
+    """A counted loss seal of mode 2. `losses` are those that opened it; empty until then."""
+
+    commit: bytes
+    losses: LossTable = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,8 @@ class OpenRound:
     vote: ResultVote | None = None
     vote_epoch: int = -1  # of the cut that opened the vote
     repeats: PastRound | None = None
+    losses: Mapping[bytes, LossNote] = field(default_factory=dict)  # by owner, in mode 2
+    reported_index: int = -1  # of the cut that began to wait for losses, sealed or opened; -1 in other modes
 
     @property
     def seed_number(self) -> int:

@@ -5,6 +5,9 @@
 | none    | no round is open, and enough contributors have data       | SEALING | `open_rounds`   |
 | SEALING | all expected contributors sealed, or the time is over     | OPENING | `close_sealing` |
 | OPENING | all sealed updates are open, or the time is over          | VOTING  | `open_vote`     |
+|         | the same in mode 2                                        | REPORTING | `open_vote`   |
+| REPORTING | all owners sealed their losses, or the time is over     | DISCLOSING | `close_losses` |
+| DISCLOSING | all sealed losses are open, or the time is over        | VOTING  | `open_vote_of_losses` |
 | VOTING  | more than two thirds of the electorate agree on a result  | none    | `decide`        |
 | any     | too few houses take part, or the vote is past its deadline | none    | `_void`         |
 
@@ -16,7 +19,7 @@ from dataclasses import replace
 
 from p2pverify.core.blind import rounds as blind
 from p2pverify.core.blind.committees import EVERYONE
-from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.contract.history.training import REPORTED, TrainingRule
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import MoveReason
 from p2pverify.core.settle.rounds import Contribution, DecidedRound
@@ -48,7 +51,7 @@ ROUND_SLOT = 254
 
 def houses_of(rule: TrainingRule, keys: Iterable[bytes]) -> int:
     """How many houses these contributors are of. A contributor that the rule does not list is a house of its own."""
-    return len({(rule.house_of(key), key if rule.house_of(key) is None else b"") for key in keys})
+    return len(rule.sorted_houses(keys))
 
 
 def least_houses(rule: TrainingRule) -> int:
@@ -90,17 +93,55 @@ def open_vote(step: Transition) -> None:
         is_over = state.index >= current.closed_index + rule.open_cuts
         if state.index == current.closed_index or not (is_over or current.seals.keys() <= current.updates.keys()):
             continue
-        electorate = frozenset(
-            peer
-            for peer, member in state.members.items()
-            if member.may_vote(state.epoch) and line_of(step.network, state, peer) == index
-        )
         if houses_of(rule, current.updates) < least_houses(rule):
             _void(state, index, known, "too few updates opened")
+        elif rule.mode == REPORTED:
+            _wait_for_losses(state, index, known, current, TrainingPhase.REPORTING)
+        else:
+            _begin_vote(step, index, known, current)
+
+
+def close_losses(step: Transition) -> None:
+    """Close the sealing of losses in rounds in which all owners have sealed, or whose time for that is over."""
+    state = step.state
+    for index, rule, known, current in _open(step, TrainingPhase.REPORTING):
+        is_over = state.index >= current.reported_index + rule.seal_cuts
+        if state.index == current.reported_index or not (is_over or current.updates.keys() <= current.losses.keys()):
             continue
-        vote = ResultVote(electorate=electorate, opened_index=state.index, round=blind.begin(EVERYONE, state.index))
-        voting = replace(current, phase=TrainingPhase.VOTING, vote=vote, vote_epoch=state.epoch)
-        state.rounds[index] = replace(known, open=voting)
+        if houses_of(rule, current.losses) < least_houses(rule):
+            _void(state, index, known, "too few losses sealed")
+        else:
+            _wait_for_losses(state, index, known, current, TrainingPhase.DISCLOSING)
+
+
+def open_vote_of_losses(step: Transition) -> None:
+    """Open the vote of rounds whose sealed losses are all open, or whose time for that is over."""
+    state = step.state
+    for index, rule, known, current in _open(step, TrainingPhase.DISCLOSING):
+        told = [owner for owner, note in current.losses.items() if note.losses]
+        is_over = state.index >= current.reported_index + rule.open_cuts
+        if state.index == current.reported_index or not (is_over or len(told) == len(current.losses)):
+            continue
+        if houses_of(rule, told) < least_houses(rule):
+            _void(state, index, known, "too few losses opened")
+        else:
+            _begin_vote(step, index, known, current)
+
+
+def _wait_for_losses(state: State, index: int, known: LineRounds, current: OpenRound, phase: TrainingPhase) -> None:
+    state.rounds[index] = replace(known, open=replace(current, phase=phase, reported_index=state.index))
+
+
+def _begin_vote(step: Transition, index: int, known: LineRounds, current: OpenRound) -> None:
+    state = step.state
+    electorate = frozenset(
+        peer
+        for peer, member in state.members.items()
+        if member.may_vote(state.epoch) and line_of(step.network, state, peer) == index
+    )
+    vote = ResultVote(electorate=electorate, opened_index=state.index, round=blind.begin(EVERYONE, state.index))
+    voting = replace(current, phase=TrainingPhase.VOTING, vote=vote, vote_epoch=state.epoch)
+    state.rounds[index] = replace(known, open=voting)
 
 
 def close_vote_sealing(step: Transition) -> None:

@@ -35,6 +35,7 @@ def _open_row(current: OpenRound) -> list[object]:
         [] if vote is None else [[voter, sealed.commit] for voter, sealed in sorted(vote.commits.items())],
         [] if vote is None else [[voter, opened.output] for voter, opened in sorted(vote.votes.items())],
         0 if current.repeats is None else current.repeats.number,
+        [[owner, note.commit, bool(note.losses)] for owner, note in sorted(current.losses.items())],
     ]
 
 

@@ -49,13 +49,14 @@ def rule_of(step: Transition, place: RoundPlace) -> TrainingRule:
     return rule
 
 
-def _note(step: Transition, place: RoundPlace, **changes: object) -> None:
+def note(step: Transition, place: RoundPlace, **changes: object) -> None:
+    """Change the open round at a place."""
     known = step.state.rounds[place.line]
     assert known.open is not None
     step.state.rounds[place.line] = replace(known, open=replace(known.open, **changes))  # type: ignore[arg-type]
 
 
-def _cites(step: Transition, certificate: bytes, place: RoundPlace, holds: Callable[[OpenRound], bool]) -> bool:
+def cites(step: Transition, certificate: bytes, place: RoundPlace, holds: Callable[[OpenRound], bool]) -> bool:
     """Whether a cited cut is certified here, and its state holds the round in a phase."""
     cited = step.frame.state_of(certificate) if step.is_certified(certificate) else None
     known = None if cited is None else open_round(cited, place)
@@ -82,7 +83,7 @@ def take_seal(step: Transition, record: Record) -> None:
         return
     late = state.index - current.opened_index - 1
     sealed = SealedUpdate(seal.commit, record.seq, seal.dataset, late)
-    _note(step, seal.place, seals={**current.seals, record.author: sealed})
+    note(step, seal.place, seals={**current.seals, record.author: sealed})
 
 
 def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal: UpdateSeal) -> str | None:
@@ -93,7 +94,7 @@ def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal
         return "author does not contribute to the round"
     if seal.base != current.manifest:
         return "another base"
-    if not _cites(step, seal.certificate, seal.place, lambda _: True):
+    if not cites(step, seal.certificate, seal.place, lambda _: True):
         return "certificate does not hold the round"
     offered = step.state.datasets.get(seal.dataset)
     if offered is None or offered.author != author or offered.index > current.opened_index:
@@ -144,7 +145,7 @@ def take_update(step: Transition, record: Record) -> None:
         use.shown if again is None else again.uses[record.author].position,
         offered.erased,
     )
-    _note(step, update.place, updates={**current.updates, record.author: opened})
+    note(step, update.place, updates={**current.updates, record.author: opened})
     shown = use.shown + (rule.held_rows if again is None else 0)
     used = replace(use, shown=shown, spent=use.spent + round_rho(rule))
     state.datasets[dataset] = replace(offered, training=used)
@@ -157,7 +158,7 @@ def refuse_update(step: Transition, current: OpenRound, author: bytes, update: U
     seal = current.seals.get(author)
     if seal is None:
         return "no seal was counted"
-    if not _cites(step, update.certificate, update.place, lambda then: then.closed_index >= 0):
+    if not cites(step, update.certificate, update.place, lambda then: then.closed_index >= 0):
         return "certificate is before the sealing was closed"
     salted = (update.trained, update.salt)
     if update_seal(step.network_id, author, update.place, current.manifest, seal.dataset, *salted) != seal.commit:
@@ -194,7 +195,7 @@ def take_round_commit(step: Transition, record: Record) -> None:
         state.count(f"round commit: {refused}")
         return
     sealed = Sealed(commit.commit, record.seq, EVERYONE)
-    _note(step, commit.place, vote=blind.count_seal(current.vote, record.author, sealed, None))
+    note(step, commit.place, vote=blind.count_seal(current.vote, record.author, sealed, None))
 
 
 def refuse_round_commit(step: Transition, vote: ResultVote, voter: bytes, commit: RoundCommit) -> str | None:
@@ -202,7 +203,7 @@ def refuse_round_commit(step: Transition, vote: ResultVote, voter: bytes, commit
     refused = refuse_seal(vote, voter)
     if refused is not None:
         return refused
-    is_open = _cites(step, commit.certificate, commit.place, lambda then: then.vote is not None)
+    is_open = cites(step, commit.certificate, commit.place, lambda then: then.vote is not None)
     return None if is_open else "certificate does not open the vote"
 
 
@@ -224,7 +225,7 @@ def take_round_vote(step: Transition, record: Record) -> None:
         return
     votes = {**current.vote.votes, record.author: OpenedAnswer(output)}
     results = {**current.vote.results, output: vote.result}
-    _note(step, vote.place, vote=replace(current.vote, votes=votes, results=results))
+    note(step, vote.place, vote=replace(current.vote, votes=votes, results=results))
 
 
 def refuse_round_vote(step: Transition, current: OpenRound, voter: bytes, vote: RoundVote) -> str | None:

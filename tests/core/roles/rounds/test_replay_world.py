@@ -2,8 +2,9 @@
 
 import pytest
 
-from p2pverify.core.contract.history.training import OPEN
+from p2pverify.core.contract.history.training import OPEN, REPORTED
 from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.training.shown import decode_shown
 from tests.support.replays import RealRounds, chosen_rows
 from tests.support.training import NOISE
 from tests.support.worlds import convicted, restart
@@ -59,4 +60,19 @@ def test_peers_die_during_a_replay() -> None:
     made.run_until_replayed(2)
     assert made.newest() == made.without({0: [1, 2], 1: [7]})
     assert convicted(made.world) == set()
+    assert made.world.invariants.faults == []
+
+
+def test_rounds_of_reported_losses_and_their_replay() -> None:
+    """Mode 2: nobody shows a row. Owners report what updates do to theirs, also again after an erasure."""
+    made = RealRounds(mode=REPORTED, held=0, held_rows=0, rounds=2)
+    made.run_until_decided(1)
+    made.erase({1: [5, 6]})
+    made.run_until_replayed(2)
+    assert {past.number for past in made.known.past} == {1, 2}
+    for over in made.known.closed:
+        assert over.gain > 0
+        assert max(each.row.credit for each in over.contributions) > 0
+    assert all(len(decode_shown(data)) == 0 for data in made.blobs.values() if b"shown-rows" in data)
+    assert not any(member.dissents for member in made.state.members.values())
     assert made.world.invariants.faults == []
