@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from p2pverify.core.contract.history.training import KEEP, REPLAY
@@ -134,7 +135,7 @@ class AccountsWorld:
             self._words[key].append((kind, payload))
 
 
-def rows_of(state: State) -> list[AccountRow]:
+def rows_of(state: State) -> Sequence[AccountRow]:
     """All accounts of a state, with the pool's."""
     assert state.books is not None
     return account_rows(state.books)

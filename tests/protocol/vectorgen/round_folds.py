@@ -10,18 +10,21 @@ from pathlib import Path
 from vectorgen.book import Book
 from vectorgen.case import Case
 
-from p2pverify.core.contract.history.training import REPLAY
+from p2pverify.core.contract.history.training import REPLAY, REPORTED
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.rounds.losses import LossReport, LossSeal, loss_seal
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
+from p2pverify.core.training.losses import LossTable, losses_count
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
+from p2pverify.core.training.terms import TrainingTerms
 from tests.support.datasets import dataset_of
 from tests.support.networks import make_network, seeds
 from tests.support.rounds import TERMS, with_training
@@ -30,6 +33,7 @@ PEERS, CONTRIBUTORS = 7, 5
 SALT = sha256(b"round")
 SEALED = "results are sealed"
 WAITING = "an erasure within a round waits until the round is over"
+DISCLOSED = "losses are open, but for one owner whose losses are not those that it sealed"
 TAINTED = "the versions are tainted, and the first round is repeated"
 
 
@@ -39,7 +43,7 @@ class RoundTale:
     `rule` has changes of the training rule.
     """
 
-    def __init__(self, first: str, peers: int = PEERS, **rule: object) -> None:
+    def __init__(self, first: str, peers: int = PEERS, terms: TrainingTerms = TERMS, **rule: object) -> None:
         self.seeds = seeds(peers, "rounds")
         self.owners = self.seeds[:CONTRIBUTORS]
         self.network = with_training(make_network(self.seeds), map(sign.public_key, self.owners), **rule)
@@ -50,7 +54,7 @@ class RoundTale:
         for seed in self.seeds:
             self.say(seed, Kind.JOIN, Join(0, vrf.public_key(vrf.derive_seed(seed))).encode())
         for number, seed in enumerate(self.owners):
-            offered = replace(dataset_of(f"rows {number}", rows=200), terms=TERMS)
+            offered = replace(dataset_of(f"rows {number}", rows=200), terms=terms)
             self.data[seed] = self.say(seed, Kind.DATASET, offered.encode()).id
         self.cut()
         self.cut(first)
@@ -91,6 +95,19 @@ class RoundTale:
         shown = sha256(b"shown" + sign.public_key(seed))
         made = Update(self.place, self.book.fold.latest.id, self.trained(seed), shown, 900, SALT)
         self.say(seed, Kind.UPDATE, made.encode())
+
+    def losses(self, seed: bytes) -> LossTable:
+        """Those of five houses, as an owner reports them."""
+        first = 600_000 + 1000 * self.owners.index(seed)
+        return tuple(first - number for number in range(losses_count(CONTRIBUTORS)))
+
+    def seal_losses(self, seed: bytes) -> None:
+        sealed = loss_seal(self.network.id, self.place, sign.public_key(seed), self.losses(seed), SALT)
+        self.say(seed, Kind.LOSS_SEAL, LossSeal(self.place, self.book.fold.latest.id, sealed).encode())
+
+    def open_losses(self, seed: bytes, losses: LossTable = ()) -> None:
+        made = LossReport(self.place, self.book.fold.latest.id, losses or self.losses(seed), SALT)
+        self.say(seed, Kind.LOSS_REPORT, made.encode())
 
     def result(
         self, name: str = "right", of: Callable[[bytes], UpdateFinding] = lambda _: UpdateFinding.RIGHT
@@ -180,6 +197,34 @@ def replayed() -> RoundTale:
     return tale
 
 
+def reported() -> RoundTale:
+    """A round of reported losses. One owner opens others than it sealed."""
+    terms = TrainingTerms(REPORTED, 0, 0)
+    tale = RoundTale("a round of mode 2 is open", CONTRIBUTORS, terms, mode=REPORTED, held_rows=0, aggregate=2, f=0)
+    for seed in tale.owners:
+        tale.seal(seed)
+    tale.cut()
+    for seed in tale.owners:
+        tale.update(seed)
+    tale.cut("all updates are open, and owners report losses")
+    for seed in tale.owners:
+        tale.seal_losses(seed)
+    tale.cut("all losses are sealed")
+    for seed in tale.owners[1:]:
+        tale.open_losses(seed)
+    tale.open_losses(tale.owners[0], tale.losses(tale.owners[1]))
+    tale.cut(DISCLOSED)
+    tale.cut("the time for losses is over, and the vote begins without those of one owner")
+    result = tale.result()
+    for seed in tale.seeds:
+        tale.commit(seed, result)
+    tale.cut()
+    for seed in tale.seeds:
+        tale.vote(seed, result)
+    tale.cut("a round of reported losses is decided")
+    return tale
+
+
 def _whole_round(tale: RoundTale, comment: str) -> None:
     for seed in tale.owners:
         tale.seal(seed)
@@ -201,7 +246,8 @@ def _opened_and_decided(tale: RoundTale, comment: str) -> None:
 
 
 def cases() -> dict[Path, list[Case]]:
-    return {Path("fold/rounds.json"): _cases(told()), Path("fold/replays.json"): _cases(replayed())}
+    tales = {"rounds": told(), "replays": replayed(), "reported": reported()}
+    return {Path(f"fold/{name}.json"): _cases(tale) for name, tale in tales.items()}
 
 
 def _cases(tale: RoundTale) -> list[Case]:

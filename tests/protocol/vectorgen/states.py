@@ -117,7 +117,10 @@ def _states(story: folds.Story) -> list[Case]:
     replays = round_folds.replayed()
     repeating = replays.book.fold.state(replays.cuts[round_folds.TAINTED].id)
     waiting = replays.book.fold.state(replays.cuts[round_folds.WAITING].id)
+    reported = round_folds.reported()
+    disclosed = reported.book.fold.state(reported.cuts[round_folds.DISCLOSED].id)
     assert voting is not None
+    assert disclosed is not None
     assert repeating is not None
     assert waiting is not None
     return [
@@ -130,6 +133,7 @@ def _states(story: folds.Story) -> list[Case]:
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
         _state("an erasure that waits for the end of a round", replays.network, replace(waiting)),
+        _state("losses that owners report", reported.network, replace(disclosed)),
         _state("a round that is repeated", replays.network, replace(repeating)),
         _state("training rounds that are over", rounds.network, replace(rounds.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
