@@ -57,9 +57,8 @@ class TrainedLab(Lab):
         network, manifests = new_network(
             "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS, slots_milli=500
         )
-        line = ModelLine(
-            "cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule_of(schema.id, mode, founders)
-        )
+        rule = rule_of(schema.id, mode, founders)
+        line = ModelLine("cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule)
         self.network.write_text(dump_network(replace(network, lines=(line,)), manifests))
         for number, name in enumerate(NAMES):
             (folder / f"{name}.csv").write_text(_table(number), encoding="utf-8")
