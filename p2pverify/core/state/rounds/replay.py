@@ -101,10 +101,18 @@ def _past(known: LineRounds, current: OpenRound, over: ClosedRound, outcome: int
 
 
 def without_recalled(notes: LineNotes, known: LineRounds) -> LineRounds:
-    """The rounds of a line without those that led to recalled versions: a repetition would bring these back."""
-    if not known.past:
+    """The rounds of a line without those that led to recalled versions: a repetition would bring these back.
+
+    One that is being repeated goes on to its end.
+    """
+    if not known.past and not known.replay.todo:
         return known
-    return replace(known, past=tuple(past for past in known.past if not is_recalled(notes, past.outcome)))
+    current = known.open
+    again = 0 if current is None or current.repeats is None else current.repeats.number
+    past = tuple(each for each in known.past if not is_recalled(notes, each.outcome))
+    waiting = known.replay.todo
+    todo = tuple(each for each in waiting if each.number == again or not is_recalled(notes, each.outcome))
+    return replace(known, past=past, replay=replace(known.replay, todo=todo))
 
 
 # ---------------------------------------------------------------- bases and versions

@@ -276,6 +276,22 @@ def test_a_recalled_version_does_not_come_back_by_a_replay() -> None:
     assert (story.open.repeats, story.open.base) == (None, 0)
 
 
+def test_a_recall_within_a_replay_takes_what_is_still_to_be_repeated() -> None:
+    """The round that is open goes on. The next new one begins from its version."""
+    story = replaying()
+    story.round()
+    story.round()
+    story.erase(story.contributors[0], 1)
+    story.round()
+    assert [past.outcome for past in story.known.replay.todo] == [1, 2, 3]
+    made = Recall(0, 3, Reason.DEFECTIVE, 1)
+    signatures = sign_statement(made.statement(story.network.id), PUBLISHERS[:2])
+    story.steps.say(story.keys[0], Kind.RECALL, replace(made, signatures=signatures).encode())
+    story.round()
+    assert (story.known.replay.todo, story.known.decided) == ((), 1)
+    assert (story.open.repeats, story.open.base) == (None, 4)
+
+
 def test_another_data_set_than_in_the_repeated_round_does_not_count() -> None:
     story = replaying()
     story.round()
