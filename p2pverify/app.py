@@ -57,6 +57,7 @@ from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.clients.receipts import StoredReceipts
 from p2pverify.store.journal import StoreJournal
+from p2pverify.store.peers import StoredPeers
 from p2pverify.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -87,10 +88,12 @@ class NodeSettings:
     network: Network
     manifests: tuple[Manifest, ...]
     engine: EngineSettings
-    listen: str = "/ip4/127.0.0.1/tcp/0"
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
+    relay: bool = True
+    upnp: bool = False
     http: str = "127.0.0.1:0"
     gateway: str | None = None
     clients_need_key: bool = False
@@ -217,11 +220,11 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
 def _check_ports(settings: NodeSettings) -> None:
     """Check that the node can listen at its addresses, before a model is loaded. Raises ListenError or BindError."""
     from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.host import bind
+    from p2pverify.net.border.sockets import bind_all
     from p2pverify.node.endpoints.address import listening_address
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 
-    listener = bind(listening_address(settings.listen))
+    listeners = bind_all([listening_address(text) for text in settings.listen])
     try:  # all are open at once, because they may name the same port
         local, _ = open_listener(parse_bind(settings.http))
         try:
@@ -230,7 +233,8 @@ def _check_ports(settings: NodeSettings) -> None:
         finally:
             local.close()
     finally:
-        listener.socket.close()
+        for listener in listeners:
+            listener.socket.close()
 
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:
@@ -264,6 +268,7 @@ async def _run_services(
     from p2pverify.net.adapter import Libp2pNetwork
     from p2pverify.net.protocols.blob import limits_at
     from p2pverify.net.protocols.requests import limits_within
+    from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
@@ -278,10 +283,12 @@ async def _run_services(
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
+        shelf=StoredPeers(store),
+        reach=reach_settings(relay=settings.relay, upnp=settings.upnp),
     )
     trained = NO_MANIFESTS if training is None else training.manifests
     cover, token, info = Cover(driver, settings.cover), home.ensure_token(), engines.own.info
-    book = StoredReceipts(home.clients_path)
+    book, keys, counts = StoredReceipts(home.clients_path), StoredKeys(home.clients_path), Counts()
     auditor = Auditor(driver, book, StoredAudits(home.clients_path), settings.audit_rate)
     door = Door(
         *(driver, mesh, manifest, info, engines.open_language, book),
@@ -291,12 +298,10 @@ async def _run_services(
         auditor=auditor,
         report=settings.report,
     )
-    keys = StoredKeys(home.clients_path)
     reports = NodeReports(
         driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
-    counts = Counts()
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -364,7 +369,9 @@ def _training(settings: NodeSettings, machine: Machine, engines: Engines, rounds
     """This node's part in training rounds; None if no line of the network is trained."""
     if not any(line.training for line in settings.network.lines):
         return None
-    rows, trainer = DataStore(settings.home), open_trainer(settings.engine.cheat)
+    index = settings.network.line_of(machine.context.class_index)
+    rule = None if index is None else settings.network.lines[index].training
+    rows, trainer = DataStore(settings.home), open_trainer(settings.engine.cheat, rule, engines.find_weights)
     return NodeTraining(machine, settings.manifests, trainer, rows, rounds, engines.find_version)
 
 

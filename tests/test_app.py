@@ -212,7 +212,7 @@ async def test_a_port_in_use_is_explained(settings):
         taken.listen()
         port = taken.getsockname()[1]
         with trio.fail_after(30), pytest.raises(NodeError, match="another program uses it"):
-            await run_node(replace(settings, listen=f"/ip4/127.0.0.1/tcp/{port}"))
+            await run_node(replace(settings, listen=(f"/ip4/127.0.0.1/tcp/{port}",)))
         assert settings.home.read_api() is None
 
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "statement": ("p2pverify.cli.data.statement:statement", "Sign a word about data, alone or with another peer."),
     "trace": ("p2pverify.cli.data.trace:trace", "Show who said what of a subject, and from which epoch on."),
     "settle": ("p2pverify.cli.settle.settle:settle", "Show who earned and owes what, why, and who pays whom."),
+    "doctor": ("p2pverify.cli.doctor.doctor:doctor", "Examine a home and its node: what is wrong, and what to do."),
     "wait": ("p2pverify.cli.run.wait:wait", "Wait until the node answers, or is ready."),
     "sponsor": ("p2pverify.cli.run.sponsor:sponsor", "Vouch for a newcomer that you know."),
     "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),

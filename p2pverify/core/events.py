@@ -14,7 +14,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.payloads.report import AnswerReport
+from p2pverify.core.records.payloads.report import AnswerReport, Report
 from p2pverify.core.training.orders import TrainingOrder, TrainingOutcome
 
 OWN, REFEREE = "own", "referee"
@@ -176,10 +176,16 @@ class WriteRecord:
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """A client of this node got a wrong answer: the report of it, and the question for the seats of its dispute."""
+    """A wrong answer that a client got: its report, and the question, which the seats alone see if it `is_private`."""
 
     report: AnswerReport
     question: Question
+    is_private: bool = False
+
+    @property
+    def said(self) -> Report:
+        """What the record says."""
+        return self.report.hidden if self.is_private else self.report
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
-from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence, encode_shown_question
+from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.disputes.voter import Voter
@@ -87,6 +87,7 @@ class Machine:
     context_type: type[Context] = Context
     #: The type of its part in training rounds. A cheater of a testnet has its own type.
     contributor_type: type[Contributor] = Contributor
+    evaluator_type: type[Evaluator] = Evaluator
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Machine:
         self._training = TrainingWork(network.params.epoch_ms)
         self._contributor = self.contributor_type(context, self._training)
         self._loss_reporter = LossReporter(context, self._training)
-        self._evaluator = Evaluator(context, self._training)
+        self._evaluator = self.evaluator_type(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
         #: In the order in which they act.
         self._parts: tuple[Part, ...] = (
@@ -264,7 +265,7 @@ class Machine:
         """The answer to a peer that requests evidence of a dispute. Raises RemoteProtocolError if it is malformed."""
         key, which = decode_evidence_request(request)
         if key.slot == REPORT_SLOT:
-            return encode_shown_question(self.reporter.find_question(key, source))
+            return self.reporter.show(key, source)
         dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
             found = self.challenger.find_evidence(key, which, is_open=dispute is not None)

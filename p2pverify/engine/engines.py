@@ -82,10 +82,14 @@ class Engines:
         """The file with the weights of a version on this machine; None if there is none, or the engine needs none."""
         if self._is_stale:
             return next(iter(self.files()), Path(os.devnull))  # it needs no other weights
-        if manifest.weights == self.honest.info.weights_sha256 and self.files():
+        return self.find_weights(manifest.weights)
+
+    def find_weights(self, digest: bytes) -> Path | None:
+        """The file of weights with this SHA-256 (32 B) on this machine; None if there is none, or none is needed."""
+        if digest == self.honest.info.weights_sha256 and self.files():
             return self.files()[0]
         kind = self._settings.kind
-        return find_file(manifest.weights, kind) or (self._fetched(manifest.weights) if kind != "openai" else None)
+        return find_file(digest, kind) or (self._fetched(digest) if kind != "openai" else None)
 
     def open_version(self, role: str, manifest: Manifest, path: Path) -> Engine:
         """An engine of this node's kind, or the referee, with the weights of another version. The caller closes it.

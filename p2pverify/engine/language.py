@@ -22,8 +22,13 @@ def open_language(path: Path) -> Conversation:
     The vocabulary stays open until the process ends, because any thread may be tokenising.
     """
     head = read_head(path)
-    tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
+    tokeniser = open_tokeniser(path)
     return conversation_of(head, tokeniser, pieces_of(tokeniser))
+
+
+def open_tokeniser(path: Path) -> bindings.LlamaModel:
+    """The tokeniser of a GGUF file, without its weights. Raises EngineUnavailable."""
+    return bindings.LlamaModel(bindings.load(), path, vocab_only=True)
 
 
 def pieces_of(tokeniser: bindings.LlamaModel) -> tuple[bytes, ...]:

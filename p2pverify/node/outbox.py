@@ -202,7 +202,8 @@ class Outbox:
                     reply = await ask_streaming(network, send.peer, send.data, tokens_max=send.tokens_max)
                     if not is_refusal(reply.data):
                         self.ask_times.note(reply.elapsed_ms / 1000)
-                    outcome = ResponseArrived(send.ask, reply.data, reply.elapsed_ms)
+                    # Without a time the audit has no sample of speed: a relay could make a peer look slow.
+                    outcome = ResponseArrived(send.ask, reply.data, 0 if reply.relayed else reply.elapsed_ms)
             except ports.AskError as failed:
                 outcome = AskFailed(send.ask, failed.reason)
             except Exception:

@@ -10,6 +10,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.data.documents import DatasetsDocument
+from p2pverify.node.endpoints.reach import Reach
 from p2pverify.node.lines.documents import FetchDocument, LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.blobs import BlobsDocument
@@ -217,11 +218,12 @@ class Reply:
     """The response to a request, and the time that it took. `question.decode_response` checks the response.
 
     `elapsed_ms` is the time from sending the request to receiving the response, minus the connection's round trip; at
-    least 1.
+    least 1. `relayed`: it came through a relay, so that the time says little of the peer.
     """
 
     data: bytes
     elapsed_ms: int
+    relayed: bool = False
 
 
 class AskingPort(Protocol):
@@ -274,6 +276,8 @@ class NetworkPort(AskingPort, BlobPort, Protocol):
     def neighbours(self) -> Sequence[Neighbour]: ...
 
     def addresses(self) -> Sequence[str]: ...
+
+    def reach(self) -> Reach: ...
 
     def statistics(self) -> dict[str, int]: ...
 

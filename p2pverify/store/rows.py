@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutPeers, PutRecord, Write
 
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -29,6 +29,7 @@ _REPLACE_ANSWER = """
 _PUT_EVIDENCE = """
     INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
     ON CONFLICT (epoch, slot, responder) DO NOTHING"""
+_PUT_PEER = "INSERT INTO peers (peer, statement, met, failures, linked, reach) VALUES (?, ?, ?, ?, ?, ?)"
 _DROP_EVIDENCE = "DELETE FROM evidence WHERE epoch < ?"
 
 
@@ -82,6 +83,12 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
     evidence = [write for write in writes if isinstance(write, PutEvidence)]
     if evidence:
         database.executemany(_PUT_EVIDENCE, [(e.epoch, e.slot, e.responder, e.answer) for e in evidence])
+    for book in (write for write in writes if isinstance(write, PutPeers)):
+        database.execute("DELETE FROM peers")
+        database.executemany(
+            _PUT_PEER,
+            [(r.peer, r.statement, r.met_ms, r.failures, r.linked_ms, r.reach_least) for r in book.rows],
+        )
     for drop in (write for write in writes if isinstance(write, DropEvidence)):
         database.execute(_DROP_EVIDENCE, (drop.before_epoch,))
     return records_new, answers_new

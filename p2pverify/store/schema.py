@@ -37,6 +37,13 @@ _TABLES = (
         epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
         PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
 )
+#: Tables that older databases of this version lack, and get when they are opened.
+_LATER_TABLES = (
+    # The address book, written anew as a whole.
+    """CREATE TABLE IF NOT EXISTS peers (
+        peer BLOB PRIMARY KEY, statement BLOB NOT NULL, met INTEGER NOT NULL, failures INTEGER NOT NULL,
+        linked INTEGER NOT NULL, reach INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+)
 _APPEND_ONLY = ("identity", "records", "own_log", "answers")
 _TRIGGERS = tuple(
     f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
@@ -180,6 +187,12 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
             raise
         return [str(error)]
     return [] if lines == ["ok"] else lines
+
+
+def add_later_tables(database: sqlite3.Connection) -> None:
+    """Make the tables that a database of an earlier program lacks."""
+    for statement in _LATER_TABLES:
+        database.execute(statement)
 
 
 def tune(database: sqlite3.Connection) -> None:

@@ -18,6 +18,7 @@ import trio
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import LocalProtocolError
+from p2pverify.node.endpoints.shelf import KEPT_PEERS_MAX, STATEMENT_BYTES_MAX, KeptPeer
 from p2pverify.store import schema
 from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
@@ -77,6 +78,7 @@ class Store:
             writer = schema.connect(path, "rw")
             try:
                 schema.tune(writer)
+                schema.add_later_tables(writer)
                 reader = schema.connect(path, "ro")
             except BaseException:
                 writer.close()
@@ -185,6 +187,16 @@ class Store:
                 "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
             )
             return rows.fetchall()
+
+    def load_peers(self) -> list[KeptPeer]:
+        """The rows of the address book that was written last, except those that are too long. Blocks."""
+        with translated(self.path):
+            rows = self._reader.execute(
+                "SELECT peer, statement, met, failures, linked, reach FROM peers "
+                "WHERE length(peer) = 32 AND length(statement) <= ? ORDER BY peer LIMIT ?",
+                (STATEMENT_BYTES_MAX, KEPT_PEERS_MAX),
+            )
+            return [KeptPeer(*row) for row in rows.fetchall()]
 
     def statistics(self) -> dict[str, int]:
         """Counters since `open`, and the present size of the content."""

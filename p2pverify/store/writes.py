@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from p2pverify.core.encoding.canon import UINT_MAX
 from p2pverify.core.errors import LocalProtocolError
+from p2pverify.node.endpoints.shelf import KEPT_PEERS_MAX, STATEMENT_BYTES_MAX, KeptPeer
 
 DATA_BYTES_MAX = 1 << 20  # of one value; far above the size of any record or response
 QUESTION_BYTES_MAX = 256  # of a question's identifier, commonly its 32-byte digest
@@ -58,7 +59,14 @@ class DropEvidence:
     before_epoch: int
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence
+@dataclass(frozen=True, slots=True)
+class PutPeers:
+    """Replace the address book by these rows."""
+
+    rows: tuple[KeptPeer, ...]
+
+
+Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutPeers
 
 
 def check_write(write: Write) -> None:
@@ -79,6 +87,13 @@ def check_write(write: Write) -> None:
         _require(len(write.responder) == 32, "responder is not 32 bytes")
         _require(all(0 <= number <= UINT_MAX for number in (write.epoch, write.slot)), "a slot is out of range")
         _require(len(write.answer) <= DATA_BYTES_MAX, "answer is too long to store")
+    elif isinstance(write, PutPeers):
+        _require(len(write.rows) <= KEPT_PEERS_MAX, "there are too many peers to keep")
+        for row in write.rows:
+            _require(len(row.peer) == 32, "a peer's key is not 32 bytes")
+            _require(len(row.statement) <= STATEMENT_BYTES_MAX, "a peer's addresses are too long to store")
+            numbers = (row.met_ms, row.failures, row.linked_ms, row.reach_least)
+            _require(all(0 <= number <= UINT_MAX for number in numbers), "a number of a peer is out of range")
     else:
         _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
 

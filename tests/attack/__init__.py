@@ -99,6 +99,13 @@ Blobs (`test_blobs`): files of models, fetched from the node and by it.
   requests of strangers                   test_strangers_get_no_blobs
   false files and lists, endless ones     test_false_files
 
+Relays (`test_relays`): circuits through the node, and dial-back.
+  messages that are none                  test_messages_of_circuits_that_are_none
+  the node as an open proxy               test_circuits_to_whom_nobody_reserved
+  reservations without end                test_a_flood_of_reservations
+  a relay that nobody chose               test_circuits_that_nobody_asked_for
+  a port scanner                          test_dial_back_of_strangers
+
 Local API (`test_api`): while the node takes part in its network.
   requests that are none                  test_requests_that_are_none
   all places taken                        test_connections_that_say_nothing

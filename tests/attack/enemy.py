@@ -91,7 +91,7 @@ class Stranger:
 
 async def connect(nursery: trio.Nursery, node: Node, name: str) -> Stranger:
     """Connect as a host that accepts the node's gossip stream and sends nothing on it. Raises DialError."""
-    host = Host(hashlib.sha256(name.encode()).digest(), LOCAL, Counters())
+    host = Host(hashlib.sha256(name.encode()).digest(), [LOCAL], Counters())
 
     async def swallow(stream: Stream) -> None:
         while await stream.read_some():
@@ -117,7 +117,7 @@ async def stranger(node: Node, name: str = "mallory") -> AsyncIterator[Stranger]
 async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Libp2pNetwork, Link]]:
     """Join the node's network as a peer that accepts its requests and sync streams."""
     seed = hashlib.sha256(name.encode()).digest()
-    mesh = Libp2pNetwork(seed, node.context.network_id, LOCAL, (node.address,), FakeInbox(GossipVerdict.IGNORE))
+    mesh = Libp2pNetwork(seed, node.context.network_id, [LOCAL], (node.address,), FakeInbox(GossipVerdict.IGNORE))
     async with trio.open_nursery() as nursery:
         await nursery.start(mesh.run)
         await mesh.wait_connected(node.key)

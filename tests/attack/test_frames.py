@@ -5,8 +5,8 @@ import os
 import pytest
 import trio
 
+from p2pverify.core.gossip.types import OLD_PROTOCOL_ID, Rpc
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
-from p2pverify.core.gossip.types import Rpc
 from p2pverify.net.border.framing import encode_varint, varint_frame
 from p2pverify.net.border.identify_ping import IDENTIFY, PING
 from p2pverify.net.border.multistream import encode_message
@@ -54,7 +54,7 @@ FAULTS = (
 async def test_malformed_frames(live: Live, name: str) -> None:
     """On each of our protocols a malformed frame ends its stream and is counted, without other effects."""
     node = live.node
-    ours = [protocol for protocol in node.protocols if protocol not in (GOSSIP, IDENTIFY, PING)]
+    ours = [protocol for protocol in node.protocols if protocol not in (GOSSIP, OLD_PROTOCOL_ID, IDENTIFY, PING)]
     assert len(ours) >= 3
     with trio.fail_after(PATIENCE_S):
         async with insider(node) as (_, link):

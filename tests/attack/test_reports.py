@@ -16,7 +16,9 @@ from tests.attack.live import PATIENCE_S, Author, Live, until
 QUESTION, SALT = sha256(b"question"), sha256(b"salt")
 
 
-def report(live: Live, author: Author, friend: Author, *, epoch: int, forged: bool = False) -> Record:
+def report(
+    live: Live, author: Author, friend: Author, *, epoch: int, forged: bool = False, private: bool = False
+) -> Record:
     """A report by a stranger, with a receipt that its friend signed, or that nobody did."""
     network = live.node.context.network_id
     nonce = sealed_nonce(network, author.key, friend.key, epoch, QUESTION, SALT)
@@ -26,19 +28,20 @@ def report(live: Live, author: Author, friend: Author, *, epoch: int, forged: bo
     unsigned = Receipt(*fields, bytes(64))
     receipt = unsigned if forged else Receipt(*fields, sign.sign(friend.seed, unsigned.signed_bytes()))
     said = AnswerReport(author.key, epoch, QUESTION, epoch + 4, friend.key, nonce, SALT, receipt, None)
-    return author.record(Kind.REPORT, said.encode(), live.node.epoch)
+    return author.record(Kind.REPORT, (said.hidden if private else said).encode(), live.node.epoch)
 
 
 async def test_forged_reports(live: Live) -> None:
-    """A receipt that nobody signed is rejected with the peer that forwards it."""
+    """A receipt that nobody signed is rejected with the peer that forwards it, in both forms of a report."""
     reason = "judged a receipt's signature does not hold for the sealed request"
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
-            for _ in range(5):
+            for number in range(6):
                 author, friend = live.new_author(), live.new_author()
-                made = report(live, author, friend, epoch=live.node.epoch - 1, forged=True)
+                is_private = number % 2 == 0
+                made = report(live, author, friend, epoch=live.node.epoch - 1, forged=True, private=is_private)
                 await mallory.publish_records([made.data])
-            await until(lambda: live.node.count(reason) == 5, "all are rejected")
+            await until(lambda: live.node.count(reason) == 6, "all are rejected")
     await live.survives(reason)
 
 
@@ -50,7 +53,10 @@ async def test_reports_of_keys_without_weight(live: Live) -> None:
         async with gossiper(node) as mallory:
             author = live.new_author()
             await live.admit(author)
-            made = [report(live, author, live.new_author(), epoch=epoch) for epoch in range(node.epoch - 6, node.epoch)]
+            made = [
+                report(live, author, live.new_author(), epoch=epoch, private=epoch % 2 == 0)
+                for epoch in range(node.epoch - 6, node.epoch)
+            ]
             await mallory.publish_records([record.data for record in made])
             await until(lambda: made[-1].id in node.context.ledger, "all are taken")
             refused = "report: author has no weight"

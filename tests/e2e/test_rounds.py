@@ -118,6 +118,7 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
         nodes["five"] = made.start("five", *(nodes[name].address for name in NAMES[:4]), told=told)
         for node in nodes.values():
             wait_decided(node)
+        wait_served(first, versions_of(first)[-1]["number"])  # only then it has the weights
         newest = versions_of(first)[-1]
         assert newest["number"] >= 1
         for node in nodes.values():

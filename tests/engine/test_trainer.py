@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.contract.history.training import MEAN, OPEN, REPORTED
-from p2pverify.core.data.commitments import ERASED_ROW, commit_row, rows_root
+from p2pverify.core.data.commitments import ERASED_ROW, RowTable, commit_row, rows_root
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.orders import DrawnRows, EvaluateOrder, ShownUpdate, TrainOrder
@@ -40,8 +40,9 @@ class Owner:
         cells = [
             b"".join(each.to_bytes(2, "big", signed=True) for each in row) + bytes([label]) for row, label in pairs
         ]
-        self.rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(cells)]
-        root = rows_root([commit_row(*row) for row in self.rows])
+        rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(cells)]
+        self.rows: RowTable = rows
+        root = rows_root([commit_row(*row) for row in rows])
         count = 0 if rule.mode == REPORTED else rule.held_rows  # type: ignore[attr-defined]
         held = 0 if rule.mode == REPORTED else HELD  # type: ignore[attr-defined]
         self.drawn = DrawnRows(root, 60, bytes([at]) * 32, held, position if held else 0, count)
@@ -161,6 +162,7 @@ def erased_owner(rule: object, at: int, places: list[int]) -> Owner:
     root = rows_root([ERASED_ROW if row is None else commit_row(*row) for row in table])
     owner.drawn = replace(owner.drawn, root=root, erased=len(places))
     owner.order = replace(owner.order, drawn=owner.drawn)
+    owner.rows = table
     owner.bytes = TRAINER.train(owner.order, BASE, table)
     return owner
 

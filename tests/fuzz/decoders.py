@@ -23,7 +23,7 @@ from p2pverify.core.contract.history import recipe, release
 from p2pverify.core.contract.history.files import FileEntry, read_file_entry
 from p2pverify.core.contract.output import Output
 from p2pverify.core.contract.shapes import RequestShape
-from p2pverify.core.data import schema
+from p2pverify.core.data import schema, texts
 from p2pverify.core.data.commitments import row_proofs
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
@@ -36,7 +36,7 @@ from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.records.payloads.lines.release import SignedRelease
-from p2pverify.core.roles.disputes import evidence
+from p2pverify.core.roles.disputes import boxes, evidence
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
 from p2pverify.core.state.state import genesis
@@ -48,15 +48,19 @@ from p2pverify.engine.cheats import spec
 from p2pverify.engine.endpoint import client
 from p2pverify.engine.gguf import reader
 from p2pverify.engine.llama import variants
+from p2pverify.engine.lora import adapter
 from p2pverify.engine.tabular import model as tabular_model
 from p2pverify.engine.tabular import update as tabular_update
 from p2pverify.interop import foreign, modelcard, oms, slsa
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.net.border import framing, multistream
 from p2pverify.net.border.stream import StreamBrokenError
-from p2pverify.net.discovery import mdns
-from p2pverify.net.peers import peer_list
+from p2pverify.net.circuit import messages as circuit
+from p2pverify.net.discovery import dnsaddr, mdns
+from p2pverify.net.peers import book_rows, peer_list
+from p2pverify.net.peers.signed_addresses import sign_addresses
 from p2pverify.net.protocols import rpc_codec
+from p2pverify.net.reach import dialback
 from p2pverify.node import journal, messages
 from p2pverify.node.clients import checking
 from p2pverify.node.clients.paper import dumped
@@ -99,6 +103,8 @@ EXEMPT = {
     "core.contract.classes.read_class": "a part of decode_network",
     "core.contract.history.lines.read_lines": "a part of decode_network",
     "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
+    "core.contract.history.lora.read_lora": "a part of decode_network",
+    "core.data.schema.read_name": "a part of decode_schema and decode_row_schema",
     "core.contract.history.training.read_training": "a part of decode_network",
     "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
@@ -373,6 +379,10 @@ _OPEN_STATEMENT = statements.OpenStatement(
     bytes(32), bytes(32), "dua/1", "lot 7", bytes(32), b"text", bytes(32), (bytes(32),), bytes(32), bytes(64)
 )
 
+_STATEMENT = sign_addresses(SEED, bytes(32), 1_800_000_000_000, [address.parse_address("/ip4/192.0.2.1/tcp/1")])
+
+_GRANT = circuit.Grant(1_800_000_000, _STATEMENT.addresses, circuit.sign_voucher(SEED, _STATEMENT.peer, 1_800_000_000))
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -409,6 +419,14 @@ DECODERS: dict[str, Decoder] = {
         write=shown.encode_shown,
         seeds=lambda: [shown.encode_shown(row_proofs([(bytes([n]) * 32, b"row") for n in range(5)], [1, 4]))],
     ),
+    "core.data.texts.decode_row_schema": Decoder(
+        texts.decode_row_schema, write=_written, seeds=lambda: [texts.TextSchema("note", 300).encode()]
+    ),
+    "engine.lora.adapter.decode_adapter": Decoder(
+        adapter.decode_adapter,
+        write=lambda found: found.encode(),
+        seeds=lambda: [adapter.initial(bytes(32), adapter.AdapterShape(2, 2, 3, 3, 1)).encode()],
+    ),
     "core.data.schema.decode_schema": Decoder(
         schema.decode_schema, write=_written, seeds=seeds.of("data-schema", "schema")
     ),
@@ -423,6 +441,9 @@ DECODERS: dict[str, Decoder] = {
         lambda data: tabular_update.decode_update(data, 6, 1 << 16),
         write=tabular_update.encode_update,
         seeds=seeds.of("training-update", "update"),
+    ),
+    "node.data.table.load_row_schema": Decoder(
+        _filed(table.load_row_schema), FileError, seeds=lambda: [_SCHEMA_FILE, b'text = "note"\nbytes_max = 300\n']
     ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(
@@ -564,6 +585,14 @@ DECODERS: dict[str, Decoder] = {
         write=evidence.encode_shown_question,
         seeds=lambda: [evidence.encode_shown_question(_QUESTION), evidence.NO_EVIDENCE],
     ),
+    "core.roles.disputes.boxes.decode_box": Decoder(
+        boxes.decode_box, write=boxes.encode_box, seeds=lambda: [boxes.encode_box(bytes(60)), evidence.NO_EVIDENCE]
+    ),
+    "core.roles.disputes.boxes.decode_boxed": Decoder(
+        boxes.decode_boxed,
+        write=lambda value: value.encode(),
+        seeds=lambda: [boxes.BoxedQuestion(_QUESTION, 9, bytes(32)).encode()],
+    ),
     "core.inference.canary.decode_canary_evidence": Decoder(
         canary.decode_canary_evidence,
         write=lambda value: value.encode(),
@@ -649,6 +678,49 @@ DECODERS: dict[str, Decoder] = {
     ),
     "net.peers.peer_list.decode_peer_list": Decoder(
         peer_list.decode_peer_list, write=peer_list.encode_peer_list, seeds=seeds.peer_list
+    ),
+    "net.peers.book_rows.decode_kept_statement": Decoder(
+        lambda data: book_rows.decode_kept_statement(data, _STATEMENT.peer, _STATEMENT.network),
+        write=lambda statement: canon.encode(statement.to_value()),
+        seeds=lambda: [canon.encode(_STATEMENT.to_value())],
+    ),
+    "net.circuit.messages.decode_hop_request": Decoder(
+        circuit.decode_hop_request,
+        write=circuit.encode_hop_request,
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_hop_request(circuit.HopRequest(each)) for each in (None, _STATEMENT.peer)],
+    ),
+    "net.circuit.messages.decode_hop_answer": Decoder(
+        circuit.decode_hop_answer, seeds=lambda: [circuit.encode_hop_answer(circuit.CircuitStatus.OK, _GRANT)]
+    ),
+    "net.circuit.messages.decode_stop_request": Decoder(
+        circuit.decode_stop_request,
+        write=lambda peer: circuit.encode_stop_request(peer, 120, 1024),
+        is_canonical=False,
+        seeds=lambda: [circuit.encode_stop_request(_STATEMENT.peer, 120, 1024)],
+    ),
+    "net.circuit.messages.decode_stop_answer": Decoder(
+        circuit.decode_stop_answer, seeds=lambda: [circuit.encode_stop_answer(circuit.CircuitStatus.OK)]
+    ),
+    "net.circuit.messages.decode_voucher": Decoder(
+        lambda data: circuit.decode_voucher(data, _STATEMENT.peer, _STATEMENT.peer),
+        write=lambda expires_s: circuit.sign_voucher(SEED, _STATEMENT.peer, expires_s),
+        is_canonical=False,
+        seeds=lambda: [_GRANT.voucher],
+    ),
+    "net.reach.dialback.decode_dialback": Decoder(
+        dialback.decode_dialback,
+        write=lambda request: dialback.encode_dialback(*request),
+        seeds=lambda: [dialback.encode_dialback(bytes(16), 4747)],
+    ),
+    "net.discovery.dnsaddr.decode_texts": Decoder(
+        lambda data: dnsaddr.decode_texts(data.split(b"\n")),
+        write=lambda found: b"\n".join(b"dnsaddr=" + str(each).encode() for each in found),
+        is_canonical=False,
+        seeds=lambda: [
+            b"dnsaddr=/dnsaddr/a.example\nv=1",
+            b"dnsaddr=/ip4/1.2.3.4/tcp/1/p2p/12D3KooWSRf7BHNFFW9vfW5S1KmpPeCkeChJGZE2V9xt1KXXWpt2",
+        ],
     ),
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]

@@ -10,6 +10,7 @@ FOLDER = Path(__file__).parent
 
 def command(script: Path, directory: Path) -> list[str]:
     """The command that runs a script. The script is copied into `directory` beside its packages."""
+    directory.mkdir(exist_ok=True)
     link = directory / "node_modules"
     if not link.exists():
         link.symlink_to(packages())

@@ -57,7 +57,7 @@ class Node:
             Machine(network, seed, 0, manifest, engine.info.context_tokens), FakeJournal(), engine, clock=clock
         )
         self.ear = Ear(self.driver)
-        self.mesh = Libp2pNetwork(seed, network.id, LOCAL, bootstrap, self.ear)
+        self.mesh = Libp2pNetwork(seed, network.id, [LOCAL], bootstrap, self.ear)
         self.peer = peer_id(self.mesh.peer)
         self.address = ""
 

@@ -93,6 +93,23 @@ async def started(implementation: str, topic: str, directory: Path) -> AsyncIter
     if implementation == "js":
         command = await trio.to_thread.run_sync(javascript.command, javascript.FOLDER / "peer.mjs", directory)
         command.append(topic)
+    async with _running(command) as other:
+        yield other
+
+
+@contextlib.asynccontextmanager
+async def circuit(role: str, directory: Path, *arguments: str) -> AsyncIterator[Other]:
+    """A peer of js-libp2p for circuits: see circuit.mjs for its roles. It ends with the block.
+
+    Its further commands are `echo` (peer, bytes); its further events `dialled` (peer, limited) and `echoed` (bytes).
+    """
+    command = await trio.to_thread.run_sync(javascript.command, javascript.FOLDER / "circuit.mjs", directory)
+    async with _running([*command, role, *arguments]) as other:
+        yield other
+
+
+@contextlib.asynccontextmanager
+async def _running(command: list[str]) -> AsyncIterator[Other]:
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     other = Other(process)
     try:

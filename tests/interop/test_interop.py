@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from p2pverify.core.contract.network import decode_network
-from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.types import records_topic
 from p2pverify.core.records.envelope import decode_record
@@ -17,6 +18,7 @@ from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.messages import decode_batch
 from tests.interop.nodes import Node, keys_of
 from tests.interop.others import started
+from tests.net.real_peers import NETWORK, join
 from tests.support.networks import MANIFEST
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
@@ -43,7 +45,9 @@ async def test_a_record_from_the_vectors_is_accepted(implementation, tmp_path, n
         async with started(implementation, records_topic(network.id), tmp_path) as other:
             await other.say("dial", address=alice.address)
             identified = await other.wait("identified", peer=alice.peer)
-            assert {"/meshsub/1.1.0", "/p2pverify/request/2", "/ipfs/ping/1.0.0"} <= set(identified["protocols"])
+            assert {"/meshsub/1.2.0", "/meshsub/1.1.0", "/p2pverify/request/2", "/ipfs/ping/1.0.0"} <= set(
+                identified["protocols"]
+            )
             await other.wait("pinged", peer=alice.peer)
             await other.wait_mesh(alice.peer)
             await other.say("vector", file=str(valid), place=0)
@@ -97,3 +101,25 @@ async def test_records_travel_through_it(implementation, tmp_path, nursery):
                 record for message in other.all("message") for record in decode_batch(bytes.fromhex(message["data"]))
             )
             assert set(founders) <= {decode_record(record).author for record in heard}
+
+
+@both
+async def test_it_hears_what_we_have_and_says_what_it_has(implementation, tmp_path, nursery):
+    """Alice's message reaches Bob, and the other peer between them. One of gossipsub v1.2 says what it has by
+    IDONTWANT; one of v1.1 is served without it."""
+    speaks = implementation == "js"
+    message = encode([bytes(1000)])
+    with trio.fail_after(PATIENCE_S):
+        alice = await join(nursery, "alice")
+        async with started(implementation, records_topic(NETWORK), tmp_path) as other:
+            bob = await join(nursery, "bob", alice.address, other.address)
+            await other.say("dial", address=alice.address)
+            await other.wait_mesh(*sorted(map(peer_id, (alice.key, bob.key))))
+            alice.mesh.publish_nowait(message)
+            await bob.inbox.wait_heard(message)
+            await other.wait("message", data=message.hex())
+            while speaks and not bob.count("router_idontwant_ids_received"):
+                alice.mesh.publish_nowait(message := encode([message[-900:] + message[:90]]))
+                await bob.inbox.wait_heard(message)
+                await other.wait("message", data=message.hex())
+            assert bob.count("router_idontwant_ids_sent") >= speaks

@@ -165,6 +165,7 @@ async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: obj
     inbox = options.pop("inbox", None) or FakeInbox()
     listen = options.pop("listen", LOCAL)
     network_id = options.pop("network_id", NETWORK)
+    listen = [listen] if isinstance(listen, str) else listen
     mesh = Libp2pNetwork(seed_of(name), network_id, listen, bootstrap, inbox, **options)
     scope, ended = trio.CancelScope(), trio.Event()
 
@@ -174,12 +175,12 @@ async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: obj
         ended.set()
 
     addresses = await nursery.start(run)
-    return Peer(mesh, inbox, addresses[0], scope, ended)
+    return Peer(mesh, inbox, addresses[0] if addresses else "", scope, ended)
 
 
 async def stranger(nursery: trio.Nursery, name: str = "mallory") -> Host:
     """A host with libp2p and none of our protocols, for misbehaviour."""
-    host = Host(seed_of(name), LOCAL, Counters())
+    host = Host(seed_of(name), [LOCAL], Counters())
 
     async def attend(link: Link) -> None:
         await trio.sleep_forever()

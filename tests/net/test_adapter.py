@@ -11,7 +11,7 @@ import trio
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError, GossipVerdict, LocalProtocolError
 from p2pverify.net.adapter import Libp2pNetwork
-from p2pverify.net.border.host import ListenError
+from p2pverify.net.border.sockets import ListenError
 from tests.net.real_peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join, seed_of, stranger
 
 
@@ -156,9 +156,45 @@ async def test_a_used_port_is_an_error(nursery):
     """Two peers cannot listen on one port. The error names the port and says what to do."""
     alice = await join(nursery, "alice")
     listen = alice.address.partition("/p2p/")[0]
-    mesh = Libp2pNetwork(seed_of("bob"), NETWORK, listen, (), FakeInbox())
+    mesh = Libp2pNetwork(seed_of("bob"), NETWORK, [listen], (), FakeInbox())
     with pytest.raises(ListenError, match=f"port {listen.split('/')[4]}: another program uses it"):
         await mesh.run()
+
+
+async def test_ipv4_and_ipv6_at_once(nursery):
+    """A peer listens on both, says so in its addresses, and is reached on either."""
+    with trio.fail_after(20):
+        alice = await join(nursery, "alice", listen=[LOCAL, "/ip6/::1/tcp/0"])
+        four, six = alice.mesh.addresses()
+        assert (four[:5], six[:5]) == ("/ip4/", "/ip6/")
+        bob, carol = await join(nursery, "bob", four), await join(nursery, "carol", six, listen="/ip6/::1/tcp/0")
+        await bob.mesh.wait_connected(alice.key)
+        await carol.mesh.wait_connected(alice.key)
+        await bob.mesh.wait_connected(carol.key)
+        assert (await carol.mesh.ask(alice.key, b"six")).data == b"echo six"
+    assert {str(link.remote[0]) for link in alice.mesh._host.links()} == {"127.0.0.1", "::1"}
+
+
+async def test_one_address_in_use_frees_the_others(nursery):
+    """If one of several addresses is taken, none stays bound."""
+    alice = await join(nursery, "alice")
+    taken = alice.address.partition("/p2p/")[0]
+    free = LOCAL.replace("127.0.0.1", "127.0.0.2").replace("/0", taken.rpartition("/tcp")[2])
+    with pytest.raises(ListenError):
+        await Libp2pNetwork(seed_of("bob"), NETWORK, [free, taken], (), FakeInbox()).run()
+    await join(nursery, "bob", listen=free)
+
+
+async def test_a_peer_that_only_dials(nursery):
+    """It takes part without a listening address, tells none, and is asked over the connection that it dialled."""
+    with trio.fail_after(20):
+        alice = await join(nursery, "alice")
+        hidden = await join(nursery, "hidden", alice.address, listen=())
+        assert hidden.mesh.addresses() == ()
+        await alice.mesh.wait_gossiping(hidden.key)
+        alice.mesh.publish_nowait(b"to the hidden one")
+        await hidden.inbox.wait_heard(b"to the hidden one")
+        assert (await alice.mesh.ask(hidden.key, b"over your link")).data == b"echo over your link"
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:4001", "/ip4/127.0.0.1/udp/1", "/dns4/example.org/tcp/1", ""])
@@ -215,8 +251,8 @@ async def test_simultaneous_dials_leave_one_connection(nursery):
             one = await stranger(nursery, f"one {number}")
             other = await stranger(nursery, f"other {number}")
             async with trio.open_nursery() as inner:
-                inner.start_soon(one.dial, other.address)
-                inner.start_soon(other.dial, one.address)
+                inner.start_soon(one.dial, other.addresses[0])
+                inner.start_soon(other.dial, one.addresses[0])
             first, second = one.link(other.peer), other.link(one.peer)
             while not (first and second and first.outbound != second.outbound):
                 await trio.lowlevel.checkpoint()

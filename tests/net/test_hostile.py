@@ -29,7 +29,7 @@ async def test_last_words_arrive_though_nobody_listened(nursery):
         alice, mallory = await stranger(nursery), await stranger(nursery, "mallory 2")
         alice.handle("/test/refuse/1", refuse)
         alice.handle("/test/greet/1", Stream.finish)
-        link = await mallory.dial(alice.address.with_peer(alice.peer))
+        link = await mallory.dial(alice.addresses[0])
         async with await link.open_stream("/test/refuse/1") as stream:
             await stream.write(b"x" * 1000)
             await left.wait()

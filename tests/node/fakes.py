@@ -12,6 +12,7 @@ from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.node import ports
+from p2pverify.node.endpoints.reach import UNKNOWN, Reach
 from p2pverify.node.journal import Kept
 from p2pverify.node.ports import Generated, Hear, ModelInfo, Neighbour, Reply, unheard
 from tests.support.networks import MANIFEST
@@ -62,6 +63,7 @@ class FakeNetwork:
     reply: Callable[[bytes, bytes], bytes | Exception | None] = lambda peer, request: b"response"
     peers: tuple[Neighbour, ...] = ()
     excluded: list[frozenset[bytes]] = field(default_factory=list)
+    relayed: bool = False
 
     def publish_nowait(self, message: bytes) -> None:
         self.trace.append("published")
@@ -75,7 +77,7 @@ class FakeNetwork:
             await trio.sleep_forever()
         if isinstance(reply, Exception):
             raise reply
-        return Reply(reply, 1)
+        return Reply(reply, 1, self.relayed)
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         return (await self.ask(peer, request)).data
@@ -88,6 +90,9 @@ class FakeNetwork:
 
     def neighbours(self) -> Sequence[Neighbour]:
         return self.peers
+
+    def reach(self) -> Reach:
+        return UNKNOWN
 
     def addresses(self) -> Sequence[str]:
         return ("/ip4/127.0.0.1/tcp/4747",)

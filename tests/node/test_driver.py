@@ -81,6 +81,20 @@ async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, rep
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("relayed", "elapsed_ms"), [(False, 1), (True, 0)])
+async def test_an_answer_through_a_relay_has_no_time(autojump_clock, nursery, relayed, elapsed_ms):
+    """A time of 0 is no sample of speed, so no relay can make a peer look slow."""
+    bench = Bench(lambda event: [])
+    bench.network.relayed = relayed
+    now = bench.driver.now_ms()
+    bench.machine.script = on_request(Send(7, SOURCE, b"question", now + 3_000), Respond(1, b""))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    with trio.fail_after(10):
+        (came,) = await bench.machine.wait_events(ResponseArrived)
+    assert came.elapsed_ms == elapsed_ms
+
+
 async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nursery):
     """A fetch ends in one event, like a request, but without a time."""
     bench = Bench(lambda event: [])

@@ -77,7 +77,7 @@ async def running(name: str, made: tuple[Network, tuple], directory: Path, *boot
         journal = StoreJournal(store, machine.key)
         driver = Driver(machine, journal, engine)
         journal.load_into(driver)
-        mesh = Libp2pNetwork(seed, network.id, LOCAL, bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
+        mesh = Libp2pNetwork(seed, network.id, [LOCAL], bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
         reports = NodeReports(driver, mesh, journal, engine.info)
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from vectorgen import (
     audits,
     blobs,
+    boxes,
     canaries,
     client_receipts,
     committees,
@@ -156,6 +157,7 @@ def write_vectors() -> None:
         gossip,
         plans,
         reported,
+        boxes,
         report_folds,
         lines,
         line_folds,

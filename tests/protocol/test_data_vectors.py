@@ -7,16 +7,17 @@ import pytest
 
 from p2pverify.core.data.commitments import RowProof, commit_row
 from p2pverify.core.data.schema import DataFeature, Schema, decode_schema
+from p2pverify.core.data.texts import RowSchema, TextSchema, decode_row_schema
 from p2pverify.core.encoding.canon import as_array, decode, encode
 from p2pverify.core.errors import DecodeError
 from tests.protocol.test_vectors import _load
 from tests.support.grammar import conforms
 
 
-def read(data: bytes) -> Schema | str:
+def read(data: bytes) -> RowSchema | str:
     """The schema, or the reason why there is none."""
     try:
-        return decode_schema(data)
+        return decode_row_schema(data)
     except DecodeError as error:
         return error.reason
 
@@ -40,6 +41,9 @@ def test_schemas(case: dict[str, Any]) -> None:
         return
     assert (case["expect"], case["reason"]) == ({"id": found.id.hex()}, None)
     assert found.encode() == data
+    if isinstance(found, TextSchema):
+        assert conforms("text-schema", data)
+        return
     domain, features, label, labels = as_array(decode(data, size_max=len(data)), "schema")
     # The validator cannot handle the two lists in a row, so their items are checked one by one.
     assert all(conforms("feature", encode(each)) for each in as_array(features, "features"))

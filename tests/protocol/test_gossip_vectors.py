@@ -39,6 +39,7 @@ def _rpc(means: dict[str, Any]) -> Rpc:
         iwant=_bytes(means["iwant"]),
         graft=tuple(means["graft"]),
         prune=tuple((topic, backoff) for topic, backoff in means["prune"]),
+        idontwant=_bytes(means["idontwant"]),
     )
 
 

@@ -26,6 +26,7 @@ GRAMMAR_PAGES = (
     *RECORD_PAGES,
     *("data", "request", "evidence", "rerun", "canary", "endpoint", "lineage", "line", "view", "state", "fork"),
     "training",
+    "lora",
     "settle",
     "passport",
     "README",

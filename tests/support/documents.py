@@ -35,7 +35,7 @@ from p2pverify.node.reports.documents.receipt import (
     ReceiptDocument,
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
-from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
+from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, ReachDocument, StatusDocument
 from p2pverify.node.settle.documents import AccountDocument, AccountsDocument
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
@@ -190,6 +190,16 @@ STATUS = StatusDocument(
     engine="toy/1",
     uptime_s=3700,
     addresses=("/ip4/192.0.2.1/tcp/4747",),
+    reach=ReachDocument(
+        state="relayed",
+        why="it listens nowhere, and one relay takes its connections",
+        advice="give an address with --listen",
+        asked=0,
+        reached=0,
+        relays=("/ip4/192.0.2.9/tcp/4747/p2p/carol/p2p-circuit/p2p/alice",),
+        serves=0,
+        mapped="",
+    ),
     neighbours=7,
     records=1234,
     standing="trusted",

@@ -14,10 +14,13 @@ HOPELESS_S = 240
 
 
 @contextmanager
-def joined(home: Path, network: Path, *options: str) -> Iterator[str]:
-    """Run a node of a network on loopback. Yields the address for dialling it."""
-    command = [*PROGRAM, "join", str(network), "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0", *options]
+def joined(home: Path, network: Path, *options: str, listens: bool = True) -> Iterator[str]:
+    """Run a node of a network on loopback. Yields the address for dialling it; "" if it does not listen."""
+    where = ["--listen", "/ip4/127.0.0.1/tcp/0"] if listens else []
+    command = [*PROGRAM, "join", str(network), *where, "--http", "127.0.0.1:0", *options]
     Home(home).init()
+    if not listens:
+        Home(home).config_path.write_text("listen = []\n")
     log = home.with_name(f"{home.name}.log")
     with log.open("w") as errors:
         node = subprocess.Popen(
@@ -27,7 +30,7 @@ def joined(home: Path, network: Path, *options: str) -> Iterator[str]:
             assert node.stdout is not None
             first = node.stdout.readline()
             assert first, log.read_text()
-            yield json.loads(first)["addresses"][0]
+            yield next(iter(json.loads(first)["addresses"]), "")
         finally:
             node.send_signal(signal.SIGINT)
             try:

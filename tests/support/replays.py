@@ -76,7 +76,7 @@ class RealRounds:
         self.words: dict[bytes, list[tuple[Kind, bytes]]] = {key: [] for key in self.keys}
         rule = {"erasure_policy": REPLAY, "rounds": rounds, "held_rows": SHOWN, "held": HELD, **rule}
         self.world: World = round_world(
-            7, 5, seed=seed, carry_out=self._carry_out, offer=self._offer, words=self.words, **rule
+            7, 5, seed=seed, outcome=self._carry_out, dataset=self._offer, words=self.words, **rule
         )
         line = self.world.network.lines[0]
         assert line.training is not None

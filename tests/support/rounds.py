@@ -218,17 +218,17 @@ def round_world(
     voters_lie: Iterable[int] = (),
     machines: Mapping[int, type[Machine]] | None = None,
     helds: Mapping[int, int] = MappingProxyType({}),
-    carry_out: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
-    offer: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
+    outcome: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
+    dataset: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
     words: Mapping[bytes, list[tuple[Kind, bytes]]] = MappingProxyType({}),
     change: Callable[[Network], Network] = lambda usual: usual,
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
-    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `carry_out` does
-    what an order asks of a member (key), and `offer` says what data set a member offers. A member writes what is in
-    `words` of its key, and takes it away. `change` changes the network.
+    `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `outcome` computes
+    an order of a member (key), and `dataset` is what a contributor offers. A member writes what is in `words` of its
+    key, and takes it away. `change` changes the network.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
@@ -244,17 +244,17 @@ def round_world(
         if is_ready and actor.key in keys[:contributors] and actor.key not in offered:
             offered.add(actor.key)
             own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
-            made = replace(offer(actor.key), terms=own)
+            made = replace(dataset(actor.key), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
         while context.may_write(now_ms) and words.get(actor.key):
             effects += context.write(*words[actor.key].pop(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
         for job in jobs:
-            outcome = carry_out(actor.key, job.order)
-            if isinstance(outcome, RoundResult) and actor.key in liars:
-                outcome = replace(outcome, gain=outcome.gain + 1)
-            effects += around(actor, TrainingDone(job.job, outcome), now_ms, handle)
+            done = outcome(actor.key, job.order)
+            if isinstance(done, RoundResult) and actor.key in liars:
+                done = replace(done, gain=done.gain + 1)
+            effects += around(actor, TrainingDone(job.job, done), now_ms, handle)
         return effects
 
     def contract(usual: Network) -> Network:

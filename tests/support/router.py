@@ -56,10 +56,19 @@ class Bench:
     def judge(self, data: bytes, verdict: GossipVerdict = GossipVerdict.ACCEPT) -> list[Effect]:
         return self(MessageVerdict(message_id(data), verdict))
 
-    def join(self, *peers: bytes, outbound: bool = False, ip: str = "") -> None:
+    def join(self, *peers: bytes, outbound: bool = False, ip: str = "", hears_idontwant: bool = False) -> None:
         for one in peers:
-            self(PeerConnected(one, outbound, ip))
+            self(PeerConnected(one, outbound, ip, hears_idontwant))
             self.rpc(one, subscriptions=((True, TOPIC),))
+
+    def wait(self, for_ms: int) -> list[Effect]:
+        """Let time pass, with a tick whenever one is due. Returns the effects of all ticks."""
+        end_ms, effects = self.now_ms + for_ms, []
+        while (due_ms := self.router.next_wakeup_ms()) <= end_ms:
+            self.now_ms = max(self.now_ms, due_ms)
+            effects += self(GossipTick())
+        self.now_ms, self.effects = end_ms, effects
+        return effects
 
     def beat(self) -> list[Effect]:
         """Run until the next heartbeat has happened."""

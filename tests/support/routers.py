@@ -30,7 +30,7 @@ class World:
     """Routers on a random graph. Links delay each RPC, keep the order of RPCs, and may lose them.
 
     RPCs with subscriptions are never lost, because they are the first bytes of a stream. `judge(number, data)` is the
-    verdict of a router's application.
+    verdict of a router's application; `hears(number)` says which routers speak gossipsub v1.2.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class World:
         loss_percent: int,
         params: GossipParams,
         judge: Callable[[int, bytes], GossipVerdict] = lambda number, data: GossipVerdict.ACCEPT,
+        hears: Callable[[int], bool] = lambda number: False,
     ) -> None:
         size = 1 + max(map(max, links))
         self.dice = Dice(b"world%d" % seed)
@@ -61,8 +62,8 @@ class World:
             self.feed(number, Subscribe(TOPIC))
         for one, other in sorted(links):
             if one < other or (other, one) not in links:
-                self.feed(one, PeerConnected(self.keys[other], outbound=True))
-                self.feed(other, PeerConnected(self.keys[one], outbound=False))
+                self.feed(one, PeerConnected(self.keys[other], outbound=True, hears_idontwant=hears(other)))
+                self.feed(other, PeerConnected(self.keys[one], outbound=False, hears_idontwant=hears(one)))
 
     def feed(self, number: int, event: Event) -> None:
         """Pass an event to a router and carry out its effects."""

@@ -19,6 +19,7 @@ from p2pverify.core.state.transition import Frame
 #: The states that a step may be asked for.
 KEPT = 512
 VRF_KEY = vrf.public_key(bytes(32))
+BOX_KEY = bytes(31) + b"\x09"  # any point, of which nobody holds the secret
 
 
 def key(name: str) -> bytes:
@@ -45,7 +46,7 @@ class Steps:
         return made
 
     def join(self, author: bytes, *, hardware: str = "") -> None:
-        self.say(author, Kind.JOIN, Join(0, VRF_KEY, hardware).encode())
+        self.say(author, Kind.JOIN, Join(0, VRF_KEY, hardware, BOX_KEY).encode())
 
     def leave(self, author: bytes) -> None:
         self.say(author, Kind.LEAVE, encode([]))

@@ -1,7 +1,9 @@
 """A training rule, and what makes it one with noise."""
 
+from dataclasses import replace
 from typing import Any
 
+from p2pverify.core.contract.history.lora import LORA, LoraRule
 from p2pverify.core.contract.history.training import DP, KEEP, SGD, TRIMMED, TrainingRule
 
 KEYS = [bytes([number]) * 32 for number in range(33)]
@@ -28,6 +30,11 @@ RULE = TrainingRule(
     quarantine_rounds=8,
     erasure_policy=KEEP,
 )
+#: `replace(RULE, **ADAPTED)` is the same rule for a language model.
+ADAPTED: dict[str, Any] = {
+    "trainer": LORA,
+    "lora": LoraRule(8, 64, 2, "torch-2.13.0+cpu/x86-64-avx2/t1", b"\x06" * 32),
+}
 #: `replace(RULE, **NOISE)` is the same rule with noise.
 NOISE: dict[str, Any] = {
     "trainer": DP,
@@ -37,3 +44,9 @@ NOISE: dict[str, Any] = {
     "row_clip_q16": 1 << 16,
     "delta_exponent": 5,
 }
+
+
+def with_lora(rule: TrainingRule, **changes: Any) -> TrainingRule:
+    """A rule of a language model with other fields of its last item."""
+    assert rule.lora is not None
+    return replace(rule, lora=replace(rule.lora, **changes))

@@ -17,6 +17,7 @@ from p2pverify.core.training.terms import BUDGET_MAX, HELD_MAX
 from p2pverify.node.data.documents import DatasetDocument, DatasetsDocument
 
 if TYPE_CHECKING:
+    from p2pverify.core.data.texts import RowSchema
     from p2pverify.core.training.terms import TrainingTerms
     from p2pverify.node.data.store import DataStore, OwnDataset
     from p2pverify.node.files.home import Home
@@ -97,7 +98,7 @@ def commit(
     from p2pverify.node.clock import unix_ms
     from p2pverify.node.data.making import Terms, new_dataset
     from p2pverify.node.data.store import CARD_BYTES_MAX, DataStore, is_name
-    from p2pverify.node.data.table import load_rows, load_schema
+    from p2pverify.node.data.table import load_row_schema, load_rows
     from p2pverify.node.files.networkfile import load_network
     from p2pverify.node.files.textfile import read_bytes
 
@@ -110,7 +111,7 @@ def commit(
     above = read_parents(parents)
     if len(above) > PARENTS_MAX:
         raise click.BadParameter(f"at most {PARENTS_MAX} can be given", param_hint="--parent")
-    schema = load_schema(schema_file)
+    schema = load_row_schema(schema_file)
     rows = load_rows(file, schema)
     training = _training_terms(mode, held, budget, len(rows))
     network, _ = load_network(home.network_path)
@@ -297,8 +298,7 @@ def _summary(own: "OwnDataset") -> dict[str, object]:
         "rows": own.left,
         "erased": len(own.rows) - own.left,
         "first_root": said.root.hex(),
-        "features": [feature.name for feature in own.schema.features],
-        "label": own.schema.label,
+        **_columns(own.schema),
         "row_schema": said.schema.hex(),
         "licence": said.licence,
         "basis": BASES[said.basis],
@@ -313,13 +313,31 @@ def _summary(own: "OwnDataset") -> dict[str, object]:
     }
 
 
+def _columns(schema: "RowSchema") -> dict[str, object]:
+    """What rows of a schema have."""
+    from p2pverify.core.data.texts import TextSchema
+
+    if isinstance(schema, TextSchema):
+        return {"text": schema.column}
+    return {"features": [feature.name for feature in schema.features], "label": schema.label}
+
+
+def _values(schema: "RowSchema", row: bytes) -> dict[str, object]:
+    """What one row has."""
+    from p2pverify.core.data.texts import TextSchema
+
+    if isinstance(schema, TextSchema):
+        return {"text": schema.text(row)}
+    cells, label = schema.cells(row)
+    names = (feature.name for feature in schema.features)
+    return {"values": dict(zip(names, cells, strict=True)), "label": schema.labels[label]}
+
+
 def _row(own: "OwnDataset", place: int) -> dict[str, object]:
     proof = own.proof(place)
-    cells, label = own.schema.cells(proof.row)
     return {
         "place": place,
-        "values": dict(zip((feature.name for feature in own.schema.features), cells, strict=True)),
-        "label": own.schema.labels[label],
+        **_values(own.schema, proof.row),
         "bytes": proof.row.hex(),
         "salt": proof.salt.hex(),
         "path": [each.hex() for each in proof.path],

@@ -159,7 +159,7 @@ def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes
         click.echo(f"{error.reason}; the given file replaces it", err=True)
         return given, data
     if ours[0].id == network.id:
-        return _together(ours, given, data)
+        return _together(path, ours, given, data)
     if network_id is None:
         raise CliError(
             f"{home.path} belongs to network {_name(ours[0])}, not to {_name(network)}",
@@ -169,9 +169,9 @@ def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes
     return given, data
 
 
-def _together(ours: "Contract", given: "Contract", data: bytes) -> "tuple[Contract, bytes | None]":
+def _together(path: Path, ours: "Contract", given: "Contract", data: bytes) -> "tuple[Contract, bytes | None]":
     """Combine two files of one network: each may hold manifests that the other only names."""
-    from p2pverify.node.files.networkfile import dump_network
+    from p2pverify.node.files.networkfile import dump_network, first_peers
 
     ours_by_digest, by_digest = ({manifest.digest: manifest for manifest in each[1]} for each in (ours, given))
     if ours_by_digest.keys() >= by_digest.keys():
@@ -180,7 +180,7 @@ def _together(ours: "Contract", given: "Contract", data: bytes) -> "tuple[Contra
         return given, data
     both = {**ours_by_digest, **by_digest}
     together = given[0], tuple(both[digest] for digest in sorted(both))
-    return together, dump_network(*together).encode()
+    return together, dump_network(*together, first_peers(path, data)).encode()
 
 
 def _name(network: "Network") -> str:

@@ -133,6 +133,7 @@ class _Asked:
         from p2pverify.net.border.host import DialError
 
         reasons: list[str] = []
+        addresses = await _resolved(self._addresses, reasons)
         met = trio.Event()
 
         async def try_one(address: "Address") -> None:
@@ -148,7 +149,7 @@ class _Asked:
                 nursery.cancel_scope.deadline = min(nursery.cancel_scope.deadline, trio.current_time() + OTHERS_S)
 
         async with trio.open_nursery() as nursery:
-            for address in self._addresses:
+            for address in addresses:
                 nursery.start_soon(try_one, address)
         if not met.is_set():
             raise NotReadyError(f"no peer can be reached ({'; '.join(reasons)})", "name another with --bootstrap")
@@ -220,6 +221,21 @@ def _language(manifest: "Manifest", weights: Path | None) -> "Language":
     except EngineUnavailable as error:
         what = f"this machine has no tokens of the model {manifest.model!r}: {error}"
         raise CliError(what, "name a file of the model with --weights") from None
+
+
+async def _resolved(addresses: "Sequence[Address]", reasons: list[str]) -> "list[Address]":
+    """The addresses, with the peers that DNS has for those of the form /dnsaddr/NAME."""
+    from p2pverify.core.counters import Counters
+    from p2pverify.node.endpoints.address import DNSADDR
+
+    found = [address for address in addresses if address.kind != DNSADDR]
+    for seed in (address for address in addresses if address.kind == DNSADDR):
+        from p2pverify.net.discovery.dnsaddr import DnsSeeds
+
+        peers = await DnsSeeds((seed,), Counters(), loopback=False).find(seed)
+        found += peers
+        reasons += [] if peers else [f"{seed}: DNS has no addresses of peers there"]
+    return found
 
 
 def _address(text: str) -> "Address":

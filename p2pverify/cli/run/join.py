@@ -33,11 +33,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("network_file", required=False, type=NETWORK_FILE)
 @click.option("--bootstrap", multiple=True, metavar="ADDR", help="A first peer to connect to; may be repeated.")
-@click.option("--listen", metavar="ADDR", help="Where other peers reach this node, such as /ip4/0.0.0.0/tcp/4747.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="ADDR",
+    help="Where other peers reach this node, such as /ip4/0.0.0.0/tcp/4747; may be repeated.",
+)
 @click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell other peers instead of --listen.")
 @click.option(
     "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
 )
+@click.option("--upnp/--no-upnp", default=None, help="Ask the router to forward the port (default: config.toml).")
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option(
     "--gateway", metavar="HOST:PORT", help="Serve OpenAI's API to clients with keys of 'p2pverify key' there."
@@ -60,9 +66,10 @@ if TYPE_CHECKING:
 def join(
     network_file: Path | None,
     bootstrap: tuple[str, ...],
-    listen: str | None,
+    listen: tuple[str, ...],
     announce: tuple[str, ...],
     mdns: bool | None,
+    upnp: bool | None,
     http: str | None,
     gateway: str | None,
     engine: EngineKind | None,
@@ -86,15 +93,14 @@ def join(
     When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.files.config import load_config, uses_mdns
-    from p2pverify.node.files.networkfile import load_start
+    from p2pverify.node.files.networkfile import first_peers, load_start
 
     home = current_home()
     own = own_key(home)
     config = load_config(home.config_path)
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)
-    listen = config.listen if listen is None else listen
-    peers = bootstrap or config.bootstrap
+    listen = listen or config.listen
     http = config.http if http is None else http
 
     from p2pverify.app import NodeSettings
@@ -107,6 +113,7 @@ def join(
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)
+    peers = bootstrap or config.bootstrap or first_peers(home.network_path)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
         _tell_of_bootstraps(peers, own)
@@ -118,8 +125,10 @@ def join(
             bootstrap=peers,
             announce=announce or config.announce,
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
+            relay=config.relay,
+            upnp=config.upnp if upnp is None else upnp,
             engine=EngineSettings(
-                engine or _engine_kind(config, network),
+                engine or engine_kind(config, network),
                 EngineOpening(
                     weights=weights or config.weights,
                     variant=config.variant if variant is None else variant,
@@ -164,8 +173,8 @@ def _cover(config: "Config") -> "CoverPlan":
     return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
 
 
-def _engine_kind(config: "Config", network: "Network") -> EngineKind:
-    """The engine in config.toml if it is set there, else the only engine that serves a class of the network."""
+def engine_kind(config: "Config", network: "Network") -> EngineKind:
+    """The engine in config.toml if it is set there, else the only local one that serves a class of the network."""
     able = [k for k in LOCAL_KINDS if any(c.engine.startswith(ENGINES[k].prefix) for c in network.classes)]
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 
@@ -173,21 +182,26 @@ def _engine_kind(config: "Config", network: "Network") -> EngineKind:
 def _check_places(
     own: bytes,
     config: "Config",
-    listen: str | None,
+    listen: Sequence[str],
     announced: Sequence[str],
     bootstrap: Sequence[str],
     http: str | None,
     gateway: str | None,
 ) -> None:
     """Raise BadParameter for an address that no node can have. The form of those in config.toml is checked before."""
-    from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
+    from p2pverify.node.endpoints.address import (
+        BOOTSTRAP_MAX,
+        announced_address,
+        bootstrap_address,
+        listening_address,
+    )
     from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-    from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
+    from p2pverify.node.files.config import ANNOUNCE_MAX, LISTEN_MAX
 
-    check_addresses("--listen", [] if listen is None else [listen], listening_address, own)
+    check_addresses("--listen", listen, listening_address, own, count_max=LISTEN_MAX)
     check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
     check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
-    check_addresses("key 'listen' of config.toml", [config.listen], listening_address, own)
+    check_addresses("key 'listen' of config.toml", config.listen, listening_address, own, count_max=LISTEN_MAX)
     check_addresses("key 'announce' of config.toml", config.announce, announced_address, own, count_max=ANNOUNCE_MAX)
     for option, given, read in (("--http", http, parse_bind), ("--gateway", gateway, parse_gateway)):
         try:
@@ -214,14 +228,15 @@ def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
     """Log unusual bootstrap addresses. Dead ones are found later, when they are dialled."""
     import logging
 
-    from p2pverify.node.endpoints.address import bootstrap_address
+    from p2pverify.node.endpoints.address import DNSADDR, bootstrap_address
 
     log = logging.getLogger(__name__)
     for text in bootstrap:
-        peer = bootstrap_address(text).peer
+        address = bootstrap_address(text)
+        peer = address.peer
         if peer == own:
             log.warning("bootstrap %s is this node itself; it is left out", text)
-        elif peer is None:
+        elif peer is None and address.kind != DNSADDR:
             log.info("bootstrap %s names no peer id; any peer of the network at that address is accepted", text)
 
 

@@ -233,10 +233,10 @@ def with_spent(triggers: "Sequence[Trigger]", spent: "Trigger") -> "tuple[Trigge
 
 def _address(text: str) -> "Address":
     from p2pverify.core.errors import DecodeError
-    from p2pverify.node.endpoints.address import bootstrap_address
+    from p2pverify.node.endpoints.address import peer_address
 
     try:
-        found = bootstrap_address(text)
+        found = peer_address(text)
     except DecodeError as error:
         raise click.BadParameter(error.reason, param_hint="ADDRESS") from None
     if found.peer is None:

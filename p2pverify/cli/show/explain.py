@@ -66,7 +66,7 @@ def _head(audit: ExplainedAudit, judge: str) -> Iterator[tuple[str, object]]:
         yield "report", audit.id
         yield "reporter", audit.challenger
         yield "asked", f"for a client of the reporter, epoch {audit.epoch}"
-        yield "shows", _SHOWS[audit.report.shows]
+        yield "shows", "private: readable by the seats" if audit.report.private else _SHOWS[audit.report.shows]
         if audit.report.own_output is not None:
             equal = "the answer of the receipt" if audit.report.equals_own else "not the answer of the receipt"
             yield "own answer", f"{audit.report.own_output[:_DIGEST_CHARS]}, {equal}"

@@ -8,7 +8,7 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent
 from p2pverify.node.lines.words import version_name
-from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, StatusDocument
+from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, ReachDocument, StatusDocument
 from p2pverify.node.reports.shown import why
 
 _HASH_CHARS = 16
@@ -23,6 +23,14 @@ _LACKS = {
     "availability": "answers to {needs_share} of what it is asked: {has_share} by now",
     "duties": "duties met in {needs} epochs: {has} by now",
     "slots shown": "audits for {needs} of its slots: {has} by now",
+}
+
+
+_REACHED = {
+    "direct": "directly",
+    "relayed": "through relays",
+    "unreachable": "not at all",
+    "unknown": "not known yet",
 }
 
 
@@ -55,7 +63,17 @@ def status(as_json: bool) -> None:
     ]
     rows += [("  because", reason) for reason in found.reasons]
     rows += [("address", address) for address in found.addresses]
+    rows += _reach(found.reach)
     click.echo(pairs(rows))
+
+
+def _reach(reach: ReachDocument) -> Iterator[tuple[str, object]]:
+    """How other peers reach this node, why, and what to do."""
+    yield "reached", f"{_REACHED[reach.state]}: {cell(reach.why)}"
+    if reach.advice:
+        yield "", cell(reach.advice)
+    if reach.serves:
+        yield "relay", f"for {reach.serves} other peers"
 
 
 def _version(found: StatusDocument) -> Iterator[tuple[str, object]]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.cli.table import pairs
 
 if TYPE_CHECKING:
+    from p2pverify.cli.show.held import Held
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.replica.fold import Fold
+    from p2pverify.core.training.orders import EvaluateOrder
     from p2pverify.node.training.audit import RoundAudit
+    from p2pverify.node.training.ports import Trainer
     from p2pverify.node.training.versions import RoundBase
 
 SCHEMA = "p2pverify/round-audit/1"
-_WEIGHTS_BYTES_MAX = 2**20
 
 
 @click.command("audit")
@@ -38,7 +40,7 @@ def audit(name: str, ledger: Path | None, weights: Path | None, as_json: bool) -
     """
     from p2pverify.cli.show.held import recompute
     from p2pverify.core.records.payloads.rounds.place import RoundPlace
-    from p2pverify.engine.trainer import TabularTrainer
+    from p2pverify.engine.cheats.rounds import open_trainer
     from p2pverify.node.training.audit import audit_round, find_round
 
     line_name, number = read_round(name)
@@ -48,9 +50,9 @@ def audit(name: str, ledger: Path | None, weights: Path | None, as_json: bool) -
         raise CliError(f"no line {line_name} is trained in rounds; known: {', '.join(lines) or 'none'}")
     found = find_round(held.fold, held.cut, RoundPlace(lines[line_name], number))
     began = time.perf_counter()
-    read = _reader()
-    base = _base(held.fold, found.order.base, read, weights)
-    done = audit_round(found, TabularTrainer(), base, read)
+    trainer = open_trainer(None, found.order.rule, lambda digest: _file(digest, weights))
+    base = _base(held, found.order, trainer, weights)
+    done = audit_round(found, trainer, base, _read)
     took_ms = round(1000 * (time.perf_counter() - began))
     click.echo(json.dumps(_document(name, done, took_ms)) if as_json else _text(name, done, took_ms))
     if done.differences:
@@ -67,47 +69,52 @@ def read_round(name: str) -> tuple[str, int]:
     return line, int(number)
 
 
-def _reader() -> Callable[[bytes], bytes | None]:
-    """Reads blobs of this home by their SHA-256: those of rounds, and weights."""
-    from p2pverify.core.encoding.canon import sha256
-
+def _kept(digest: bytes) -> Path | None:
+    """A blob of this home: of rounds, or of a version. Its bytes are not checked here."""
     home = current_home()
     folders = (home.path / "rounds", home.blobs_path)
-
-    def read(digest: bytes) -> bytes | None:
-        for folder in folders:
-            path = folder / digest.hex()[:2] / digest.hex()
-            data = path.read_bytes() if path.is_file() else b""
-            if data and sha256(data) == digest:
-                return data
-        return None
-
-    return read
+    paths = (folder / digest.hex()[:2] / digest.hex() for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _base(fold: "Fold", manifest: bytes, read: Callable[[bytes], bytes | None], weights: Path | None) -> "RoundBase":
+def _read(digest: bytes) -> bytes | None:
+    """A blob of this home with this SHA-256 (32 B)."""
+    from p2pverify.core.encoding.canon import sha256
+
+    path = _kept(digest)
+    data = b"" if path is None else path.read_bytes()
+    return data if data and sha256(data) == digest else None
+
+
+def _file(digest: bytes, weights: Path | None) -> Path | None:
+    """The file of version 0. Who reads it checks its digest."""
+    from p2pverify.engine.onhand import find_file
+    from p2pverify.node.files.config import load_config
+
+    config = load_config(current_home().config_path)
+    named = (path for path in (weights, _kept(digest), config.weights) if path is not None and path.is_file())
+    return next(named, None) or find_file(digest, config.engine)
+
+
+def _base(held: "Held", order: "EvaluateOrder", trainer: "Trainer", weights: Path | None) -> "RoundBase":
     """The weights and the manifest from which a round started. Raises RoundAuditError."""
     from p2pverify.core.contract.manifest import decode_manifest
-    from p2pverify.core.encoding.canon import sha256
-    from p2pverify.node.files.config import load_config
     from p2pverify.node.files.networkfile import load_network
-    from p2pverify.node.training.audit import RoundAuditError
+    from p2pverify.node.training.audit import RoundAuditError, result_of
     from p2pverify.node.training.versions import RoundBase
 
-    home = current_home()
-    kept = read(manifest)
-    _, listed = load_network(home.network_path)
-    found = decode_manifest(kept) if kept else _listed(listed, fold, manifest)
+    kept = _read(order.base)
+    _, listed = load_network(current_home().network_path)
+    found = decode_manifest(kept) if kept else _listed(listed, held.fold, order.base)
     if found is None:
         raise RoundAuditError(
             "this home does not have the manifest of the version from which the round started",
             "run the command in the home of a node that takes part in the line",
         )
-    data = read(found.weights)
-    for path in (weights, load_config(home.config_path).weights):
-        if data is None and path is not None and path.is_file():
-            data = path.read_bytes()[: _WEIGHTS_BYTES_MAX + 1]
-            data = data if sha256(data) == found.weights else None
+    made = result_of(held.fold, held.cut, order.line, order.base)
+    path = _file(found.weights, weights)
+    first = None if path is None or made is not None else trainer.first(path, found.weights)
+    data = first if made is None else _read(made.weights)
     if data is None:
         raise RoundAuditError(
             "the weights of the version from which the round started are not on this machine",

@@ -1,6 +1,9 @@
 """`train`: the training rounds of the network's lines, as the newest final view has them."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -8,6 +11,7 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import wide_option
+from p2pverify.cli.params import InputFile
 from p2pverify.cli.table import pairs, table, terminal_width
 from p2pverify.cli.training.audit import audit, read_round
 from p2pverify.node.reports.shown import short_ids
@@ -39,7 +43,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the AP
 
 @click.group()
 def train() -> None:
-    """Show the training rounds of lines: what is open, what this node has to do, and what was decided.
+    """Show the training rounds of lines: what is open, what this node has to do, what was decided, and its class.
 
     A node contributes by itself to rounds for which 'p2pverify data commit --train' has offered rows.
     """
@@ -109,6 +113,30 @@ def show(name: str, wide: bool, as_json: bool) -> None:
     if rows:
         click.echo()
         click.echo(table(_ROW_HEADERS, rows, width=None if wide else terminal_width()))
+
+
+@train.command("class")
+@click.argument("file", type=InputFile("name a network file with the table [line.training.lora]"))
+@click.option("--weights", type=InputFile(), metavar="FILE", help="The file of version 0. [found by itself]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def train_class(file: Path, weights: Path | None, as_json: bool) -> None:
+    """Show in which class this machine trains the language models of the network file FILE.
+
+    Two steps of each training are run. PATH and GOLDEN are what a rule names as the class of its contributors and
+    voters; before they are known, the file may have any. It needs PyTorch: pip install 'p2pverify[torch]'.
+    """
+    from p2pverify.engine.lora.measuring import measured_classes
+    from p2pverify.node.files.networkfile import load_network
+
+    found = measured_classes(*load_network(file), weights)
+    if as_json:
+        click.echo(json.dumps({"schema": "p2pverify/training-classes/1", "lines": [asdict(each) for each in found]}))
+        return
+    if not found:
+        click.echo("no line of the network trains a language model")
+    for each in found:
+        about = "that of the rule" if each.is_ours else "another one than that of the rule"
+        click.echo(pairs((("line", each.line), ("path", each.path), ("golden", each.golden), ("class", about))))
 
 
 def _find_line(found: RoundsDocument, name: str | None) -> TrainedLineDocument:

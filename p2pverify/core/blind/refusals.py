@@ -6,7 +6,7 @@ from p2pverify.core.blind.values import BlindVote, Round, RoundPhase
 
 def refuse_seal(vote: BlindVote, voter: bytes) -> str | None:
     """The reason why this voter may not seal an answer at this cut, or None."""
-    if voter not in vote.electorate:
+    if voter not in (vote.round.seats if vote.round.is_named else vote.electorate):
         return "not of the electorate"
     return "after the sealing was closed" if vote.round.phase is RoundPhase.OPENING else None
 

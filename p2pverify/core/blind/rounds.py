@@ -7,6 +7,7 @@ time, and a round is in one phase. Each change comes with a cut:
 |---------|---------------------------------------------------------|------------------------|-----------------|
 | none    | the vote opens; a small electorate votes at once        | SEALING, of everybody  | `begin`         |
 | none    | the vote opens; a large electorate begins by committee  | DRAWING                | `begin`         |
+| none    | the vote opens; the seats of a committee are named      | SEALING, by committee  | `begin`         |
 | DRAWING | the beacon: it is the first cut after the round began   | SEALING, by committee  | `draw`          |
 | SEALING | enough seals where everybody votes, or the time is over | OPENING                | `close_sealing` |
 | OPENING | the committee can no longer decide                      | a round of later stage | `go_on`         |
@@ -33,9 +34,15 @@ SEAT_CUTS = 2
 V = TypeVar("V", bound=BlindVote)
 
 
-def begin(stage: int, index: int, voters_before: int = 0) -> Round:
-    """A round at its first cut. It keeps the number of voters at the previous draw, because views show it."""
-    return Round(stage, index, RoundPhase.SEALING if stage == EVERYONE else RoundPhase.DRAWING, voters=voters_before)
+def begin(stage: int, index: int, voters_before: int = 0, seats: frozenset[bytes] = frozenset()) -> Round:
+    """A round at its first cut. It keeps the number of voters at the previous draw, because views show it.
+
+    A committee with `seats` is named; any other one is drawn by lot.
+    """
+    is_drawing = stage != EVERYONE and not seats
+    return Round(
+        stage, index, RoundPhase.DRAWING if is_drawing else RoundPhase.SEALING, voters=voters_before, seats=seats
+    )
 
 
 def voters(vote: BlindVote) -> frozenset[bytes]:
@@ -52,6 +59,11 @@ def draw(vote: V, index: int, beacon: bytes) -> V:
     return replace(vote, round=drawn)
 
 
+def stage_without_lot(vote: BlindVote) -> int:
+    """The stage in which an answer is sealed without a lot: that of a named committee, or the one of everybody."""
+    return vote.round.stage if vote.round.is_named else EVERYONE
+
+
 def count_seal(vote: V, voter: bytes, sealed: Sealed, beta: bytes | None) -> V:
     """The vote with one more answer, sealed in this round. `beta` is the VRF output of a lot for a committee."""
     current = vote.round
@@ -60,28 +72,34 @@ def count_seal(vote: V, voter: bytes, sealed: Sealed, beta: bytes | None) -> V:
     return replace(vote, commits={**vote.commits, voter: sealed}, round=current)
 
 
-def close_sealing(vote: V, index: int) -> V:
-    """The vote at a cut; its sealing is closed if enough answers are sealed or no time is left.
+def close_sealing(vote: V, index: int, seal_cuts: int = SEAL_CUTS) -> V:
+    """The vote at a cut; its sealing is closed if enough answers are sealed or `seal_cuts` are over.
 
-    Then a committee's seats are taken. A committee's sealing is not closed early. Otherwise the proposer of the first
-    cut could choose the lots in it.
+    Then a committee's seats are taken. The sealing of a committee by lot is not closed early. Otherwise the proposer of
+    the first cut could choose the lots in it.
     """
     current = vote.round
     if current.phase is not RoundPhase.SEALING or index == current.began_index:
         return vote
-    sealed = len(vote.commits) + len(vote.sealed_before)
-    is_enough = not current.is_committee and 3 * sealed >= 2 * len(vote.electorate)
-    if index < last_sealing_index(current) and not is_enough:
+    if index < last_sealing_index(current, seal_cuts) and not _is_sealed(vote):
         return vote
-    seats = committees.take_seats(current.lots, current.stage) if current.is_committee else frozenset()
+    seats = committees.take_seats(current.lots, current.stage) if current.is_by_lot else current.seats
     first = index if vote.closed_index < 0 else vote.closed_index
     closed = replace(current, phase=RoundPhase.OPENING, sealed_index=index, seats=seats)
     return replace(vote, round=closed, closed_index=first)
 
 
-def last_sealing_index(current: Round) -> int:
-    """The path index of the cut that closes the sealing at the latest. A committee needs one more cut for its draw."""
-    return current.began_index + SEAL_CUTS + current.is_committee
+def _is_sealed(vote: BlindVote) -> bool:
+    """Whether the sealing need not wait for more answers: all named seats sealed one, or as many as can decide."""
+    if vote.round.is_committee:
+        return vote.round.is_named and vote.round.seats <= vote.commits.keys()
+    wanted = max(-(-2 * len(vote.electorate) // 3), vote.quorum)
+    return len(vote.commits) + len(vote.sealed_before) >= wanted
+
+
+def last_sealing_index(current: Round, seal_cuts: int = SEAL_CUTS) -> int:
+    """The path index of the cut that closes the sealing at the latest. A draw of lots needs one more cut."""
+    return current.began_index + seal_cuts + current.is_by_lot
 
 
 def may_open(vote: BlindVote, voter: bytes) -> bool:
@@ -116,7 +134,8 @@ def is_stuck(vote: BlindVote, index: int) -> bool:
     current = vote.round
     if not current.is_committee or current.phase is not RoundPhase.OPENING or vote.decision is not None:
         return False
-    if not current.seats or index - current.sealed_index >= SEAT_CUTS:
+    sealed = len(current.seats & vote.commits.keys())
+    if not committees.decides(current.stage, sealed) or index - current.sealed_index >= SEAT_CUTS:
         return True
     counts = [equal.total for equal in _count(vote, _counted(vote)).values()]
     return not committees.may_still_decide(current.stage, counts)

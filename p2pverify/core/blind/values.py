@@ -38,7 +38,8 @@ class Round:
 
     `began_index` is the path index of the cut with which the round began. `sealed_index` is that of the cut that
     closed its sealing, or -1. Only a committee has the other fields: the `beacon` that drew its lots, the number of
-    `voters` at the newest draw of the vote, the `lots` of the voters that sealed, and the `seats`.
+    `voters` at the newest draw of the vote, the `lots` of the voters that sealed, and the `seats`. A committee that was
+    named when its round began has seats from then on, and no lots.
     """
 
     stage: int
@@ -53,6 +54,16 @@ class Round:
     @property
     def is_committee(self) -> bool:
         return self.stage != EVERYONE
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is the round of a committee without lots."""
+        return bool(self.seats) and not self.lots
+
+    @property
+    def is_by_lot(self) -> bool:
+        """Whether voters need a lot to seal an answer."""
+        return self.is_committee and not self.is_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,15 @@ class Schema:
         """Bytes of each row."""
         return 2 * len(self.features) + 1
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a table that a row needs."""
+        return (self.label, *(feature.name for feature in self.features))
+
+    def check(self, row: bytes) -> None:
+        """Raises DecodeError if it is no row of this schema."""
+        self.cells(row)
+
     def row(self, values: Sequence[Fraction], label: int) -> bytes:
         """The canonical bytes of a row: a value for each feature, and the number of its label."""
         cells = [one.cell(value) for one, value in zip(self.features, values, strict=True)]
@@ -98,8 +107,8 @@ def decode_schema(data: bytes) -> Schema:
         raise DecodeError("not a schema")
     found = Schema(
         tuple(_feature(item) for item in as_array(features, "features", length_max=FEATURES_MAX)),
-        _name(label, "label"),
-        tuple(_name(item, "label name") for item in as_array(labels, "labels", length_max=LABELS_MAX)),
+        read_name(label, "label"),
+        tuple(read_name(item, "label name") for item in as_array(labels, "labels", length_max=LABELS_MAX)),
     )
     if not found.features or len(found.labels) < 2:
         raise DecodeError("a schema has a feature and two labels")
@@ -109,8 +118,8 @@ def decode_schema(data: bytes) -> Schema:
     return found
 
 
-def _name(value: Value, what: str) -> str:
-    """A name that is safe to show: not empty, printable."""
+def read_name(value: Value, what: str) -> str:
+    """A name that is safe to show: not empty, printable. Raises DecodeError."""
     name = as_text(value, what, NAME_BYTES_MAX)
     if not name or not name.isprintable():
         raise DecodeError(f"{what}: not a printable name")
@@ -123,7 +132,7 @@ def _feature(value: Value) -> DataFeature:
     if list(points) != sorted(points):
         raise DecodeError("grid: not ascending")
     found = DataFeature(
-        _name(name, "feature name"),
+        read_name(name, "feature name"),
         as_text(unit, "unit", UNIT_BYTES_MAX),
         _integer(offset, "offset", _OFFSET_MAX),
         _integer(scale, "scale", _OFFSET_MAX),

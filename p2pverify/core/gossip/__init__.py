@@ -1,1 +1,1 @@
-"""The gossipsub v1.1 router as a state machine without I/O."""
+"""The gossipsub v1.2 router as a state machine without I/O."""

@@ -1,4 +1,4 @@
-"""The control parts of RPCs from other peers: subscriptions, IHAVE, IWANT, GRAFT, PRUNE.
+"""The control parts of RPCs from other peers: subscriptions, IHAVE, IWANT, GRAFT, PRUNE, IDONTWANT.
 
 Decides how much of an RPC is read, and what is misbehaviour. The rest is left to the mesh and to lazy gossip.
 """
@@ -9,9 +9,10 @@ from typing import TypeVar
 from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.lazy import LazyGossip
 from p2pverify.core.gossip.mesh import Mesh
+from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.peers import PeerState, PeerTable
-from p2pverify.core.gossip.types import Rpc
+from p2pverify.core.gossip.types import MESSAGE_ID_BYTES, Rpc
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Control:
         peers: PeerTable,
         mesh: Mesh,
         lazy: LazyGossip,
+        outbox: RpcOutbox,
         counters: Counters,
         misbehaved: Callable[[bytes], None],
     ) -> None:
@@ -33,6 +35,7 @@ class Control:
         self._peers = peers
         self._mesh = mesh
         self._lazy = lazy
+        self._outbox = outbox
         self._counters = counters
         self._misbehaved = misbehaved
 
@@ -47,7 +50,7 @@ class Control:
                 self._counters.count("subscriptions_refused")
 
     def take_the_rest(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
-        """Take IHAVE, IWANT, GRAFT and PRUNE, in the order of the protocol."""
+        """Take IHAVE, IWANT, GRAFT, PRUNE and IDONTWANT, in the order of the protocol."""
         if rpc.ihave:
             self._take_ihave(state, rpc, now_ms)
         if rpc.iwant and state.peer in self._peers:
@@ -57,6 +60,21 @@ class Control:
         if rpc.prune and state.peer in self._peers:
             for topic, backoff_s in self._readable(state, rpc.prune):
                 self._mesh.take_prune(state.peer, topic, backoff_s, now_ms)
+        if rpc.idontwant and state.peer in self._peers:
+            self._take_idontwant(state, rpc.idontwant, now_ms)
+
+    def _take_idontwant(self, state: PeerState, ids: Sequence[bytes], now_ms: int) -> None:
+        """The peer has these messages. Only members of the mesh are sent messages, so only theirs are noted."""
+        room = self._params.idontwant_ids_max - len(state.unwanted) if self._mesh.has(state.peer) else 0
+        taken = [mid for mid in ids[:room] if len(mid) == MESSAGE_ID_BYTES]
+        self._counters.count("idontwant_ids_received", len(taken))
+        self._counters.count("idontwant_ids_ignored", len(ids) - len(taken))
+        topics = self._mesh.topics()
+        for mid in taken:
+            state.unwanted.add(mid)
+            for topic in topics:
+                if self._outbox.discard(state.peer, (topic, mid), now_ms):
+                    self._counters.count("messages_spared")
 
     def _take_ihave(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
         for topic, ids in rpc.ihave:

@@ -93,6 +93,10 @@ class Mesh:
             members.ordered = tuple(sorted(members.peers))
         return members.ordered
 
+    def has(self, peer: bytes) -> bool:
+        """True if the peer is in our mesh on any topic."""
+        return any(peer in members.peers for members in self._members.values())
+
     def join(self, topic: str, first: tuple[bytes, ...], now_ms: int) -> None:
         """We subscribed: fill the mesh at once, with the peers in `first` (the fanout) before others."""
         self._members[topic] = _Members()

@@ -1,18 +1,19 @@
 """Unsent RPCs: the messages to each peer are gathered, so that one frame carries many.
 
-Nothing waits here longer than the batch time; queues for slow peers belong to the network adapter. Peers that
-get the same messages get the same `Rpc` object, so that an adapter can encode it once.
+Only forwarded messages wait here longer than the batch time: one frame announces them, and a later one sends them
+(`forwards`). Queues for slow peers belong to the network adapter. Peers that get the same messages get the same `Rpc`
+object, so that an adapter can encode it once.
 """
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from p2pverify.core.gossip.forwards import Forwards
 from p2pverify.core.gossip.params import GossipParams
-from p2pverify.core.gossip.types import GossipMessage, MessageKey, Rpc, SendRpc, topic_bytes
+from p2pverify.core.gossip.peers import PeerState
+from p2pverify.core.gossip.types import ITEM_BYTES, GossipMessage, MessageKey, Rpc, SendRpc, message_bytes, topic_bytes
 
-# Upper bounds of the protobuf's tags and lengths around one item, with room to spare.
-_ITEM_BYTES = 32
-_ID_BYTES = 36
+_ID_BYTES = 36  # upper bound of an id with its tag and length
 
 
 @dataclass(slots=True)
@@ -27,16 +28,17 @@ class _Control:
 
 
 class _Parts:
-    """The unsent RPC to one peer; `size` is an upper bound of its messages, in bytes."""
+    """The unsent RPC to one peer; `size` is an upper bound of its messages, in bytes. `had` goes into IDONTWANT."""
 
-    __slots__ = ("control", "publish", "size")
+    __slots__ = ("control", "had", "publish", "size")
 
     def __init__(self) -> None:
         self.publish: dict[MessageKey, GossipMessage] = {}
         self.size = 0
+        self.had: list[bytes] = []
         self.control: _Control | None = None
 
-    def pieces(self, iwant_ids_max: int) -> Iterator[tuple[Rpc, int]]:
+    def pieces(self, ids_max: int) -> Iterator[tuple[Rpc, int]]:
         """One-item RPCs in wire order, each with an upper bound of its size in bytes."""
         control = self.control or _Control()
         for subscribe, topic in control.subscriptions:
@@ -45,27 +47,37 @@ class _Parts:
             yield Rpc(publish=(message,)), _text_bytes(message.topic) + len(message.data)
         for topic, ids in control.ihave.items():
             yield Rpc(ihave=((topic, ids),)), _text_bytes(topic) + _ID_BYTES * len(ids)
-        wanted = list(control.iwant)
-        for start in range(0, len(wanted), iwant_ids_max):
-            ids = tuple(wanted[start : start + iwant_ids_max])
-            yield Rpc(iwant=ids), _ITEM_BYTES + _ID_BYTES * len(ids)
+        for ids in _slices(list(control.iwant), ids_max):
+            yield Rpc(iwant=ids), ITEM_BYTES + _ID_BYTES * len(ids)
+        for ids in _slices(self.had, ids_max):
+            yield Rpc(idontwant=ids), ITEM_BYTES + _ID_BYTES * len(ids)
         for topic in control.graft:
             yield Rpc(graft=(topic,)), _text_bytes(topic)
         for topic, backoff_s in control.prune.items():
             yield Rpc(prune=((topic, backoff_s),)), _text_bytes(topic)
 
 
+def _slices(ids: list[bytes], length: int) -> Iterator[tuple[bytes, ...]]:
+    for start in range(0, len(ids), length):
+        yield tuple(ids[start : start + length])
+
+
 def _text_bytes(text: str) -> int:
-    return _ITEM_BYTES + topic_bytes(text)
+    return ITEM_BYTES + topic_bytes(text)
 
 
 class RpcOutbox:
-    """Collects per peer, and returns RPCs within the limits of a frame. `due_ms`: when to flush, None if empty."""
+    """Collects per peer, and returns RPCs within the limits of a frame. `due_ms`: when to flush, None if empty.
+
+    `forwarded` is the number of copies that the last flush forwarded after their peers had time to decline them.
+    """
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
         self._parts: dict[bytes, _Parts] = {}
         self._ready: list[SendRpc] = []
+        self._forwards = Forwards(params)
+        self.forwarded = 0
         self.due_ms: int | None = None
         self._free_ms = 0  # when the pause after the last frames is over
 
@@ -78,7 +90,7 @@ class RpcOutbox:
         if not chosen:
             return 0
         if self._params.batch_ms or self._parts:
-            key, size = message.key, _size(message)
+            key, size = message.key, message_bytes(message)
             for peer in chosen:
                 self._add(self._parts.get(peer) or self._open(peer, now_ms), key, message, size, now_ms)
         else:
@@ -87,9 +99,22 @@ class RpcOutbox:
             self.due_ms = now_ms
         return len(chosen)
 
+    def forward(self, message: GossipMessage, targets: list[PeerState], now_ms: int) -> int:
+        """Tell these peers that we have the message, and send it with the next frame but one to those that want it.
+
+        All of them hear IDONTWANT. Returns the number of peers that have it by their own words.
+        """
+        mid = message.key[1]
+        for state in targets:
+            (self._parts.get(state.peer) or self._open(state.peer, now_ms)).had.append(mid)
+        wanting = {state.peer: None for state in targets if state.wants(mid)}
+        if wanting and self._forwards.add(message, wanting):
+            self.due_ms = now_ms
+        return len(targets) - len(wanting)
+
     def message(self, peer: bytes, message: GossipMessage, now_ms: int) -> None:
         parts = self._parts.get(peer) or self._open(peer, now_ms)
-        self._add(parts, message.key, message, _size(message), now_ms)
+        self._add(parts, message.key, message, message_bytes(message), now_ms)
 
     def _add(self, parts: _Parts, key: MessageKey, message: GossipMessage, size: int, now_ms: int) -> None:
         before = len(parts.publish)
@@ -115,35 +140,54 @@ class RpcOutbox:
         control.graft.pop(topic, None)
         control.prune[topic] = backoff_s
 
-    def discard(self, peer: bytes, key: MessageKey) -> None:
-        """The peer has the message already."""
+    def discard(self, peer: bytes, key: MessageKey, now_ms: int) -> bool:
+        """The peer has the message already. True if it was going to be sent."""
+        if self._forwards.decline(peer, key, now_ms):
+            return True
         parts = self._parts.get(peer)
-        if parts is not None and key in parts.publish:
-            parts.size -= _size(parts.publish.pop(key))
+        if parts is None or key not in parts.publish:
+            return False
+        parts.size -= message_bytes(parts.publish.pop(key))
+        return True
 
     def forget(self, peer: bytes) -> None:
         self._parts.pop(peer, None)
+        self._forwards.forget(peer)
 
     def flush(self, now_ms: int) -> list[SendRpc]:
         """All gathered RPCs, sorted by key of the peer, as frames of at most `rpc_bytes_max`."""
         out, self._ready = self._ready, []
-        self.due_ms = None
+        self._forward(now_ms)
         self._free_ms = now_ms + self._params.batch_ms
+        due_ms = self._forwards.due_ms()
+        self.due_ms = None if due_ms is None else max(due_ms, self._free_ms)
         if self._parts:
             limits = self._params
-            shared: dict[tuple[MessageKey, ...], Rpc] = {}
+            shared: dict[tuple[tuple[MessageKey, ...], tuple[bytes, ...]], Rpc] = {}
             for peer in sorted(self._parts):
                 parts = self._parts[peer]
-                full = parts.size > limits.rpc_bytes_max or len(parts.publish) > limits.rpc_messages_max
+                size = parts.size + _ID_BYTES * len(parts.had)
+                full = size > limits.rpc_bytes_max or len(parts.publish) > limits.rpc_messages_max
                 if parts.control is not None or full:
                     out += [SendRpc(peer, rpc) for rpc in self._frames(parts)]
-                elif parts.publish:
-                    keys = tuple(parts.publish)
-                    rpc = shared.get(keys) or Rpc(publish=tuple(parts.publish.values()))
+                elif parts.publish or parts.had:
+                    had = tuple(parts.had)
+                    keys = (tuple(parts.publish), had)
+                    rpc = shared.get(keys) or Rpc(publish=tuple(parts.publish.values()), idontwant=had)
                     shared[keys] = rpc
                     out.append(SendRpc(peer, rpc))
             self._parts.clear()
         return out
+
+    def _forward(self, now_ms: int) -> None:
+        """Put messages that have waited into the frames that leave now, for the peers that did not decline them."""
+        self.forwarded = 0
+        for forward in self._forwards.take(now_ms):
+            size = message_bytes(forward.message)
+            for peer in forward.peers:
+                parts = self._parts.get(peer) or self._open(peer, now_ms)
+                self._add(parts, forward.message.key, forward.message, size, now_ms)
+                self.forwarded += 1
 
     def _control(self, peer: bytes, now_ms: int) -> _Control:
         parts = self._parts.get(peer) or self._open(peer, now_ms)
@@ -164,7 +208,7 @@ class RpcOutbox:
         size = messages = ids = 0
         limits = self._params
         for piece, piece_bytes in parts.pieces(limits.ihave_ids_max):
-            piece_ids = len(piece.iwant) + sum(len(offered) for _, offered in piece.ihave)
+            piece_ids = len(piece.iwant) + len(piece.idontwant) + sum(len(offered) for _, offered in piece.ihave)
             size += piece_bytes
             messages += len(piece.publish)
             ids += piece_ids
@@ -176,11 +220,6 @@ class RpcOutbox:
             batch.append(piece)
         if batch:
             yield merge(batch)
-
-
-def _size(message: GossipMessage) -> int:
-    """Upper bound of a message's bytes in a frame; a character of the topic takes up to 4 bytes."""
-    return _ITEM_BYTES + 4 * len(message.topic) + len(message.data)
 
 
 def merge(rpcs: list[Rpc]) -> Rpc:
@@ -195,4 +234,5 @@ def merge(rpcs: list[Rpc]) -> Rpc:
         iwant=tuple(item for rpc in rpcs for item in rpc.iwant),
         graft=tuple(item for rpc in rpcs for item in rpc.graft),
         prune=tuple(item for rpc in rpcs for item in rpc.prune),
+        idontwant=tuple(item for rpc in rpcs for item in rpc.idontwant),
     )

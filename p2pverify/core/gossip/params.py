@@ -155,6 +155,10 @@ class GossipParams:
     promises_max: int = 50_000
     retransmissions_max: int = 3  # answers with one message to one peer
 
+    # IDONTWANT of gossipsub v1.2, in use if frames are batched.
+    idontwant_bytes_min: int = 200  # smaller messages are forwarded at once
+    idontwant_ids_max: int = 2_048  # noted per peer and heartbeat
+
     # Frames.
     message_bytes_max: int = MESSAGE_BYTES_MAX
     rpc_bytes_max: int = RPC_BYTES_MAX

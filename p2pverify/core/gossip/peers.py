@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.score import Card
-from p2pverify.core.gossip.types import topic_bytes
+from p2pverify.core.gossip.types import PeerConnected, topic_bytes
 
 
 @dataclass(slots=True)
@@ -18,12 +18,19 @@ class PeerState:
     outbound: bool
     connected_ms: int
     card: Card
+    hears_idontwant: bool = False
     told_ms: dict[str, int] = field(default_factory=dict)  # the last IHAVE, by topic
     topics: set[str] = field(default_factory=set)
     ihave_messages: int = 0
     ihave_ids: int = 0
     iwant_ids: int = 0
     iwant_bytes: int = 0
+    unwanted: set[bytes] = field(default_factory=set)  # ids that it has, told since the last heartbeat
+    unwanted_before: set[bytes] = field(default_factory=set)  # told between the last two heartbeats
+
+    def wants(self, mid: bytes) -> bool:
+        """False if the peer said lately that it has the message."""
+        return mid not in self.unwanted and mid not in self.unwanted_before
 
 
 class PeerTable:
@@ -41,8 +48,9 @@ class PeerTable:
     def __contains__(self, peer: bytes) -> bool:
         return peer in self._connected
 
-    def add(self, peer: bytes, *, outbound: bool, now_ms: int, card: Card) -> PeerState:
-        state = PeerState(peer, outbound, now_ms, card)
+    def add(self, event: PeerConnected, now_ms: int, card: Card) -> PeerState:
+        peer = event.peer
+        state = PeerState(peer, event.outbound, now_ms, card, event.hears_idontwant)
         self._connected[peer] = state
         return state
 
@@ -79,6 +87,8 @@ class PeerTable:
         self._on_topic.pop(topic, None)
 
     def begin_heartbeat(self) -> None:
-        """Reset the quotas."""
+        """Reset the quotas, and forget which messages peers did not want before the last heartbeat."""
         for state in self._connected.values():
             state.ihave_messages = state.ihave_ids = state.iwant_ids = state.iwant_bytes = 0
+            if state.unwanted or state.unwanted_before:
+                state.unwanted_before, state.unwanted = state.unwanted, set()

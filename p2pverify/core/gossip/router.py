@@ -1,11 +1,11 @@
-"""The gossip router: a sans-IO state machine that speaks gossipsub v1.1, StrictNoSign, content-hash ids.
+"""The gossip router: a sans-IO state machine that speaks gossipsub v1.2, StrictNoSign, content-hash ids.
 
 Its only entry is `handle(event, now_ms) -> effects`. It leaves bytes and streams to the network adapter, and the
 judgement of messages to the application. Gossip is best effort; sync repairs its losses. Peer exchange is neither
 sent nor read. Equal seeds and events give equal effects.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict, LocalProtocolError
@@ -68,7 +68,13 @@ class Router:
             params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counters=counters, lacking=self._lacking
         )
         self._control = Control(
-            params, peers=peers, mesh=mesh, lazy=lazy, counters=counters, misbehaved=self._misbehaved
+            params,
+            peers=peers,
+            mesh=mesh,
+            lazy=lazy,
+            outbox=outbox,
+            counters=counters,
+            misbehaved=self._misbehaved,
         )
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
@@ -95,6 +101,7 @@ class Router:
         if due_ms is not None and due_ms <= self._now_ms:
             sent = self._outbox.flush(self._now_ms)
             self._counters.count("rpcs_sent", len(sent))
+            self._counters.count("messages_sent", self._outbox.forwarded)
             self._effects += sent
         effects, self._effects = self._effects, []
         return effects
@@ -172,7 +179,7 @@ class Router:
             self._refuse(peer, "too many peers")
         else:
             card = self._scores.add(peer, event.ip, self._now_ms)
-            self._peers.add(peer, outbound=event.outbound, now_ms=self._now_ms, card=card)
+            self._peers.add(event, self._now_ms, card)
             for topic in self._mesh.topics():
                 self._outbox.subscription(peer, subscribe=True, topic=topic, now_ms=self._now_ms)
 
@@ -253,11 +260,24 @@ class Router:
             return self._mesh.members(topic)
         return self._fanout.targets(topic, self._mesh.excluded, self._now_ms)
 
-    def _spread(self, message: GossipMessage, peers: tuple[bytes, ...], sources: dict[bytes, None]) -> None:
+    def _spread(self, message: GossipMessage, peers: Iterable[bytes], sources: Container[bytes]) -> None:
         """A message is good: remember it, offer it to all, send it to these peers except its sources."""
         self._seen.add(message.key, GossipVerdict.ACCEPT)
         self._lazy.mcache.put(message)
         self._counters.count("messages_sent", self._outbox.spread(message, peers, sources, self._now_ms))
+
+    def _forward(self, message: GossipMessage, sources: Container[bytes]) -> None:
+        """Spread another's message in the mesh. Peers that hear IDONTWANT get it later, if they still want it."""
+        members = self._mesh.members(message.topic)
+        targets: list[PeerState] = []
+        if self._params.batch_ms and len(message.data) >= self._params.idontwant_bytes_min:
+            others = (self._peers.get(peer) for peer in members if peer not in sources)
+            targets = [state for state in others if state is not None and state.hears_idontwant]
+        told = {state.peer for state in targets}
+        self._spread(message, [peer for peer in members if peer not in told], sources)
+        if targets:
+            self._counters.count("idontwant_ids_sent", len(targets))
+            self._counters.count("messages_spared", self._outbox.forward(message, targets, self._now_ms))
 
     def _heartbeat(self) -> None:
         self._counters.count("heartbeats")
@@ -290,7 +310,7 @@ class Router:
             return
         if rpc.publish:
             self._take_messages(state, rpc.publish)
-        if (rpc.ihave or rpc.iwant or rpc.graft or rpc.prune) and peer in self._peers:
+        if (rpc.ihave or rpc.iwant or rpc.graft or rpc.prune or rpc.idontwant) and peer in self._peers:
             self._control.take_the_rest(state, rpc, self._now_ms)
 
     def _take_messages(self, state: PeerState, messages: Iterable[GossipMessage]) -> None:
@@ -315,7 +335,7 @@ class Router:
             if promises:
                 promises.fulfil(key[1])
             if outbox.due_ms is not None:
-                outbox.discard(peer, key)
+                outbox.discard(peer, key, self._now_ms)
             verdict = self._seen.get(key)
             if verdict is None:
                 self._take_new(peer, message)
@@ -359,7 +379,7 @@ class Router:
         message = entry.message
         if verdict is GossipVerdict.ACCEPT:
             self._reward(entry)
-            self._spread(message, self._mesh.members(message.topic), entry.sources)
+            self._forward(message, entry.sources)
             return
         self._seen.add(message.key, verdict)
         if verdict is GossipVerdict.REJECT:

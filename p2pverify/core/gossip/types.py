@@ -1,6 +1,6 @@
 """The vocabulary of the gossip router: RPCs, events in, effects out. Data only.
 
-The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub); the network adapter encodes and
+The RPC mirrors the protobuf of gossipsub v1.2 (libp2p specs, pubsub/gossipsub); the network adapter encodes and
 decodes it. The most frequent objects are named tuples, because these are the cheapest to create.
 """
 
@@ -10,11 +10,13 @@ from typing import Final, NamedTuple
 
 from p2pverify.core.errors import GossipVerdict
 
-PROTOCOL_ID: Final = "/meshsub/1.1.0"
+PROTOCOL_ID: Final = "/meshsub/1.2.0"
+OLD_PROTOCOL_ID: Final = "/meshsub/1.1.0"  # the same without IDONTWANT
 MESSAGE_ID_BYTES: Final = 32
 MESSAGE_BYTES_MAX: Final = 256 * 1024
 RPC_BYTES_MAX: Final = 1024 * 1024
 TOPIC_BYTES_MAX: Final = 256
+ITEM_BYTES: Final = 32  # upper bound of the tags and lengths of protobuf around one item, with room to spare
 
 MessageKey = tuple[str, bytes]  # topic and message id
 
@@ -27,6 +29,11 @@ def message_id(data: bytes) -> bytes:
 def topic_bytes(topic: str) -> int:
     """Length of a topic on the wire; defined for every string."""
     return len(topic.encode("utf-8", "surrogatepass"))
+
+
+def message_bytes(message: "GossipMessage") -> int:
+    """Upper bound of a message's bytes in a frame; a character of the topic takes up to 4 bytes."""
+    return ITEM_BYTES + 4 * len(message.topic) + len(message.data)
 
 
 def records_topic(network_id: bytes) -> str:
@@ -66,15 +73,20 @@ class Rpc:
     iwant: tuple[bytes, ...] = ()
     graft: tuple[str, ...] = ()
     prune: tuple[tuple[str, int | None], ...] = ()  # (topic, backoff in seconds)
+    idontwant: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer (32 B key) can be written to. `outbound`: we dialled it. `ip`: its address, "" if unknown."""
+    """A peer (32 B key) can be written to.
+
+    `outbound`: we dialled it. `ip`: its address, "" if unknown. `hears_idontwant`: it speaks gossipsub v1.2.
+    """
 
     peer: bytes
     outbound: bool
     ip: str = ""
+    hears_idontwant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +210,9 @@ COUNTERS: Final = (
     "grafts_refused",
     "grafts_sent",
     "heartbeats",
+    "idontwant_ids_ignored",
+    "idontwant_ids_received",
+    "idontwant_ids_sent",
     "ihave_ids_sent",
     "ihaves_ignored",
     "iwant_ids_answered",
@@ -210,6 +225,7 @@ COUNTERS: Final = (
     "messages_published",
     "messages_received",
     "messages_sent",
+    "messages_spared",
     "messages_unsubscribed",
     "peers_ended",
     "peers_refused",

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.counters import Counters
-from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding import box, sign, vrf
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import (
     OWN,
@@ -61,6 +61,8 @@ class Context:
         self.key = sign.public_key(seed)
         self.vrf_seed = vrf.derive_seed(seed)
         self.vrf_key = vrf.public_key(self.vrf_seed)
+        self.box_secret = box.derive_secret(seed)
+        self.box_key = box.public_key(self.box_secret)
         self.class_index = class_index
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}

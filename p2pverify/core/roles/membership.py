@@ -74,7 +74,7 @@ class Membership(Part):
             return context.network.encode()
         if kind == Kind.MANIFEST:
             return self._manifest.encode()
-        return Join(context.class_index, context.vrf_key, self._hardware).encode()
+        return Join(context.class_index, context.vrf_key, self._hardware, context.box_key).encode()
 
     def _is_forgotten(self, now_ms: int) -> bool:
         """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""

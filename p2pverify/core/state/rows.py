@@ -107,6 +107,7 @@ def _join(step: Transition, record: Record) -> None:
         active=True,
         class_index=join.class_index,
         vrf_key=join.vrf_key,
+        box_key=join.box_key,
         hardware=join.hardware,
         contacts=contacts,
         joined_epoch=state.epoch,

@@ -64,6 +64,7 @@ class Member:
     active: bool = False
     class_index: int = 0
     vrf_key: bytes = bytes(32)
+    box_key: bytes | None = None
     hardware: str = ""
     joined_epoch: int = 0
     joined_index: int = 0

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from p2pverify.core.contract.history.training import OPEN
 from p2pverify.core.data.commitments import SALT_BYTES, RowProof, RowTable, row_proofs, rows_root
+from p2pverify.core.data.texts import TEXT_BYTES_MAX
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, check_sorted, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.draws import row_order, shown_rows
@@ -19,7 +20,7 @@ SHOWN_DOMAIN = "p2pverify/shown-rows/1"
 #: The most bytes of the rows that a contributor shows in a round.
 SHOWN_BYTES_MAX = 2**24
 _PATH_MAX = 32
-_ROW_BYTES_MAX = 1024
+_ROW_BYTES_MAX = TEXT_BYTES_MAX  # a row of numbers has at most 513
 _INDEX_MAX = 2**32 - 1
 
 

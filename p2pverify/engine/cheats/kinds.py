@@ -81,6 +81,8 @@ KINDS: dict[str, CheatKind] = {
         CheatKind("stale-version", _VERSION, _CONVICTED, "claims later versions, and serves the first one"),
         CheatKind("false-chunks", _FILES, CheaterFate.DROPPED, "serves false chunks of the files of releases"),
         CheatKind("poison-labels", _TRAINING, CheaterFate.UNPAID, "trains on rows with false labels"),
+        CheatKind("poison-sign", _TRAINING, CheaterFate.UNPAID, "gives its update with the other sign"),
+        CheatKind("boost", _TRAINING, CheaterFate.UNPAID, "does so with an update as long as the rule allows"),
         CheatKind("free-rider", _TRAINING, CheaterFate.UNPAID, "gives an update of zeros instead of training"),
         CheatKind("short-training", _TRAINING, _CONVICTED, "trains one pass less than the rule says"),
         CheatKind("late", _TRAINING, CheaterFate.LATE, "seals its updates an epoch late"),

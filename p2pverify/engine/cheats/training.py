@@ -4,12 +4,16 @@ The shown rows stay the committed ones, because other rows would be found at onc
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isqrt
+from pathlib import Path
 
+from p2pverify.core.contract.history.training import OPEN, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
+from p2pverify.core.training.shown import show_rows, split_rows
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
 from p2pverify.engine.tabular.update import MAGIC
@@ -27,6 +31,18 @@ class LyingTrainer(Trainer):
     def __init__(self, honest: Trainer, lie: FalseTraining) -> None:
         self._honest = honest
         self._lie = lie
+
+    def first(self, weights: Path, expected: bytes) -> bytes | None:
+        """See the port."""
+        return self._honest.first(weights, expected)
+
+    def served(self, weights: bytes) -> bytes | None:
+        """See the port."""
+        return self._honest.served(weights)
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """See the port."""
+        self._honest.prepare(base, rule)
 
     def update_bytes(self, base: bytes) -> int:
         """See the port."""
@@ -64,19 +80,49 @@ def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) ->
         return row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])
 
     false = [None if row is None else (row[0], falsified(row[1])) for row in rows]
-    update = honest.train(order, base, false)
-    return replace(update, shown=honest.train(order, base, rows).shown)
+    return replace(honest.train(order, base, false), shown=show_rows(order.rule.mode, order.drawn, rows))
+
+
+def negated(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
+    """The update is that of a training, with the other sign."""
+    made = honest.train(order, base, rows)
+    return replace(made, update=_pack([-number for number in _unpack(made.update)]))
+
+
+def boosted(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
+    """The update has the other sign, and is as long as the rule allows: a longer one would count for nothing."""
+    made = honest.train(order, base, rows)
+    numbers = _unpack(made.update)
+    norm = isqrt(sum(number * number for number in numbers)) + 1
+    clip = order.rule.clip_q16
+    return replace(made, update=_pack([int(-number * clip / norm) for number in numbers]))
 
 
 def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
-    """The update is zero. All else is as if it had been trained."""
-    count = (honest.update_bytes(base) - len(MAGIC)) // 4
-    return replace(honest.train(order, base, rows), update=MAGIC + struct.pack(f">{count}i", *[0] * count))
+    """The update is zero, and nothing is trained. The root of its steps is then an invented one."""
+    mode, count = order.rule.mode, (honest.update_bytes(base) - len(MAGIC)) // 4
+    steps = bytes(32) if mode == OPEN else None
+    own = sum(rows[at] is not None for at in split_rows(order.drawn)[0])
+    return TrainedBytes(_pack([0] * count), steps, own, show_rows(mode, order.drawn, rows))
+
+
+def _pack(numbers: Sequence[int]) -> bytes:
+    return MAGIC + struct.pack(f">{len(numbers)}i", *numbers)
+
+
+def _unpack(update: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{(len(update) - len(MAGIC)) // 4}i", update[len(MAGIC) :])
 
 
 def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
-    """One pass over the rows less. With a single pass or with noise there is none to leave out."""
+    """One pass over the rows less, or one step of an adapter's training.
+
+    With a single pass or step, or with noise, there is none to leave out.
+    """
     rule = order.rule
+    if rule.lora is not None:
+        fewer = replace(rule, lora=replace(rule.lora, steps=max(1, rule.lora.steps - 1)))
+        return honest.train(replace(order, rule=fewer), base, rows)
     return honest.train(replace(order, rule=replace(rule, epochs=max(1, rule.epochs - 1))), base, rows)
 
 
@@ -97,6 +143,8 @@ def delayed() -> FalseTraining:
 #: Makes the false training of a kind. The other kinds of training cheats are in `contributors`.
 TRAININGS: Mapping[str, Callable[[], FalseTraining]] = {
     "poison-labels": lambda: poisoned,
+    "poison-sign": lambda: negated,
+    "boost": lambda: boosted,
     "free-rider": lambda: empty,
     "short-training": lambda: shortened,
     "late": delayed,

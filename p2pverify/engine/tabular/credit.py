@@ -7,8 +7,9 @@ Up to EXACT_PLAYERS players the values are exact. With more players they are the
 the players join one after the other. The orders are drawn from the round's seed, so everybody draws the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import comb, lcm
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,13 @@ PERMUTATIONS = 64
 class Worths:
     """The worth of coalitions on every shard. A coalition is a set of players, written as the sum of 2^player."""
 
-    def __init__(self, base: TabularModel, updates: Sequence[Ints], shards: Sequence[Rows]) -> None:
-        """The update of each player (weights,), and at least one shard, each of at least one row."""
+    def __init__(self, base: Any, updates: Sequence[Ints], losses: Callable[[Any], Ints]) -> None:
+        """The update of each player (weights,). `base` has the method `moved`.
+
+        `losses` gives the mean loss of such a model on each shard (shards,), in micronats.
+        """
         self._base, self._updates = base, updates
-        self._rows = Rows(
-            np.concatenate([shard.features for shard in shards]), np.concatenate([shard.labels for shard in shards])
-        )
-        self._counts = np.array([len(shard) for shard in shards])
-        self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
+        self.losses = losses
         self._known: dict[int, Ints] = {}
 
     def of(self, coalition: int) -> Ints:
@@ -42,8 +42,20 @@ class Worths:
             self._known[coalition] = self.losses(model)
         return self._known[coalition]
 
-    def losses(self, model: TabularModel) -> Ints:
-        """The mean loss of a model on each shard (shards,), in micronats, rounded down."""
+
+class ShardLosses:
+    """The mean losses of tabular models on shards, in micronats, rounded down."""
+
+    def __init__(self, shards: Sequence[Rows]) -> None:
+        """At least one shard, each of at least one row."""
+        self._rows = Rows(
+            np.concatenate([shard.features for shard in shards]), np.concatenate([shard.labels for shard in shards])
+        )
+        self._counts = np.array([len(shard) for shard in shards])
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
+
+    def __call__(self, model: TabularModel) -> Ints:
+        """The loss on each shard (shards,)."""
         found: Ints = np.add.reduceat(model.losses(self._rows), self._starts) // self._counts
         return found
 
@@ -76,7 +88,7 @@ def shapley_values(worths: Worths | ReportedWorths, players: int, seed: bytes) -
 def _exact(worths: Worths | ReportedWorths, players: int) -> list[list[int]]:
     """The mean over the sizes of a coalition, and over the coalitions of a size, of what a player adds to it.
 
-    Worths are below 2^24 and there are at most 2^7 coalitions without a player, so sums with the common denominator
+    Worths are at most 2^30 and there are at most 2^7 coalitions without a player, so sums with the common denominator
     8 * 105 stay far below 2^63.
     """
     sizes = [coalition.bit_count() for coalition in range(2**players)]

@@ -7,14 +7,11 @@ from math import isqrt
 
 import numpy as np
 
-from p2pverify.core.contract.history.training import RULE_BOUNDS
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.engine.tabular.numbers import Ints
 
 MAGIC = b"p2pverify/update/1\0"
-#: The greatest clip of a rule, which no number of an update exceeds.
-UPDATE_MAX = next(high for name, _, high in RULE_BOUNDS if name == "clip_q16")
 
 
 def encode_update(update: Ints) -> bytes:
@@ -28,20 +25,21 @@ def update_digest(update: Ints) -> bytes:
 
 
 def decode_update(data: bytes, count: int, clip: int) -> Ints:
-    """Read an update of `count` numbers, whose norm must be at most `clip` (Q16). Raises DecodeError."""
+    """Read an update of `count` numbers, whose norm must be at most `clip`. Raises DecodeError."""
     if not data.startswith(MAGIC):
         raise DecodeError("not an update")
     if len(data) != len(MAGIC) + 4 * count:
         raise DecodeError(f"an update: not {count} numbers")
     update = np.frombuffer(data, ">i4", offset=len(MAGIC)).astype(np.int64)
-    if np.abs(update).max(initial=0) > UPDATE_MAX or not is_within(update, clip):
+    if not is_within(update, clip):
         raise DecodeError("an update: its norm is above the clip")
     return update
 
 
 def norm_squared(update: Ints) -> int:
-    """The squared Euclidean norm. Exact for numbers of at most 2^23 and 2^16 + 256 of them: below 2^63."""
-    return int((update * update).sum())
+    """The squared Euclidean norm, exactly, of up to 2^22 numbers of at most 2^32: each sum stays below 2^57."""
+    upper, lower = update >> 15, update & 0x7FFF
+    return (int((upper * upper).sum()) << 30) + (int((upper * lower).sum()) << 16) + int((lower * lower).sum())
 
 
 def is_within(update: Ints, clip: int) -> bool:

@@ -38,6 +38,7 @@ from libp2p.identity.identify.pb.identify_pb2 import Identify  # noqa: E402  # a
 from libp2p.io.exceptions import ConnectionClosedError  # noqa: E402  # as above
 from libp2p.peer.id import ID  # noqa: E402  # as above
 from libp2p.pubsub.pb import rpc_pb2  # noqa: E402  # as above
+from libp2p.relay.circuit_v2.pb import circuit_pb2  # noqa: E402  # as above
 from libp2p.security.noise.transport import Transport as NoiseTransport  # noqa: E402  # as above
 from libp2p.stream_muxer.exceptions import (  # noqa: E402  # as above
     MuxedConnUnavailable,
@@ -58,6 +59,7 @@ __all__ = [
     "Muxer",
     "NoiseTransport",
     "YamuxStream",
+    "circuit_pb2",
     "create_key_pair",
     "create_noise_key_pair",
     "rpc_pb2",

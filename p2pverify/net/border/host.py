@@ -7,8 +7,7 @@ registered by name with `handle`. The `attend` argument of `run` is the work for
 import errno
 import ipaddress
 import logging
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -19,21 +18,22 @@ from p2pverify.net.border.connection_limits import INBOUND_PER_ADDRESS_MAX, Half
 from p2pverify.net.border.link import Link, StreamHandler
 from p2pverify.net.border.noise_yamux import OwnKeyError, UpgradeError, Upgrader, remote_of
 from p2pverify.net.border.roundtrip import RoundTrips, tcp_round_trip
+from p2pverify.net.border.sockets import bind_all, keep_alive
 from p2pverify.node.endpoints.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0
 DIAL_SECONDS_MAX = 15.0
 OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that inbound ones cannot take every place
-_BACKLOG = 128
+#: Inbound connections of members beyond peers_max. Their duties and ours lead to requests between us.
+WANTED_INBOUND_MAX = 16
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE_S = 0.1
-_KEEPALIVE_SECONDS = (15, 5, 4)  # idle, interval, tries: a peer that vanished is noticed after 35 s
 
 log = logging.getLogger(__name__)
 
 
-class ListenError(Exception):
-    """We cannot listen at the given address; the message says what to do."""
+#: Opens a circuit to the peer of an address that names a relay. Raises DialError.
+OpenCircuit = Callable[[Address], Awaitable[trio.abc.Stream]]
 
 
 class DialError(Exception):
@@ -41,25 +41,29 @@ class DialError(Exception):
 
 
 class Host:
-    """One identity (32-byte seed), one listening address, many links.
+    """One identity (32-byte seed), some listening addresses, many links. Without an address it only dials.
 
-    `met_twin` is called with an address when another process there has proven to hold this identity.
+    `met_twin` is called with an address when another process there has proven to hold this identity. `is_wanted` says
+    which inbound peers get a place when the others have none.
     """
 
     def __init__(
         self,
         identity_seed: bytes,
-        listen: str,
+        listen: Sequence[str],
         counters: Counters,
         *,
         peers_max: int = 64,
         loopback_counts: bool = False,
         met_twin: Callable[[str], None] = lambda _where: None,
+        is_wanted: Callable[[bytes], bool] = lambda _peer: False,
     ) -> None:
         self._upgrader = Upgrader(identity_seed)
         self._met_twin = met_twin
+        self._is_wanted = is_wanted
+        self.open_circuit: OpenCircuit | None = None  # set by what can open one
         self.peer = self._upgrader.peer
-        self._listen = parse_address(listen)
+        self._listen = tuple(map(parse_address, listen))
         self._peers_max = peers_max
         self._counters = counters
         self._handlers: dict[str, StreamHandler] = {}
@@ -68,7 +72,7 @@ class Host:
         self._loopback_counts = loopback_counts
         self._half_open = HalfOpen()
         self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
-        self.address = self._listen.with_peer(self.peer)
+        self.addresses = tuple(address.with_peer(self.peer) for address in self._listen)
         identify_ping.register(self, self._upgrader.public_key_protobuf)
 
     @property
@@ -81,7 +85,9 @@ class Host:
         self._handlers[protocol] = handler
 
     def link(self, peer: bytes) -> Link | None:
-        return self._links.get(peer)
+        """The live link to a peer."""
+        link = self._links.get(peer)
+        return None if link is None or link.closed.is_set() else link
 
     def links(self) -> tuple[Link, ...]:
         return tuple(self._links.values())
@@ -90,32 +96,40 @@ class Host:
     def has_room(self) -> bool:
         return len(self._links) < self._peers_max
 
-    def listen(self) -> trio.SocketListener:
-        """Bind the listening address; from now on our own address is known. Raises ListenError."""
-        listener = bind(self._listen)
-        name = listener.socket.getsockname()
-        self.address = Address(self._listen.kind, str(name[0]), int(name[1]), self.peer)
-        return listener
+    def listen(self) -> list[trio.SocketListener]:
+        """Bind the listening addresses; from now on our own addresses are known. Raises ListenError."""
+        listeners = bind_all(self._listen)
+        names = [listener.socket.getsockname() for listener in listeners]
+        self.addresses = tuple(
+            Address(wanted.kind, str(name[0]), int(name[1]), self.peer)
+            for wanted, name in zip(self._listen, names, strict=True)
+        )
+        return listeners
 
     async def run(
         self,
-        listener: trio.SocketListener,
+        listeners: Sequence[trio.SocketListener],
         attend: Callable[[Link], Awaitable[None]],
         ended: Callable[[Link], None],
     ) -> None:
         """Serve connections until cancelled. `attend` runs beside each link; `ended` is called after it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_links, attend, ended)
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _EXHAUSTED:
-                        raise
-                    self._counters.count("accepts_failed")
-                    await trio.sleep(_EXHAUSTED_PAUSE_S)
-                    continue
-                nursery.start_soon(self._accept, stream)
+            for listener in listeners:
+                nursery.start_soon(self._serve, listener, nursery)
+
+    async def _serve(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        """Accept the connections of one listening address."""
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._counters.count("accepts_failed")
+                await trio.sleep(_EXHAUSTED_PAUSE_S)
+                continue
+            nursery.start_soon(self._accept, stream)
 
     async def dial(self, address: Address) -> Link:
         """The link to the peer at an address, or the existing link to that peer. Raises DialError."""
@@ -123,8 +137,8 @@ class Host:
             return await self._dial(address)
         while address.peer in self._dialling:
             await self._dialling[address.peer].wait()
-        existing = self._links.get(address.peer)
-        if existing is not None:
+        existing = self.link(address.peer)
+        if existing is not None and (existing.relay is None or address.relay is not None):
             return existing
         done = self._dialling[address.peer] = trio.Event()
         try:
@@ -138,10 +152,8 @@ class Host:
             raise DialError("there are too many connections")
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
-                stream = await trio.open_tcp_stream(
-                    address.host, address.port, local_address=_source(self._listen, address)
-                )
-                link = await self._introduce(stream, outbound=True, expected=address.peer)
+                stream = await self._open(address)
+                link = await self._introduce(stream, outbound=True, expected=address.peer, relay=address.relay)
                 await wait_either(link.ready, link.closed)
         except trio.TooSlowError:
             raise DialError("the peer does not answer in time") from None
@@ -152,21 +164,38 @@ class Host:
             raise DialError(str(error)) from error
         if not link.closed.is_set():
             return link
-        winner = self._links.get(link.peer)
+        winner = self.link(link.peer)
         if winner is None:
             raise DialError(link.close_reason)
         return winner
 
-    async def _accept(self, stream: trio.SocketStream) -> None:
+    async def _open(self, address: Address) -> trio.abc.Stream:
+        """Raises OSError, and DialError for a circuit that cannot be opened."""
+        if address.relay is None:
+            source = _source(self._listen, address)
+            return await trio.open_tcp_stream(address.host, address.port, local_address=source)
+        if self.open_circuit is None:
+            raise DialError("no circuit can be opened from here")
+        return await self.open_circuit(address)
+
+    async def accept_circuit(self, stream: trio.abc.Stream, relay: bytes, expected: bytes) -> None:
+        """Take a connection that a peer has opened through a relay; returns at its end."""
+        link = await self._accept(stream, relay=relay, expected=expected)
+        if link is not None:
+            await link.closed.wait()
+
+    async def _accept(
+        self, stream: trio.abc.Stream, *, relay: bytes | None = None, expected: bytes | None = None
+    ) -> Link | None:
         """Upgrade an inbound connection. If too many are half open, the oldest one is cancelled."""
         scope = trio.move_on_after(UPGRADE_SECONDS_MAX)
         remote = remote_of(stream)
-        number, has_evicted = self._half_open.enter(self._group(remote), scope)
+        number, has_evicted = self._half_open.enter(self._group(remote, relay), scope)
         if has_evicted:
             self._counters.count("half_open_evicted")
         try:
             with scope:
-                await self._introduce(stream, outbound=False)
+                return await self._introduce(stream, outbound=False, expected=expected, relay=relay)
         except OwnKeyError:
             self._met_twin("which dialled us" if remote is None else f"which dialled us from {remote[0]}")
         except (UpgradeError, OSError) as error:
@@ -176,14 +205,24 @@ class Host:
             self._half_open.leave(number)
         if scope.cancelled_caught:
             self._counters.count("handshakes_timed_out")
+        return None
 
-    async def _introduce(self, stream: trio.SocketStream, *, outbound: bool, expected: bytes | None = None) -> Link:
-        """Upgrade a TCP connection and pass it to the task that runs links. Closes it if that fails."""
+    async def _introduce(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        outbound: bool,
+        expected: bytes | None = None,
+        relay: bytes | None = None,
+    ) -> Link:
+        """Upgrade a connection and pass it to the task that runs links. Closes it if that fails."""
         try:
-            keep_alive(stream)
+            round_trips = RoundTrips()
+            if isinstance(stream, trio.SocketStream):
+                keep_alive(stream)
+                round_trips = RoundTrips(partial(tcp_round_trip, stream))
             remote = remote_of(stream)
             peer, muxer = await self._upgrader.upgrade(stream, outbound=outbound, expected=expected)
-            round_trips = RoundTrips(partial(tcp_round_trip, stream))
             link = Link(
                 peer,
                 muxer,
@@ -192,6 +231,7 @@ class Host:
                 outbound=outbound,
                 remote=remote,
                 round_trips=round_trips,
+                relay=relay,
             )
             await self._fresh_send.send(link)
         except BaseException:
@@ -202,7 +242,7 @@ class Host:
     async def _run_links(self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]) -> None:
         async with trio.open_nursery() as nursery:
             async for link in self._fresh_receive:
-                existing = self._links.get(link.peer)
+                existing = self.link(link.peer)
                 reason = self._refuse(link, existing)
                 if not reason:
                     self._links[link.peer] = link
@@ -216,16 +256,24 @@ class Host:
     def _refuse(self, link: Link, existing: Link | None) -> str:
         """Why a fresh link is refused, "" if it is not. Of two links to one peer, both sides keep the same one.
 
-        They keep the older link. But if the two links were dialled from different sides, they keep the link that the
-        peer with the lesser key dialled.
+        They keep a direct link rather than a relayed one, and of two of one sort the older. But if these two were
+        dialled from different sides, they keep the link that the peer with the lesser key dialled. Of two circuits that
+        one side has opened through different relays they keep the newer, because the first relay may have failed.
         """
         if existing is None:
-            if not link.outbound and not self.has_room:
+            if not link.outbound and not self._has_place(link):
                 self._counters.count("links_refused")
                 return "there are too many connections"
-            if not link.outbound and self._is_crowded(self._group(link.remote)):
+            if not link.outbound and self._is_crowded(self._group(link.remote, link.relay)):
                 self._counters.count("links_refused_by_address")
                 return "there are too many connections from one address"
+        elif existing.relay is not None and link.relay is None:
+            existing.close_nowait("replaced by a direct connection")
+        elif existing.relay is None and link.relay is not None:
+            self._counters.count("links_doubled")
+            return "there is a direct connection already"
+        elif existing.relay != link.relay and existing.outbound == link.outbound:
+            existing.close_nowait("replaced by another circuit")
         elif existing.outbound == link.outbound or link.outbound != (self.peer < link.peer):
             self._counters.count("links_doubled")
             return "there is a connection already"
@@ -233,11 +281,24 @@ class Host:
             existing.close_nowait("replaced by another connection")
         return ""
 
-    def _group(self, remote: tuple[str, int] | None) -> str:
+    def _has_place(self, link: Link) -> bool:
+        """Whether an inbound link fits. Members get places of their own, so that strangers cannot take them all."""
+        if self.has_room:
+            return True
+        is_wanted = len(self._links) < self._peers_max + WANTED_INBOUND_MAX and self._is_wanted(link.peer)
+        if is_wanted:
+            self._counters.count("links_of_members_kept")
+        return is_wanted
+
+    def _group(self, remote: tuple[str, int] | None, relay: bytes | None = None) -> str:
+        """The address under which a connection counts; circuits count under their relay."""
+        if relay is not None:
+            return f"relay {relay.hex()}"
         return group_of(remote, loopback_counts=self._loopback_counts)
 
     def _is_crowded(self, group: str) -> bool:
-        inbound = sum(not link.outbound and self._group(link.remote) == group for link in self._links.values())
+        groups = [self._group(link.remote, link.relay) for link in self._links.values() if not link.outbound]
+        inbound = groups.count(group)
         return group != "" and inbound >= INBOUND_PER_ADDRESS_MAX
 
     async def _run_link(
@@ -253,52 +314,19 @@ class Host:
             ended(link)
 
 
-def _source(listen: Address, target: Address) -> str | None:
+def _source(listen: Sequence[Address], target: Address) -> str | None:
     """The local address to dial from; None leaves it to the system.
 
     If several peers run on one machine, each dials from the loopback address on which it listens.
     """
-    return listen.host if _is_loopback(listen) and _is_loopback(target) and listen.kind == target.kind else None
+    if not is_loopback(target):
+        return None
+    return next((own.host for own in listen if own.kind == target.kind and is_loopback(own)), None)
 
 
-def _is_loopback(address: Address) -> bool:
+def is_loopback(address: Address) -> bool:
+    """Whether an address is one of this machine alone."""
     return address.kind in ("ip4", "ip6") and ipaddress.ip_address(address.host).is_loopback
-
-
-def bind(address: Address) -> trio.SocketListener:
-    """Listen on an IP address. Raises ListenError if the port is taken or the address is not ours."""
-    family = socket.AF_INET6 if address.kind == "ip6" else socket.AF_INET
-    plain = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # With SO_REUSEADDR a restarted node gets its port back at once; two listeners still exclude each other.
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        plain.bind((address.host, address.port))
-        plain.listen(_BACKLOG)
-    except OSError as error:
-        plain.close()
-        raise ListenError(_explain(error, address)) from error
-    return trio.SocketListener(trio.socket.from_stdlib_socket(plain))
-
-
-def _explain(error: OSError, address: Address) -> str:
-    reasons = {
-        errno.EADDRINUSE: "another program uses it. Stop it, or choose another port with --listen.",
-        errno.EADDRNOTAVAIL: "this machine has no such address. Use one of its own with --listen, or 0.0.0.0.",
-        errno.EACCES: "not allowed. Choose a port above 1023 with --listen.",
-    }
-    why = reasons.get(error.errno or 0, str(error.strerror))
-    return f"cannot listen on {address.host} port {address.port}: {why}"
-
-
-def keep_alive(stream: trio.SocketStream) -> None:
-    """Let the system notice peers that vanished without closing the connection."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
-    for name, value in zip(options, _KEEPALIVE_SECONDS, strict=True):
-        if hasattr(socket, name):
-            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def wait_either(first: trio.Event, second: trio.Event) -> None:

@@ -21,7 +21,7 @@ _PING_BYTES = 32
 
 class _Host(Protocol):
     @property
-    def address(self) -> Address: ...
+    def addresses(self) -> tuple[Address, ...]: ...
 
     @property
     def protocols(self) -> tuple[str, ...]: ...
@@ -37,7 +37,7 @@ def register(host: _Host, public_key_protobuf: bytes) -> None:
             protocol_version=PROTOCOL_VERSION,
             agent_version=AGENT,
             public_key=public_key_protobuf,
-            listen_addrs=[] if host.address.is_wildcard else [host.address.to_multiaddr_bytes()],
+            listen_addrs=[own.to_multiaddr_bytes() for own in host.addresses if not own.is_wildcard],
             protocols=list(host.protocols),
         )
         await stream.write(varint_frame(message.SerializeToString()))

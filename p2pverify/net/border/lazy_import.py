@@ -21,6 +21,8 @@ DEFERRED_PACKAGES = (
     "libp2p.identity",
     "libp2p.identity.identify",
     "libp2p.security",
+    "libp2p.relay",
+    "libp2p.relay.circuit_v2",
 )
 
 

@@ -4,7 +4,8 @@ A link lives in the nursery of its `run`. An exception of a stream handler ends 
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import trio
 
@@ -24,7 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class Link:
-    """A live connection. `outbound` is True if we dialled it; `remote` is the other end's IP address and port."""
+    """A live connection. `outbound` is True if we dialled it; `remote` is the other end's IP address and port.
+
+    `relay` is the key of the relay through which it goes, None for a direct one. A relayed connection is short: it
+    carries requests, and neither gossip nor sync.
+    """
 
     def __init__(
         self,
@@ -36,10 +41,14 @@ class Link:
         outbound: bool,
         remote: tuple[str, int] | None,
         round_trips: RoundTrips | None = None,
+        relay: bytes | None = None,
     ) -> None:
         self.peer = peer
         self.outbound = outbound
         self.remote = remote
+        self.relay = relay
+        self._uses = 0
+        self._used_s = trio.current_time()
         self.confirmed = trio.Event()  # the peer has shown that it belongs to our network
         self.gossiping = trio.Event()  # our router knows the peer
         self.subscribed = trio.Event()  # the router has also read the peer's first RPC, with its subscriptions
@@ -47,11 +56,32 @@ class Link:
         self.closed = trio.Event()
         self.close_reason = ""
         self.round_trips = round_trips or RoundTrips()
+        self._began_s = trio.current_time()
         self._muxer = muxer
         self._handlers = handlers
         self._counters = counters
         self._scope = trio.CancelScope()
         self._inbound = 0
+
+    @property
+    def age_s(self) -> float:
+        """How long the connection has lasted, in seconds."""
+        return trio.current_time() - self._began_s
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Mark a request of ours over this connection."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            self._used_s = trio.current_time()
+
+    @property
+    def idle_s(self) -> float:
+        """For how many seconds no request of ours has been under way."""
+        return 0.0 if self._uses else trio.current_time() - self._used_s
 
     def close_nowait(self, reason: str) -> None:
         """Begin to close the connection."""

@@ -38,9 +38,12 @@ class OwnKeyError(UpgradeError):
 
 
 class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed by the type checker
-    """A TCP connection in the form that the library's Noise reads and writes; one system call serves many reads."""
+    """A TCP connection, or a circuit, in the form that the library's Noise reads and writes.
 
-    def __init__(self, socket: trio.SocketStream, *, is_initiator: bool) -> None:
+    One system call serves many reads.
+    """
+
+    def __init__(self, socket: trio.abc.Stream, *, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
         self.remote = remote_of(socket)
         self._socket = socket
@@ -145,7 +148,7 @@ class Upgrader:
         self._noise = NoiseTransport(pair, noise_privkey=fresh.private_key)
 
     async def upgrade(
-        self, socket: trio.SocketStream, *, outbound: bool, expected: bytes | None = None
+        self, socket: trio.abc.Stream, *, outbound: bool, expected: bytes | None = None
     ) -> tuple[bytes, Muxer]:
         """Handshake with the other side. Returns its key (32 B) and the muxer, which the caller starts and closes.
 
@@ -195,8 +198,10 @@ class Upgrader:
             await multistream.accept(channel, (protocol,))
 
 
-def remote_of(socket: trio.SocketStream) -> tuple[str, int] | None:
-    """IP address and port of the other end; None if it is gone."""
+def remote_of(socket: trio.abc.Stream) -> tuple[str, int] | None:
+    """IP address and port of the other end; None if it is gone, or if this is a circuit through a relay."""
+    if not isinstance(socket, trio.SocketStream):
+        return None
     try:
         name = socket.socket.getpeername()
     except OSError:

@@ -23,6 +23,7 @@ FAILURES_MAX = 8  # failed dials before a peer counts as gone
 KEEP_S = 86_400.0  # how long we keep trying a peer that we were once connected to
 BAN_S = 300.0
 NOBODY = b""
+SHELF = b"shelf"  # the source of hearsay that our own disk has kept
 
 
 @dataclass(slots=True)
@@ -42,6 +43,11 @@ class Target:
     failures: int = 0
     due_s: float = 0.0
     dialling: bool = field(default=False, compare=False)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether there is an address without a relay. Circuits are opened only for requests, because they are few."""
+        return any(address.relay is None for address in self.addresses)
 
     @property
     def is_hearsay(self) -> bool:
@@ -122,13 +128,46 @@ class AddressBook:
             target.statement = statement
             self._replace(target, addresses)
 
+    def targets(self) -> tuple[Target, ...]:
+        """All peers of the book, by key."""
+        return tuple(target for _, target in sorted(self._targets.items()))
+
+    def restore(
+        self,
+        peer: bytes,
+        addresses: Sequence[Address],
+        statement: SignedAddresses,
+        now_s: float,
+        *,
+        was_met: bool,
+        failures: int,
+        is_first: bool,
+    ) -> None:
+        """Put a peer into the book that it held before a restart. `is_first`: it is dialled before all others."""
+        target = self._targets.get(peer)
+        if peer == self._own or (target is None and len(self._targets) >= PEERS_MAX):
+            return
+        if target is None:
+            target = self._targets[peer] = Target(peer, [], is_bootstrap=False)
+            if not was_met:
+                target.source = SHELF
+                self._told[SHELF] += 1
+        target.statement = statement
+        target.met_s = now_s if was_met else target.met_s
+        target.failures = min(failures, FAILURES_MAX - 1)  # one more dial decides
+        target.due_s = 0.0 if is_first else now_s + self._yielding(peer)
+        target.failures = 0 if is_first else target.failures
+        self._replace(target, addresses)
+
     def forget_expired(self, now_ms: int) -> None:
-        """Drop expired statements, and the peers that are known only from them. `now_ms` is Unix time."""
+        """Drop the peers that are known only from statements that have expired. `now_ms` is Unix time.
+
+        An expired statement of another peer is kept for the disk, and is not passed on.
+        """
         for target in list(self._targets.values()):
-            if target.statement is not None and not target.statement.is_current(now_ms):
-                target.statement = None
-                if target.is_hearsay and not target.dialling:
-                    self._drop(target)
+            is_old = target.statement is not None and not target.statement.is_current(now_ms)
+            if is_old and target.is_hearsay and not target.dialling:
+                self._drop(target)
 
     def due(self, now_s: float, connected: Collection[bytes]) -> list[Target]:
         """The targets to dial now, the most promising first; sources of hearsay take turns."""
@@ -180,7 +219,7 @@ class AddressBook:
     def _waiting(self, connected: Collection[bytes]) -> list[Target]:
         everyone = (*self._nameless, *self._targets.values())
         busy = {*connected, self._own}
-        return [target for target in everyone if not target.dialling and target.peer not in busy]
+        return [t for t in everyone if not t.dialling and t.peer not in busy and t.is_direct]
 
     def _yielding(self, peer: bytes) -> float:
         base_s = DELAY_S_MIN / 2 if self._own < peer else 3 * DELAY_S_MIN

@@ -15,13 +15,14 @@ import trio
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.limits import Rate, Shares
+from p2pverify.core.limits import BoundedDict, Rate, Shares
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.peers.address_book import AddressBook, Target
+from p2pverify.net.peers.book_rows import restore, rows_of
 from p2pverify.net.peers.complaints import Complaints
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
@@ -35,6 +36,7 @@ from p2pverify.net.peers.peer_list import (
 from p2pverify.net.peers.signed_addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.peers.twins import Twins
 from p2pverify.node.endpoints.address import Address, address_of
+from p2pverify.node.endpoints.shelf import PeerShelf
 
 INTERVAL_S_MIN = 0.5  # doubles up to the maximum, so that peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
@@ -48,8 +50,11 @@ POOL_OF_EXCHANGES = Rate(per_second=64, burst=512)
 STATEMENTS = Rate(per_second=16, burst=128)
 POOL_OF_STATEMENTS = Rate(per_second=256, burst=1024)
 KEYS_MAX = 256
+LOST_KEPT = 256
+SAVE_SECONDS = 300.0
+LAST_SAVE_SECONDS_MAX = 5.0
 WRONG_NETWORK = "wrong network"
-MDNS = b"mdns"  # a source of addresses, like the keys of peers
+MDNS, DNS = b"mdns", b"dns"  # sources of addresses, like the keys of peers
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ class PeerExchange:
         *,
         clock: Callable[[], int],
         changed: Callable[[], None],
+        shelf: PeerShelf | None = None,
     ) -> None:
         self._host = host
         self._book = book
@@ -75,9 +81,12 @@ class PeerExchange:
         self._counters = counters
         self._clock = clock
         self._changed = changed
+        self._shelf = shelf
+        self._linked_s: BoundedDict[bytes, tuple[float, float]] = BoundedDict(LOST_KEPT)  # age and end of lost links
         self._complaints = Complaints(book.bootstrap)
-        self._twins = Twins(host, network_id, lambda: own.statement(host.address), clock)
+        self._twins = Twins(host, network_id, lambda: own.statement(host.addresses), clock)
         self._woken = trio.Event()
+        self._news = trio.Event()
         self._dials = {True: 0, False: 0}  # dials under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
         self._statements = Shares(STATEMENTS, POOL_OF_STATEMENTS, KEYS_MAX)
@@ -85,8 +94,13 @@ class PeerExchange:
         self._told: dict[Link, dict[bytes, int]] = {}
 
     def confirmed(self) -> tuple[Link, ...]:
-        """The links to confirmed peers of our network."""
-        return tuple(link for link in self._host.links() if link.confirmed.is_set())
+        """The direct links to confirmed peers of our network."""
+        return tuple(link for link in self._host.links() if link.confirmed.is_set() and link.relay is None)
+
+    def tell(self) -> None:
+        """Our addresses have changed: tell all neighbours soon."""
+        self._news.set()
+        self._news = trio.Event()
 
     def listen_address(self, link: Link) -> Address | None:
         """The first known address of a link's peer, or None."""
@@ -107,7 +121,8 @@ class PeerExchange:
         failures = 0
         interval_s = INTERVAL_S_MIN
         while failures < FAILURES_MAX:
-            await trio.sleep(interval_s * max(1.0, len(self._host.links()) / LINKS_FEW))
+            with trio.move_on_after(interval_s * max(1.0, len(self._host.links()) / LINKS_FEW)):
+                await self._news.wait()
             interval_s = min(INTERVAL_S_MAX, 2 * interval_s)
             try:
                 await self._exchange(link)
@@ -120,6 +135,8 @@ class PeerExchange:
     def lost(self, link: Link) -> None:
         """A link has ended."""
         self._told.pop(link, None)
+        if link.confirmed.is_set():  # at the end of the process, links may end before the book is written
+            self._linked_s[link.peer] = (link.age_s, trio.current_time())
         if link.outbound and not link.confirmed.is_set() and link.remote is not None:
             self._twins.hung_up(address_of(link.remote))
         if self._host.link(link.peer) is None:
@@ -152,13 +169,17 @@ class PeerExchange:
         return None
 
     async def run(self) -> None:
-        """Dial the targets of the book while there is room for more connections."""
+        """Dial the targets of the book while there is room for more connections, and keep the book on disk."""
+        if self._shelf is not None:
+            await self._restore(self._shelf)
         for address in self._book.own_addresses:
             self._twins.look_at(address)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._twins.run)
+            if self._shelf is not None:
+                nursery.start_soon(self._keep, self._shelf)
             while True:
-                connected = {link.peer for link in self._host.links()}
+                connected = {link.peer for link in self._host.links() if link.relay is None}
                 for target in self._book.due(trio.current_time(), connected):
                     if self._may_dial(hearsay=target.is_hearsay):
                         target.dialling = True
@@ -172,9 +193,32 @@ class PeerExchange:
                     await self._woken.wait()
                 await trio.lowlevel.checkpoint()
 
-    def hear(self, peer: bytes, addresses: Sequence[Address]) -> None:
-        """A message on the local network says where a peer listens; it is not signed."""
-        self._book.hear(peer, addresses, None, trio.current_time(), source=MDNS)
+    async def _restore(self, shelf: PeerShelf) -> None:
+        rows = await trio.to_thread.run_sync(shelf.load)
+        dropped = restore(self._book, rows, self._network_id, trio.current_time(), self._clock())
+        self._counters.count("book_rows_read", len(rows) - dropped)
+        self._counters.count("book_rows_dropped", dropped)
+
+    async def _keep(self, shelf: PeerShelf) -> None:
+        """Write the book now and then, and at the end."""
+        try:
+            while True:
+                await trio.sleep(SAVE_SECONDS)
+                await self._save(shelf)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_SAVE_SECONDS_MAX):
+                await self._save(shelf)
+
+    async def _save(self, shelf: PeerShelf) -> None:
+        now_s = trio.current_time()
+        lost = {peer: age for peer, (age, end) in self._linked_s.items() if now_s - end < LAST_SAVE_SECONDS_MAX}
+        linked_s = lost | {link.peer: link.age_s for link in self.confirmed()}
+        if not await shelf.save(rows_of(self._book, linked_s, now_s, self._clock())):
+            self._counters.count("book_not_saved")
+
+    def hear(self, peer: bytes, addresses: Sequence[Address], *, source: bytes) -> None:
+        """The local network or DNS says where a peer listens; nobody has signed it."""
+        self._book.hear(peer, addresses, None, trio.current_time(), source=source)
         self._woken.set()
 
     def _may_dial(self, *, hearsay: bool) -> bool:
@@ -184,7 +228,7 @@ class PeerExchange:
 
     async def _dial_target(self, target: Target, is_hearsay: bool) -> None:  # as when the dial began
         try:
-            for address in tuple(target.addresses):
+            for address in [one for one in target.addresses if one.relay is None]:
                 try:
                     link = await self._host.dial(address)
                 except DialError as error:
@@ -213,8 +257,10 @@ class PeerExchange:
     def _ours(self, reader: bytes, link: Link | None) -> PeerList:
         """Our addresses, and the statements that the other side of a link does not have yet."""
         told = {} if link is None else self._told.get(link, {})
+        if link is not None and link.relay is not None:  # a circuit carries few bytes
+            return PeerList(self._network_id, self._own.statement(self._host.addresses), ())
         news = [each for each in self._words() if each.peer != reader and told.get(each.peer, -1) < each.seq]
-        return PeerList(self._network_id, self._own.statement(self._host.address), tuple(news[:PEERS_PER_FRAME_MAX]))
+        return PeerList(self._network_id, self._own.statement(self._host.addresses), tuple(news[:PEERS_PER_FRAME_MAX]))
 
     def _words(self) -> list[SignedAddresses]:
         """The current signed statements of the connected peers, which may be passed on."""
@@ -262,10 +308,15 @@ class PeerExchange:
         is_ours = own.peer == link.peer and own.network == self._network_id
         if own != known and not (is_ours and own.is_signed()):
             raise RemoteProtocolError("the peer's addresses are not signed by itself")
-        remote = None if link.remote is None else link.remote[0]
-        seen = seen_address(own.addresses, remote)
+        remote = self._told_from(link)
+        seen = None if link.relay is not None else seen_address(own.addresses, remote)
         found = [*usable(own.addresses, remote), *([] if seen is None else [seen])]
         self._book.meet(link.peer, found, own if own.is_current(self._clock()) else None, now_s)
+
+    def _told_from(self, link: Link) -> str | None:
+        """The host from which a peer tells us of addresses; through a relay, that of the relay."""
+        nearest = link if link.relay is None else self._host.link(link.relay)
+        return None if nearest is None or nearest.remote is None else nearest.remote[0]
 
     def _hear(self, link: Link, statement: SignedAddresses, now_s: float) -> None:
         """Take a third peer's signed statement from a neighbour, if it is newer than the known one."""
@@ -284,5 +335,5 @@ class PeerExchange:
         if not statement.is_signed():
             self._counters.count("addresses_unsigned")
             return
-        found = usable(statement.addresses, None if link.remote is None else link.remote[0])
+        found = usable(statement.addresses, self._told_from(link))
         self._book.hear(statement.peer, found, statement, now_s, source=link.peer)

@@ -8,8 +8,9 @@ protocol/streams.md.
 """
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import ifaddr
 
@@ -77,7 +78,8 @@ def addresses_from_value(value: canon.Value) -> SignedAddresses:
 
 def _addresses(value: canon.Value) -> tuple[Address, ...]:
     entries = canon.as_array(value, "the addresses", length_max=ADDRESSES_PER_PEER_MAX)
-    parsed = tuple(parse_address(canon.as_text(entry, "an address", ADDRESS_BYTES_MAX)) for entry in entries)
+    texts = (canon.as_text(entry, "an address", ADDRESS_BYTES_MAX) for entry in entries)
+    parsed = tuple(parse_address(text, allow_relay=True) for text in texts)
     if any(address.peer is not None or address.port == 0 for address in parsed):
         raise DecodeError("an address of a statement names a peer or no port")
     return parsed
@@ -86,7 +88,7 @@ def _addresses(value: canon.Value) -> tuple[Address, ...]:
 class OwnAddresses:
     """Our own statement, signed again when it has changed or grown old.
 
-    The addresses of `announce` replace the listening address. A wildcard stands for the addresses of this machine's
+    The addresses of `announce` replace the listening addresses. A wildcard stands for the addresses of this machine's
     interfaces.
     """
 
@@ -103,27 +105,65 @@ class OwnAddresses:
         self._announce = tuple(announce)
         self._clock = clock
         self._interfaces = interfaces or interface_hosts
+        self._relayed: tuple[Address, ...] = ()
+        self._mapped: tuple[Address, ...] = ()
+        self._hidden: dict[str, int] = {}
         self._last: SignedAddresses | None = None
+        self._last_of: object = None  # what it was made from; None if interfaces may change that
 
-    def addresses(self, listening: Address) -> tuple[Address, ...]:
-        """Addresses at which other peers can dial us, as far as we know."""
-        return self._announce or self.listening(listening)
+    def relay(self, addresses: Sequence[Address]) -> None:
+        """Tell these addresses through relays before all others."""
+        self._relayed = tuple(addresses)
 
-    def listening(self, listening: Address) -> tuple[Address, ...]:
-        """Addresses at which the local network can dial us."""
-        return expand(listening, self._interfaces()) if listening.is_wildcard else (listening,)
+    def map(self, addresses: Sequence[Address]) -> None:
+        """The router forwards these addresses to us."""
+        self._mapped = tuple(addresses)
 
-    def statement(self, listening: Address) -> SignedAddresses:
+    def hide(self, hidden: Mapping[str, int]) -> bool:
+        """Do not tell addresses of these kinds from this reach on, because others could not dial them.
+
+        Returns whether that is new.
+        """
+        before, self._hidden = self._hidden, dict(hidden)
+        return before != self._hidden
+
+    def direct(self, listening: Sequence[Address]) -> tuple[Address, ...]:
+        """Where we listen, or what the operator announces instead, and what the router forwards."""
+        return self._mapped + (self._announce or self.listening(listening))
+
+    def addresses(self, listening: Sequence[Address]) -> tuple[Address, ...]:
+        """Addresses at which other peers can reach us, as far as we know."""
+        direct = (address for address in self.direct(listening) if not self._is_hidden(address))
+        return self._relayed + tuple(direct)
+
+    def _is_hidden(self, address: Address) -> bool:
+        least = self._hidden.get(address.kind)
+        return least is not None and address not in self._announce and reach(address.host) >= least
+
+    def listening(self, listening: Sequence[Address]) -> tuple[Address, ...]:
+        """Addresses at which the local network can dial us. The first of each listening address come first."""
+        hosts = self._interfaces() if _has_wildcard(listening) else ()
+        found = [expand(one, hosts) if one.is_wildcard else (one,) for one in listening]
+        turns = (address for turn in zip_longest(*found) for address in turn if address is not None)
+        return tuple(dict.fromkeys(turns))
+
+    def statement(self, listening: Sequence[Address]) -> SignedAddresses:
         """The newest signed form of `addresses`. DNS names are left out, because other peers do not accept them."""
         last, now_ms = self._last, self._clock()
-        if last is not None and 0 <= now_ms - last.seq < RENEWAL_MS and not listening.is_wildcard:
+        made_of = (tuple(listening), self._relayed, self._mapped, tuple(sorted(self._hidden.items())))
+        if last is not None and 0 <= now_ms - last.seq < RENEWAL_MS and self._last_of == made_of:
             return last
+        self._last_of = None if _has_wildcard(listening) else made_of
         plain = [a.with_peer(None) for a in self.addresses(listening) if a.kind in ("ip4", "ip6")]
         fresh = tuple(plain[:ADDRESSES_PER_PEER_MAX])
         if last is None or last.addresses != fresh or not 0 <= now_ms - last.seq < RENEWAL_MS:
             seq = now_ms if last is None else max(now_ms, last.seq + 1)
             last = self._last = sign_addresses(self._seed, self._network, seq, fresh)
         return last
+
+
+def _has_wildcard(listening: Sequence[Address]) -> bool:
+    return any(address.is_wildcard for address in listening)
 
 
 def interface_hosts() -> tuple[str, ...]:
@@ -167,8 +207,9 @@ def seen_address(addresses: Sequence[Address], remote: str | None) -> Address | 
     """
     if remote is None or not addresses or any(a.host == remote for a in addresses):
         return None
+    addresses = [a for a in addresses if a.relay is None]
     wildcard = next((a for a in addresses if a.is_wildcard), None)
     if wildcard is not None:
         return wildcard.with_host(remote)
-    hidden = all(a.kind in ("ip4", "ip6") and reach(a.host) < reach(remote) for a in addresses)
+    hidden = bool(addresses) and all(a.kind in ("ip4", "ip6") and reach(a.host) < reach(remote) for a in addresses)
     return addresses[0].with_host(remote) if hidden else None

@@ -14,6 +14,7 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict, RemoteProtocolError
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
+    OLD_PROTOCOL_ID,
     PROTOCOL_ID,
     RPC_BYTES_MAX,
     Deliver,
@@ -93,6 +94,14 @@ class _Frames:
         return known[1]
 
 
+async def _open(link: Link) -> tuple[str, Stream]:
+    """Open an outgoing stream by the newest protocol that the peer speaks. Raises NotSupportedError if it has none."""
+    try:
+        return PROTOCOL_ID, await link.open_stream(PROTOCOL_ID)
+    except NotSupportedError:
+        return OLD_PROTOCOL_ID, await link.open_stream(OLD_PROTOCOL_ID)
+
+
 class Gossip:
     """Drives one router on one topic.
 
@@ -150,8 +159,9 @@ class Gossip:
         """Keep an outgoing stream to a peer while its link is open. A peer without gossip gets none."""
         for attempt in range(REOPENINGS_MAX):
             try:
-                async with await link.open_stream(PROTOCOL_ID) as stream:
-                    await self._write_all(link, stream)
+                protocol, opened = await _open(link)
+                async with opened as stream:
+                    await self._write_all(link, stream, hears_idontwant=protocol == PROTOCOL_ID)
             except NotSupportedError:
                 self._counters.count("gossip_not_supported")
                 return
@@ -188,13 +198,14 @@ class Gossip:
         finally:
             outgoing.reading = False
 
-    async def _write_all(self, link: Link, stream: Stream) -> None:
+    async def _write_all(self, link: Link, stream: Stream, *, hears_idontwant: bool) -> None:
         if link.peer in self._outgoing:
             self._handle(PeerDisconnected(link.peer))
         outgoing = self._outgoing[link.peer] = _Outgoing(link)
         failure = ""
         try:
-            self._handle(PeerConnected(link.peer, link.outbound, link.remote[0] if link.remote else ""))
+            ip = link.remote[0] if link.remote else ""
+            self._handle(PeerConnected(link.peer, link.outbound, ip, hears_idontwant))
             link.gossiping.set()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, stream, nursery.cancel_scope)

@@ -358,7 +358,7 @@ class Requests:
             raise AskError("unsupported", f"the peer does not speak {protocol}: it runs another version") from None
         except StreamBrokenError:
             raise AskError("reset") from None
-        return Reply(response, max(1, round(1000 * elapsed)))
+        return Reply(response, max(1, round(1000 * elapsed)), relayed=link.relay is not None)
 
 
 def _unwrap(frame: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The bytes of a gossip RPC: encodes and decodes `Rpc` as the protobuf of gossipsub v1.1 (libp2p specs, pubsub).
+"""The bytes of a gossip RPC: encodes and decodes `Rpc` as the protobuf of gossipsub v1.2 (libp2p specs, pubsub).
 
 Reading is strict: bytes that are not protobuf, or have more parts than a frame may have, raise DecodeError. Unknown
 fields are ignored, as protobuf requires. The router interprets the parts.
@@ -43,7 +43,7 @@ def encode_rpc(rpc: Rpc, parts: Parts | None = None) -> bytes:
         if part is None:
             part = parts[message.key] = _encode_message(message)
         out.append(part)
-    if rpc.ihave or rpc.iwant or rpc.graft or rpc.prune:
+    if rpc.ihave or rpc.iwant or rpc.graft or rpc.prune or rpc.idontwant:
         out.append(_encode_control(rpc))
     return b"".join(out)
 
@@ -75,6 +75,8 @@ def _encode_control(rpc: Rpc) -> bytes:
         pruned = out.control.prune.add(topicID=topic)
         if backoff_s is not None:
             pruned.backoff = backoff_s
+    if rpc.idontwant:
+        out.control.idontwant.add(messageIDs=rpc.idontwant)
     encoded: bytes = out.SerializeToString()
     return encoded
 
@@ -103,10 +105,10 @@ class RpcDecoder:
 
     def _all(self, raw: rpc_pb2.RPC) -> Rpc:
         control = raw.control
-        parts = (raw.subscriptions, control.ihave, control.iwant, control.graft, control.prune)
+        parts = (raw.subscriptions, control.ihave, control.iwant, control.graft, control.prune, control.idontwant)
         if any(len(part) > PARTS_MAX for part in parts):
             raise DecodeError("the gossip frame has too many parts")
-        for part in (control.ihave, control.iwant):
+        for part in (control.ihave, control.iwant, control.idontwant):
             if sum(len(entry.messageIDs) for entry in part) > IDS_MAX:
                 raise DecodeError("the gossip frame has too many message ids")
         return Rpc(
@@ -116,6 +118,7 @@ class RpcDecoder:
             iwant=tuple(mid for entry in control.iwant for mid in entry.messageIDs),
             graft=tuple(_text(entry.topicID) for entry in control.graft),
             prune=tuple((_text(e.topicID), e.backoff if e.HasField("backoff") else None) for e in control.prune),
+            idontwant=tuple(mid for entry in control.idontwant for mid in entry.messageIDs),
         )
 
     def _messages(self, raw: Sequence[rpc_pb2.Message]) -> tuple[GossipMessage, ...]:

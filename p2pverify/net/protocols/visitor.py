@@ -21,6 +21,7 @@ from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
+from p2pverify.net.circuit.client import Circuits
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
     FRAME_BYTES_MAX,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 #: Peers whose addresses a visitor remembers, and those that it is connected to.
 PEERS_KNOWN_MAX = 256
 PEERS_MET_MAX = 32
-_LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host must listen; no peer is told this address
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ class Visitor(AskingPort, BlobPort):
     def __init__(self, seed: bytes, network_id: bytes) -> None:
         self._network_id = network_id
         counters = Counters()
-        self._host = Host(seed, _LISTEN, counters, peers_max=PEERS_MET_MAX)
+        self._host = Host(seed, (), counters, peers_max=PEERS_MET_MAX)
         self._host.handle(PROTOCOL, partial(_answer, network_id))
+        Circuits(self._host, counters)
         self._requests = Requests(_serve_nobody, _is_member, RequestLimits(), counters)
         self._passports = Requests(
             _serve_nobody, _is_member, passport_limits(RequestLimits()), counters, speech=PASSPORTS
@@ -64,10 +65,9 @@ class Visitor(AskingPort, BlobPort):
         self._met: dict[bytes, Link] = {}
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the connections until cancelled. Raises ListenError."""
-        listener = self._host.listen()
+        """Keep the connections until cancelled."""
         task_status.started()
-        await self._host.run(listener, _attend, self._ended)
+        await self._host.run((), _attend, self._ended)
 
     def known(self) -> tuple[bytes, ...]:
         """The peers that can be asked: those that were met, and those that they know, sorted by key."""

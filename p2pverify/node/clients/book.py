@@ -11,7 +11,7 @@ class BookError(UserError):
     """The clients' database cannot be used. `reason` says why, and `hint` says what to do."""
 
 
-ReportWish = Literal["never", "digest", "reveal"]
+ReportWish = Literal["never", "digest", "reveal", "private"]
 """What others may learn of a wrong answer: nothing; digests; or the question too, but only the seats of a dispute."""
 
 

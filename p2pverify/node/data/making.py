@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.data.commitments import commit_card, rows_root
-from p2pverify.core.data.schema import Schema
+from p2pverify.core.data.texts import RowSchema, TextSchema
 from p2pverify.core.records.payloads.data import BASES, Dataset
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.node.data.statements import new_salt
@@ -24,7 +24,7 @@ class Terms:
     training: TrainingTerms | None = None
 
 
-def new_dataset(name: str, schema: Schema, rows: Sequence[bytes], terms: Terms, card: bytes | None) -> OwnDataset:
+def new_dataset(name: str, schema: RowSchema, rows: Sequence[bytes], terms: Terms, card: bytes | None) -> OwnDataset:
     """A data set with a fresh salt for each row. Without a card it gets a short one."""
     kept = tuple(OwnRow(new_salt(), row) for row in rows)
     card_salt, shown = new_salt(), _short_card(name, schema, len(rows), terms) if card is None else card
@@ -43,13 +43,18 @@ def new_dataset(name: str, schema: Schema, rows: Sequence[bytes], terms: Terms, 
     return OwnDataset(name, schema, said, shown, card_salt, kept)
 
 
-def _short_card(name: str, schema: Schema, rows: int, terms: Terms) -> bytes:
-    card = {
+def _short_card(name: str, schema: RowSchema, rows: int, terms: Terms) -> bytes:
+    card: dict[str, object] = {
         "name": name,
         "rows": rows,
         "licence": terms.licence,
         "basis": BASES[terms.basis],
-        "features": [{"name": feature.name, "unit": feature.unit} for feature in schema.features],
-        "label": {"name": schema.label, "values": list(schema.labels)},
     }
+    if isinstance(schema, TextSchema):
+        card |= {"text": schema.column}
+    else:
+        card |= {
+            "features": [{"name": feature.name, "unit": feature.unit} for feature in schema.features],
+            "label": {"name": schema.label, "values": list(schema.labels)},
+        }
     return json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -24,7 +24,8 @@ from p2pverify.core.data.commitments import (
     row_path,
     rows_root,
 )
-from p2pverify.core.data.schema import SCHEMA_BYTES_MAX, Schema, decode_schema
+from p2pverify.core.data.schema import SCHEMA_BYTES_MAX
+from p2pverify.core.data.texts import RowSchema, decode_row_schema
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.data import Dataset, decode_dataset
@@ -66,7 +67,7 @@ class OwnDataset:
     """
 
     name: str
-    schema: Schema
+    schema: RowSchema
     said: Dataset
     card: bytes
     card_salt: bytes
@@ -124,7 +125,7 @@ def decode_own_dataset(data: bytes) -> OwnDataset:
     items = as_array(decode(data, size_max=DATA_FILE_BYTES_MAX, depth_max=3), "data set", length=10)
     if items[0] != FILE_DOMAIN:
         raise DecodeError("not the file of a data set")
-    schema = decode_schema(as_bytes(items[2], "schema", size_max=SCHEMA_BYTES_MAX))
+    schema = decode_row_schema(as_bytes(items[2], "schema", size_max=SCHEMA_BYTES_MAX))
     return OwnDataset(
         as_text(items[1], "name", NAME_CHARS_MAX),
         schema,
@@ -138,12 +139,12 @@ def decode_own_dataset(data: bytes) -> OwnDataset:
     )
 
 
-def _row(value: Value, schema: Schema) -> OwnRow:
+def _row(value: Value, schema: RowSchema) -> OwnRow:
     if type(value) is bytes:
         return OwnRow(b"", b"", as_bytes(value, "erased row", size=32))
     salt, row = as_array(value, "row", length=2)
     found = OwnRow(as_bytes(salt, "salt", size=SALT_BYTES), as_bytes(row, "row"))
-    schema.cells(found.row)
+    schema.check(found.row)
     return found
 
 

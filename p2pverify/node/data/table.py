@@ -19,8 +19,8 @@ from p2pverify.core.data.schema import (
     SCHEMA_BYTES_MAX,
     DataFeature,
     Schema,
-    decode_schema,
 )
+from p2pverify.core.data.texts import RowSchema, TextSchema, decode_row_schema
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.textfile import FileError, lines_of, read_bytes, text_of
 from p2pverify.node.files.tomlfile import load_table
@@ -50,20 +50,36 @@ class FeatureTable:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaTable:
-    """A whole schema file."""
+    """A whole schema file: of numbers and a label, or of the column `text` of texts of up to `bytes_max` bytes."""
 
-    label: str
-    labels: tuple[str, ...]
-    feature: tuple[FeatureTable, ...]
+    label: str = ""
+    labels: tuple[str, ...] = ()
+    feature: tuple[FeatureTable, ...] = ()
+    text: str = ""
+    bytes_max: int = 0
 
 
 def load_schema(path: Path) -> Schema:
-    """Read a schema file. Raises FileError."""
+    """Read a schema file of numbers and a label. Raises FileError."""
+    found = load_row_schema(path)
+    if isinstance(found, TextSchema):
+        raise FileError(path, "is a schema of texts", "name one of numbers and a label")
+    return found
+
+
+def load_row_schema(path: Path) -> RowSchema:
+    """Read a schema file of either kind. Raises FileError."""
     missing = "write one: protocol/data.md shows an example"
     table = load_table(path, SchemaTable, size_max=SCHEMA_BYTES_MAX, missing=missing)
     try:
+        if table.text:
+            if table.label or table.labels or table.feature:
+                raise ValueError("a schema of texts has no features and no label")
+            return decode_row_schema(TextSchema(table.text, table.bytes_max).encode())
+        if not table.label:
+            raise ValueError("'label' is missing")
         features = tuple(_feature(each) for each in table.feature)
-        return decode_schema(Schema(features, table.label, table.labels).encode())
+        return decode_row_schema(Schema(features, table.label, table.labels).encode())
     except (ValueError, DecodeError) as error:
         raise FileError(path, str(error), "correct the schema: protocol/data.md has the limits") from None
 
@@ -103,7 +119,7 @@ def read_number(text: str) -> Fraction | None:
     return Fraction(text) if _NUMBER.fullmatch(text) else None
 
 
-def load_rows(path: Path, schema: Schema) -> list[bytes]:
+def load_rows(path: Path, schema: RowSchema) -> list[bytes]:
     """The rows of a table in their order, as canonical bytes. Raises FileError.
 
     The file is CSV with a line of names first, or has one JSON object a line if its name ends in `.jsonl`. Columns that
@@ -117,12 +133,11 @@ def load_rows(path: Path, schema: Schema) -> list[bytes]:
     return rows
 
 
-def _csv_lines(path: Path, text: str, schema: Schema) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _csv_lines(path: Path, text: str, schema: RowSchema) -> Iterator[tuple[int, Mapping[str, str]]]:
     reader = csv.reader(lines_of(text), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
-        wanted = {schema.label, *(feature.name for feature in schema.features)}
-        if missing := sorted(wanted - set(names)):
+        if missing := sorted({*schema.columns} - set(names)):
             raise FileError(path, f"has no column {missing[0]!r}", "its first line has the names of the columns")
         if len(set(names)) != len(names):
             raise FileError(path, "has two columns of one name", "rename one of them")
@@ -148,7 +163,14 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, str]]
         yield number, {name: value for name, value in values.items() if isinstance(value, str)}
 
 
-def _row(path: Path, schema: Schema, line: int, values: Mapping[str, str]) -> bytes:
+def _row(path: Path, schema: RowSchema, line: int, values: Mapping[str, str]) -> bytes:
+    if isinstance(schema, TextSchema):
+        text = values.get(schema.column, "").encode(errors="surrogatepass")
+        try:
+            schema.check(text)
+        except DecodeError as error:
+            raise FileError(path, f"line {line}: column {schema.column!r}: {error.reason}", _CORRECT) from None
+        return text
     cells: list[Fraction] = []
     for feature in schema.features:
         cell = read_number(values.get(feature.name, ""))

@@ -14,6 +14,10 @@ from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
 
 ADDRESS_BYTES_MAX = 160
+BOOTSTRAP_MAX = 64
+DNSADDR = "dnsaddr"
+CIRCUIT = "p2p-circuit"
+_NAME_BYTES_MAX = 253
 _ED25519_PREFIX = bytes.fromhex("002408011220")  # identity multihash of a protobuf-encoded Ed25519 public key
 _DNS_NAME = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?)*\.?"
@@ -26,12 +30,17 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  # only compared with, never bound 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` is its 32-byte key, or None if unknown."""
+    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` is its 32-byte key, or None if unknown.
+
+    With the kind dnsaddr it is a name under which DNS has addresses of peers, and its port is 0. If `relay` is a key,
+    the rest is where that relay listens, and the peer is reached through it.
+    """
 
     kind: str
     host: str
     port: int
     peer: bytes | None = None
+    relay: bytes | None = None
 
     @property
     def is_wildcard(self) -> bool:
@@ -44,10 +53,21 @@ class Address:
         return replace(self, kind="ip6" if ":" in host else "ip4", host=host)
 
     def without_peer_text(self) -> str:
-        return f"/{self.kind}/{self.host}/tcp/{self.port}"
+        if self.kind == DNSADDR:
+            return f"/{DNSADDR}/{self.host}"
+        through = "" if self.relay is None else f"/p2p/{peer_id(self.relay)}/{CIRCUIT}"
+        return f"/{self.kind}/{self.host}/tcp/{self.port}{through}"
+
+    def of_relay(self) -> "Address":
+        """Where the relay itself listens, with its peer id."""
+        return replace(self, peer=self.relay, relay=None)
+
+    def through(self, peer: bytes) -> "Address":
+        """The address of a peer behind the relay that listens here. This address must name the relay's key."""
+        return replace(self, peer=peer, relay=self.peer)
 
     def to_multiaddr_bytes(self) -> bytes:
-        """The binary form (multiformats/multiaddr) of an IP address without its peer."""
+        """The binary form (multiformats/multiaddr) of an IP address without its peer, and without a relay."""
         code = b"\x29" if self.kind == "ip6" else b"\x04"
         return code + ipaddress.ip_address(self.host).packed + b"\x06" + self.port.to_bytes(2, "big")
 
@@ -63,8 +83,16 @@ def peer_from_id_bytes(peer_id: bytes) -> bytes:
     return peer_id[6:]
 
 
-def parse_address(text: str, *, allow_dns: bool = False) -> Address:
-    """Read `/ip4|ip6/HOST/tcp/PORT[/p2p/PEER]`, and `/dns|dns4|dns6/...` if allowed. Raises DecodeError."""
+def id_bytes(peer: bytes) -> bytes:
+    """The peer id of an Ed25519 key (32 B), in bytes."""
+    return _ED25519_PREFIX + peer
+
+
+def parse_address(text: str, *, allow_dns: bool = False, allow_relay: bool = False) -> Address:
+    """Read `/ip4|ip6/HOST/tcp/PORT[/p2p/PEER]`, and `/dns|dns4|dns6/...` if allowed. Raises DecodeError.
+
+    With `allow_relay` also `/ip4|ip6/HOST/tcp/PORT/p2p/RELAY/p2p-circuit[/p2p/PEER]`.
+    """
     if len(text) > ADDRESS_BYTES_MAX:
         raise DecodeError("the address is too long")
     parts = text.split("/")
@@ -75,7 +103,7 @@ def parse_address(text: str, *, allow_dns: bool = False) -> Address:
         _check_ip(kind, host)
     elif not allow_dns:
         raise DecodeError("an IP address is needed here, not a name")
-    elif len(host) > 253 or not _DNS_NAME.fullmatch(host):
+    elif len(host) > _NAME_BYTES_MAX or not _DNS_NAME.fullmatch(host):
         raise DecodeError("the address has no host that can be dialled")
     if parts[3] != "tcp":
         raise DecodeError("the transport must be tcp")
@@ -83,9 +111,14 @@ def parse_address(text: str, *, allow_dns: bool = False) -> Address:
         raise DecodeError("the port is missing")
     if not re.fullmatch(r"0|[1-9][0-9]{0,4}", parts[4]) or int(parts[4]) > 65535:
         raise DecodeError("the port is not from 0 to 65535")
-    if len(parts) not in (5, 7) or (len(parts) == 7 and parts[5] != "p2p"):
+    through, names = None, parts[5:]
+    if allow_relay and len(names) in (3, 5) and names[0] == "p2p" and names[2] == CIRCUIT:
+        if kind not in ("ip4", "ip6"):
+            raise DecodeError("a relay is named by an IP address")
+        through, names = key_of(names[1]), names[3:]
+    if len(names) not in (0, 2) or (len(names) == 2 and names[0] != "p2p"):
         raise DecodeError("only /p2p/PEER may follow the port")
-    return Address(kind, host, int(parts[4]), key_of(parts[6]) if len(parts) == 7 else None)
+    return Address(kind, host, int(parts[4]), key_of(names[1]) if names else None, through)
 
 
 def _check_ip(kind: str, host: str) -> None:
@@ -122,7 +155,21 @@ def address_of(remote: tuple[str, int]) -> Address:
 
 
 def bootstrap_address(text: str) -> Address:
-    """A first peer to connect to: an IP address or a DNS name, and a port that can be dialled. Raises DecodeError."""
+    """First peers to connect to: as `peer_address`, or /dnsaddr/NAME, perhaps with a peer. Raises DecodeError."""
+    if not text.startswith(f"/{DNSADDR}/"):
+        return peer_address(text)
+    if len(text) > ADDRESS_BYTES_MAX:
+        raise DecodeError("the address is too long")
+    parts = text.split("/")
+    if len(parts) not in (3, 5) or (len(parts) == 5 and parts[3] != "p2p"):
+        raise DecodeError("a name of first peers looks like /dnsaddr/example.org or that with /p2p/PEER behind")
+    if len(parts[2]) > _NAME_BYTES_MAX or not _DNS_NAME.fullmatch(parts[2]):
+        raise DecodeError("this is not a DNS name")
+    return Address(DNSADDR, parts[2].lower(), 0, key_of(parts[4]) if len(parts) == 5 else None)
+
+
+def peer_address(text: str) -> Address:
+    """A peer to connect to: an IP address or a DNS name, and a port that can be dialled. Raises DecodeError."""
     address = parse_address(text, allow_dns=True)
     _check_dialled(address)
     if address.peer is not None and not is_valid_key(address.peer):

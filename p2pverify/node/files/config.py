@@ -4,7 +4,7 @@ Every key has a default. The command line overrides the file.
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
 from p2pverify.core.window import NO_CHECKS
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.endpoints.address import (
+    BOOTSTRAP_MAX,
     Address,
     announced_address,
     bootstrap_address,
@@ -29,7 +30,7 @@ from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import FileMissingError, user_path
 
 CONFIG_BYTES_MAX = 65_536
-BOOTSTRAP_MAX = 64
+LISTEN_MAX = 4
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
 LANES_MAX = 64
@@ -41,13 +42,23 @@ TEMPLATE = """\
 # How this node runs. Every line shows a key with its default; remove the '#' to change it.
 # Options of the command line override this file.
 
-# Where other peers reach this node. Port 0 takes a free port, a different one at each start.
+# Where other peers reach this node: one address, or a list of up to 4, such as one of IPv4 and "/ip6/::/tcp/4747".
+# Port 0 takes a free port, a different one at each start. With [] the node listens nowhere, and only dials.
 # listen = "/ip4/0.0.0.0/tcp/4747"
 
 # Addresses to tell other peers instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
 # announce = []
 
+# Whether this node is a relay for members that nobody can dial, as behind a router: it passes on what they say to
+# others, encrypted, at most 2 MiB a second in all.
+# relay = true
+
+# Whether to ask the router (UPnP) to forward the port of 'listen' to this node.
+# upnp = false
+
 # First peers to connect to, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
+# With "/dnsaddr/example.org" they are taken from DNS: TXT records "dnsaddr=ADDRESS" of _dnsaddr.example.org. Without
+# any, those of the network file are used.
 # bootstrap = []
 
 # Whether this node and the peers of the local network find each other by mDNS. It is always off for a node that
@@ -79,7 +90,8 @@ TEMPLATE = """\
 # What others may learn of a wrong answer that this node finds so, unless a client says otherwise: "never" nothing.
 # "digest": a signed record with digests, which has no effect. "reveal": a record that opens a dispute, in which at most
 # 31 members of this node's class see the question, and vote. A wrong answer then counts against the peer. It works
-# while this node has weight. If the answer is right, the report counts against this node.
+# while this node has weight. If the answer is right, the report counts against this node. "private": the same, but the
+# record does not even have the question's digest, and nine members see the question first.
 # report = "never"
 
 # What runs the model:
@@ -172,9 +184,11 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: str = "/ip4/0.0.0.0/tcp/4747"
+    listen: tuple[str, ...] = Field(default=("/ip4/0.0.0.0/tcp/4747",), max_length=LISTEN_MAX)
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    relay: bool = True
+    upnp: bool = False
     mdns: bool = True
     http: str = "127.0.0.1:0"
     gateway: str = ""
@@ -199,10 +213,15 @@ class Config(BaseModel):
     blobs: BlobsConfig = BlobsConfig()
     upgrade: UpgradeConfig = UpgradeConfig()
 
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
     @field_validator("listen")
     @classmethod
-    def _listen(cls, value: str) -> str:
-        return check_address(value, listening_address)
+    def _listen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(address, listening_address) for address in value)
 
     @field_validator("bootstrap")
     @classmethod
@@ -263,10 +282,7 @@ def check_address(text: str, read: Callable[[str], Address]) -> str:
     return text
 
 
-def uses_mdns(listen: str, *, wanted: bool) -> bool:
-    """Whether a node listening there looks for peers by mDNS: if `wanted`, and not on a loopback address."""
-    host = listen.split("/")[2]
-    try:
-        return wanted and not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return wanted
+def uses_mdns(listen: Sequence[str], *, wanted: bool) -> bool:
+    """Whether a node listening there looks for peers by mDNS: if `wanted`, and not on loopback addresses alone."""
+    hosts = [listening_address(text).host for text in listen]
+    return wanted and any(not ipaddress.ip_address(host).is_loopback for host in hosts)

@@ -16,6 +16,7 @@ from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS, Network, 
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.endpoints.address import BOOTSTRAP_MAX
 from p2pverify.node.engines.kinds import referee_path
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.files.networktable import (
@@ -40,6 +41,7 @@ __all__ = [
     "NETWORK_FILE_BYTES_MAX",
     "add_model",
     "dump_network",
+    "first_peers",
     "load_network",
     "load_start",
     "manifest_of",
@@ -79,6 +81,14 @@ def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...
         return _build(table)
     except DecodeError as error:
         raise FileError(path, error.reason, _HINT) from None
+
+
+def first_peers(path: Path, data: bytes | None = None) -> tuple[str, ...]:
+    """The bootstrap addresses in a network file; `data` are its bytes, if they were read. Raises FileError."""
+    found = parse_table(path, read_network(path) if data is None else data, NetworkTable).bootstrap
+    if len(found) > BOOTSTRAP_MAX:
+        raise FileError(path, f"key 'bootstrap': at most {BOOTSTRAP_MAX} addresses can be given", _HINT)
+    return found
 
 
 # ---------------------------------------------------------------- the state of a forked network
@@ -154,7 +164,7 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
 # ---------------------------------------------------------------- writing
 
 
-def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
+def dump_network(network: Network, manifests: Sequence[Manifest] = (), bootstrap: Sequence[str] = ()) -> str:
     """The text of a network file, with every rule written out."""
     inline = {manifest.digest for manifest in manifests}
     lines = [
@@ -169,6 +179,9 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
         lines.append(f"manifests = {_list(absent)}")
     if network.referee:
         lines.append(f"referee = {toml_text(network.referee)}")
+    if bootstrap:
+        lines += ["# First peers for nodes that name none. They are no rule, and may be changed."]
+        lines.append(f"bootstrap = {_list(bootstrap)}")
     if network.params.shapes:
         lines += shape_lines(network.params.shapes)
     if network.origin is not None:

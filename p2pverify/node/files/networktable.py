@@ -5,12 +5,14 @@ from dataclasses import MISSING, asdict, astuple, dataclass, field, make_datacla
 from typing import Annotated, Any
 
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
+from p2pverify.core.contract.history.lora import LORA_BOUNDS, RANK_MAX, ROW_TOKENS_MAX, STEPS_MAX, LoraRule
 from p2pverify.core.contract.history.training import HOUSE_MAX, REPORTED, RULE_BOUNDS, TrainingRule
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.endpoints.address import bootstrap_address
 from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, toml_text
 from p2pverify.node.files.tomlfile import Check, read_table
 from p2pverify.node.settle.tarifffile import TariffTable
@@ -180,6 +182,20 @@ class ContributorTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraTable:
+    """What the rule of torch-lora/1 says besides: the fields of `core.contract.history.lora.LoraRule`."""
+
+    rank: Annotated[int, Check(_within(1, RANK_MAX))]
+    tokens: Annotated[int, Check(_within(2, ROW_TOKENS_MAX))]
+    steps: Annotated[int, Check(_within(1, STEPS_MAX))]
+    path: Line
+    golden: Digest
+
+    def rule(self) -> LoraRule:
+        return LoraRule(self.rank, self.tokens, self.steps, self.path, bytes.fromhex(self.golden))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedTable:
     """How a line is trained; its numbers are in `TrainingTable`, which has a field for each."""
 
@@ -187,6 +203,7 @@ class TrainedTable:
     mode: Annotated[int, Check(_within(0, REPORTED))]
     schema: Digest
     contributors: tuple[ContributorTable, ...] = ()
+    lora: LoraTable | None = None
 
 
 #: The training rule of a line: the fields of `core.contract.history.training.TrainingRule`.
@@ -202,7 +219,9 @@ TrainingTable = make_dataclass(
 def _rule_of(table: Any) -> TrainingRule:
     contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
     numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
-    return TrainingRule(table.trainer, table.mode, bytes.fromhex(table.schema), tuple(contributors), **numbers)
+    lora = None if table.lora is None else table.lora.rule()
+    digest = bytes.fromhex(table.schema)
+    return TrainingRule(table.trainer, table.mode, digest, tuple(contributors), **numbers, lora=lora)
 
 
 def _training_lines(rule: TrainingRule) -> list[str]:
@@ -215,7 +234,13 @@ def _training_lines(rule: TrainingRule) -> list[str]:
         f'schema = "{rule.schema.hex()}"',
         *(["contributors = [", *listed, "]"] if listed else []),
         *(f"{name} = {getattr(rule, name)}" for name, _, _ in RULE_BOUNDS),
+        *([] if rule.lora is None else _lora_lines(rule.lora)),
     ]
+
+
+def _lora_lines(lora: LoraRule) -> list[str]:
+    numbers = [f"{name} = {getattr(lora, name)}" for name, _, _ in LORA_BOUNDS]
+    return ["[line.training.lora]", *numbers, f"path = {toml_text(lora.path)}", f'golden = "{lora.golden.hex()}"']
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,9 +276,19 @@ def line_lines(lines: Sequence[ModelLine]) -> list[str]:
     return written
 
 
+def _check_first_peer(text: str) -> None:
+    try:
+        bootstrap_address(text)
+    except DecodeError as error:
+        raise ValueError(f"{text[:80]!r}: {error.reason}") from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkTable:
-    """The whole file. `manifests` lists digests of manifests that are not in the file."""
+    """The whole file. `manifests` lists digests of manifests that are not in the file.
+
+    `bootstrap` are first peers for nodes that name none. They are no rule: other ones make no other network.
+    """
 
     name: Line
     founders: tuple[Annotated[str, Check(read_founder)], ...] = ()
@@ -266,3 +301,4 @@ class NetworkTable:
     classes: tuple[ClassTable, ...] = field(metadata={"alias": "class"})
     lines: tuple[LineTable, ...] = field(default=(), metadata={"alias": "line"})
     tariff: TariffTable | None = None
+    bootstrap: tuple[Annotated[str, Check(_check_first_peer)], ...] = ()

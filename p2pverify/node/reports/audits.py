@@ -13,7 +13,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.records.payloads.report import AnswerReport, report_of
+from p2pverify.core.records.payloads.report import Report, report_of
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.lines.versions import contract_of
 from p2pverify.core.state.state import State
@@ -50,7 +50,7 @@ class AuditLog:
         self._finding = finding
         self._next_seq: dict[bytes, int] = {}
         self._audits: dict[DisputeKey, Audit] = {}
-        self._reports: BoundedDict[DisputeKey, AnswerReport] = BoundedDict(REPORTS_KEPT)
+        self._reports: BoundedDict[DisputeKey, Report] = BoundedDict(REPORTS_KEPT)
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
         self._outcomes: BoundedDict[DisputeKey, AuditStatus] = BoundedDict(CLOSED_KEPT)
         self._disputes: BoundedDict[DisputeKey, Dispute] = BoundedDict(DISPUTES_KEPT)
@@ -105,7 +105,7 @@ class AuditLog:
         """The duty record that opens an audit, if this node has it."""
         return self._duties.get((audit.challenger, audit.epoch), (None, 0))[0]
 
-    def report(self, key: DisputeKey) -> AnswerReport | None:
+    def report(self, key: DisputeKey) -> Report | None:
         """The report with this key, if it is one and this node has it."""
         return self._reports.get(key)
 

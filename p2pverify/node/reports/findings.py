@@ -19,7 +19,7 @@ from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswe
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
-from p2pverify.core.records.payloads.report import AnswerReport
+from p2pverify.core.records.payloads.report import Report
 from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine
 from p2pverify.node.reports.documents.audits import AuditDocument
@@ -127,9 +127,7 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(self.contract, asked) or USUAL)
 
-    def to_document(
-        self, told: AuditDocument, votes: WholeDispute | None, report: AnswerReport | None
-    ) -> ExplainedAudit:
+    def to_document(self, told: AuditDocument, votes: WholeDispute | None, report: Report | None) -> ExplainedAudit:
         """The explanation so far, of an audit that a list shows as `told`. Readers convert micronats to nats."""
         return ExplainedAudit(
             schema="p2pverify/audit/1",
@@ -152,10 +150,11 @@ class Explanation:
         return JudgeDocument(role="referee" if self.role == REFEREE else "own", engine=self.engine)
 
 
-def _report(audit: Audit, report: AnswerReport) -> ReportDocument:
+def _report(audit: Audit, report: Report) -> ReportDocument:
     own = report.output
     return ReportDocument(
         shows="seats" if own is None else "nobody",
+        private=audit.is_private,
         own_output=None if own is None else own.hex(),
         equals_own=None if own is None else audit.matches(report.receipt, own),
     )

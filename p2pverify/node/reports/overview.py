@@ -19,6 +19,7 @@ from p2pverify.node.cover import Cover
 from p2pverify.node.data.documents import DatasetsDocument
 from p2pverify.node.data.report import datasets_document
 from p2pverify.node.driver import Driver
+from p2pverify.node.endpoints.reach import Reach
 from p2pverify.node.journal import Journal
 from p2pverify.node.lines.documents import LinesDocument, ReleaseDocument, VersionsDocument
 from p2pverify.node.lines.report import LineReports, ScoreOf
@@ -32,7 +33,13 @@ from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
-from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocument, RecentCut, StatusDocument
+from p2pverify.node.reports.documents.status import (
+    FinalCutDocument,
+    JobsDocument,
+    ReachDocument,
+    RecentCut,
+    StatusDocument,
+)
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
@@ -96,6 +103,7 @@ class NodeReports(Reports):
             engine=self._info.engine,
             uptime_s=max(0, self._driver.now_ms() - self._started_ms) // 1000,
             addresses=tuple(self._network.addresses()),
+            reach=_reach(self._network.reach()),
             neighbours=len(self._network.neighbours()),
             records=len(context.ledger),
             standing=None if own is None else own.standing.value,
@@ -288,6 +296,19 @@ def _final(newest: RecentCut) -> FinalCutDocument:
         index=newest.index,
         ledger_root=newest.ledger_root,
         view_root=newest.view_root,
+    )
+
+
+def _reach(found: Reach) -> ReachDocument:
+    return ReachDocument(
+        state=found.state,
+        why=found.why(),
+        advice=found.advice(),
+        asked=found.asked,
+        reached=found.reached,
+        relays=found.relays,
+        serves=found.serves,
+        mapped=found.mapped,
     )
 
 

@@ -14,13 +14,14 @@ from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.roles.rounds.evaluator import evaluate_order
+from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.core.state.rounds.notes import ClosedRound, OpenRound
 from p2pverify.core.state.rounds.take import open_round
 from p2pverify.core.state.state import State
 from p2pverify.core.training.orders import EvaluateOrder
 from p2pverify.core.training.result import ResultRow, RoundResult, unseen_in
 from p2pverify.node.training.ports import Trainer
-from p2pverify.node.training.versions import RoundBase
+from p2pverify.node.training.versions import RoundBase, voted_results
 from p2pverify.node.user_error import UserError
 
 
@@ -93,6 +94,18 @@ def _decided(fold: Fold, place: RoundPlace, current: OpenRound) -> RoundResult:
                 voters.setdefault(result.digest, set()).add(voter)
     counted = Counter({digest: len(each) for digest, each in voters.items()})
     return results[counted.most_common(1)[0][0]]
+
+
+def result_of(fold: Fold, cut: bytes, line: int, manifest: bytes) -> RoundResult | None:
+    """The decided result that made the version with this manifest (digest), by a certified cut of a fold.
+
+    None if no round made it, or the state of the cut has forgotten it.
+    """
+    state = fold.state(cut)
+    assert state is not None  # the ledger was verified
+    versions = notes_of(fold.network, state, line).versions
+    wanted = {version.statement for version in versions if version.is_trained and version.manifest == manifest}
+    return next(iter(voted_results(fold.ledger, state.members, wanted).values()), None)
 
 
 def audit_round(

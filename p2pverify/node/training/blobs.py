@@ -78,6 +78,10 @@ class RoundBlobs(RoundBlobSource):
         self._keeper.delete(digest)
         return None
 
+    def has(self, digest: bytes) -> bool:
+        """Whether a whole file is here, however large. Blocks."""
+        return self._keeper.path(digest) is not None
+
     def keep(self, data: bytes) -> bytes:
         """Keep a blob on disk. Returns its SHA-256. Blocks. Raises UserError."""
         return self._keeper.keep(data)

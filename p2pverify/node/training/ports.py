@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
@@ -36,6 +38,21 @@ class Trainer(Protocol):
     `base` are the bytes of the weights from which the round starts. Methods raise DecodeError or ValueError for a
     base or own rows that do not fit the rule.
     """
+
+    def first(self, weights: Path, expected: bytes) -> bytes | None:
+        """The bytes from which rounds start at a version that no round made. `weights` is the file of its weights.
+
+        None if the file's SHA-256 is not `expected` (32 B). Raises OSError.
+        """
+        ...
+
+    def served(self, weights: bytes) -> bytes | None:
+        """The file that engines load for the weights that a round made; None if these are the file."""
+        ...
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        """Prove that this machine can judge updates by a rule. Raises UserError or ValueError if it cannot."""
+        ...
 
     def update_bytes(self, base: bytes) -> int:
         """The bytes of an update to these weights."""

@@ -7,6 +7,7 @@ is over is given up. The time for a blob is a part of an epoch; a voter that wai
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -101,9 +102,25 @@ class TrainingService:
         self.look_again()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hold, fetcher, ready)
+            nursery.start_soon(self._prepare, fetcher)
             task_status.started()
             async for job in self._orders:
                 nursery.start_soon(self._carry_out, job, fetcher, feed)
+
+    async def _prepare(self, fetcher: RoundFetcher) -> None:
+        """Find out before the first round whether this machine can judge the updates of its line."""
+        network = self._machine.network
+        index = network.line_of(self._machine.context.class_index)
+        line = None if index is None else network.lines[index]
+        if line is None or line.training is None:
+            return
+        try:
+            base = await self._versions.base(line.genesis, self._blobs, fetcher)
+            if base is not None:
+                await self._in_thread(partial(self._trainer.prepare, base.weights, line.training))
+                log.info("this machine can judge the updates of line %s", line.name)
+        except (UserError, DecodeError, ValueError, OSError) as error:
+            log.warning("this machine cannot judge the updates of line %s: %s", line.name, error)
 
     async def _hold(self, fetcher: RoundFetcher, ready: Callable[[], None]) -> None:
         """Delete blobs whose time is over, and get what trained versions need, whenever a cut is final."""

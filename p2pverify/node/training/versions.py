@@ -6,6 +6,7 @@ stands in the votes, fetches the weights from members, and derives the manifest,
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
+from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.lines.notes import Version
 from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.core.training.result import RoundResult
@@ -26,7 +28,6 @@ from p2pverify.node.training.fetching import RoundFetcher
 from p2pverify.node.training.ports import Trainer
 
 FETCH_SECONDS = 30.0
-_WEIGHTS_BYTES_MAX = 2**20
 log = logging.getLogger(__name__)
 
 
@@ -70,12 +71,14 @@ class TrainedVersions:
         return [version for version in notes.versions if version.is_trained and not version.is_recalled]
 
     def lasting(self) -> Iterable[bytes]:
-        """The digests of the weights and manifests of all trained versions."""
+        """The digests of the weights, the manifests and the files that engines load, of all trained versions."""
         for version in self.versions():
             result = self.result_of(version)
             if result is not None:
                 yield result.weights
                 yield result.manifest
+            if version.manifest in self.manifests:
+                yield self.manifests[version.manifest].weights
 
     def result_of(self, version: Version) -> RoundResult | None:
         """The decided result that made a version, from the votes; None if this node holds none of them."""
@@ -86,13 +89,7 @@ class TrainedVersions:
     def _read_votes(self, wanted: set[bytes]) -> None:
         """Find the results with these digests in the votes of all members."""
         found = {digest: result for digest, result in self._results.items() if digest in wanted}
-        for voter in self._machine.fold.latest.members:
-            for record in self._machine.context.ledger.chain(voter):
-                if record.kind == Kind.ROUND_VOTE:
-                    result = decode_round_vote(record.payload).result
-                    if result.digest in wanted:
-                        found[result.digest] = result
-        self._results = found
+        self._results = found | voted_results(self._machine.context.ledger, self._machine.fold.latest.members, wanted)
 
     async def hold(self, blobs: RoundBlobs, fetcher: RoundFetcher) -> bool:
         """Get the weights and manifests that are missing. Whether there is a new one. Raises UserError."""
@@ -113,17 +110,31 @@ class TrainedVersions:
         if weights is None:
             return
         try:
-            manifest = decode_manifest(kept) if kept else self._derived(weights, version)
+            manifest = await trio.to_thread.run_sync(self._keep, version, weights, kept, blobs)
         except (DecodeError, ValueError) as error:
             log.warning("version %d cannot be read: %s", version.number, error)
             return
-        if manifest.digest != version.manifest or manifest.weights != result.weights:
+        if manifest is None:
             log.warning("version %d is not what its weights give", version.number)
             return
-        await trio.to_thread.run_sync(blobs.keep, weights)
-        await trio.to_thread.run_sync(blobs.keep, manifest.encode())
         self.manifests[version.manifest] = manifest
         log.info("the weights of version %d, which a training round made, are here", version.number)
+
+    def _keep(self, version: Version, weights: bytes, kept: bytes | None, blobs: RoundBlobs) -> Manifest | None:
+        """Keep all of a version: its manifest, or None if the weights are not its own.
+
+        Blocks. Raises UserError, DecodeError, ValueError.
+        """
+        manifest = decode_manifest(kept) if kept else self._derived(weights, version)
+        if manifest.digest != version.manifest:
+            return None
+        if manifest.weights != sha256(weights) and not blobs.has(manifest.weights):
+            served = self._trainer.served(weights)
+            if served is None or blobs.keep(served) != manifest.weights:
+                return None
+        blobs.keep(weights)
+        blobs.keep(manifest.encode())
+        return manifest
 
     def _derived(self, weights: bytes, version: Version) -> Manifest:
         """The manifest of a version, with the name of its parent, or of version 0. Raises DecodeError, ValueError."""
@@ -162,10 +173,22 @@ class TrainedVersions:
         return None if found is None or weights is None else RoundBase(weights, found)
 
     def _weights(self, manifest: Manifest, blobs: RoundBlobs) -> bytes | None:
-        """The weights of a manifest, from this machine. Blocks. Raises UserError."""
+        """The weights of a manifest as rounds know them, from this machine. Blocks. Raises UserError, OSError."""
+        made = next((version for version in self.versions() if version.manifest == manifest.digest), None)
+        result = None if made is None else self.result_of(made)
+        if result is not None:
+            return blobs.get(result.weights)
         path = self._find_weights(manifest)
-        if path is None:
-            return blobs.get(manifest.weights)
-        with path.open("rb") as file:
-            data = file.read(_WEIGHTS_BYTES_MAX + 1)
-        return data if sha256(data) == manifest.weights else None
+        return None if path is None else self._trainer.first(path, manifest.weights)
+
+
+def voted_results(ledger: Ledger, voters: Iterable[bytes], wanted: AbstractSet[bytes]) -> dict[bytes, RoundResult]:
+    """The results with these digests, from the votes of some members (keys) that a ledger has."""
+    found: dict[bytes, RoundResult] = {}
+    for voter in voters:
+        for record in ledger.chain(voter):
+            if record.kind == Kind.ROUND_VOTE:
+                result = decode_round_vote(record.payload).result
+                if result.digest in wanted:
+                    found[result.digest] = result
+    return found

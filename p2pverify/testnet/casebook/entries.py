@@ -5,7 +5,10 @@ the simulated world; their expected fates are in `world.liars.expectations`.
 """
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
+from p2pverify.core.contract.history.training import OPEN
+from p2pverify.testnet.world.economy.plan import RoundsPlan
 from p2pverify.testnet.world.liars.expectations import FATES, FateRule
 from p2pverify.testnet.world.plan import UpgradePlan
 
@@ -49,12 +52,17 @@ class Numeric:
         return self.long or self.to_clients
 
 
+#: Pay for the updates of rounds, for votes on their results and in disputes, or all that a peer has.
+Pay = Literal["training", "votes", "all"]
+
+
 @dataclass(frozen=True, slots=True)
 class Simulated:
     """An attack on the protocol by `hostile` of `peers` peers, at the rate `rate`, played for `epochs` epochs.
 
     With one determinism class, digests judge it; with several `classes`, also the referee across classes. With
-    `founders`, the hostile peers have weight from the start. With `upgrades`, the model has several versions.
+    `founders`, the hostile peers have weight from the start. With `upgrades`, the model has several versions. With
+    `rounds`, members train a line. `pay` is what the cheat is about: the world has a tariff then.
     """
 
     kind: str
@@ -67,6 +75,8 @@ class Simulated:
     classes: int = 1
     why: str = ""
     upgrades: tuple[UpgradePlan, ...] = ()
+    rounds: RoundsPlan | None = None
+    pay: Pay | None = None
 
     @property
     def is_crowd(self) -> bool:
@@ -156,6 +166,8 @@ _RECALL = (*_RELEASE, UpgradePlan(10, "recall"))
 #: At the end version 0 is retired, and version 2 recalled.
 _TWO = (*_RELEASE, UpgradePlan(9, "release"), UpgradePlan(17, "recall"))
 
+_TRAINS: dict[str, Any] = {"peers": 10, "epochs": 48, "founders": True, "rounds": RoundsPlan(), "pay": "training"}
+
 SIMULATED: tuple[Simulated, ...] = (
     Simulated("wrong", epochs=24),
     Simulated("wrong", rate=0.2, epochs=72),
@@ -200,6 +212,12 @@ SIMULATED: tuple[Simulated, ...] = (
     Simulated("spammer"),
     Simulated("silent"),
     Simulated("slow-hardware", peers=8, epochs=48, founders=True),
+    *(Simulated(kind, **_TRAINS) for kind in ("poison-labels", "poison-sign", "boost", "free-rider", "copy-update")),
+    Simulated("overspend", **{**_TRAINS, "rounds": RoundsPlan(with_noise=True)}),
+    Simulated("short-training", **{**_TRAINS, "rounds": RoundsPlan(mode=OPEN)}),
+    Simulated("lazy-evaluator", **{**_TRAINS, "rounds": RoundsPlan(hostile_train=False), "pay": "votes"}),
+    Simulated("wash-trader", peers=10, hostile=2, epochs=48, founders=True, pay="all"),
+    Simulated("escrow-slanderer", peers=10, epochs=48, founders=True, pay="all"),
 )
 
 _BLOCKING = (

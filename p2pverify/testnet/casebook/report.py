@@ -10,7 +10,7 @@ from p2pverify.testnet.world.liars.expectations import MILLION
 
 SCHEMA = "p2pverify/cheat-book/1"
 HEADERS = (
-    *("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "SAVED"),
+    *("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "SAVED", "PAID"),
     *("EXPECTED", "AUDITS", "95 %", "MISSED", "HONEST CONVICTED"),
 )
 #: The rates in the table. The document has all rates.
@@ -38,6 +38,7 @@ def _numeric(row: NumericRow) -> Sequence[object]:
         row.fate,
         f"{row.found}/{row.asked}",
         f"{row.saved:.0%}",
+        None,
         _short(row.expected),
         _short(audits.mean),
         spread,
@@ -55,7 +56,8 @@ def _simulated(row: SimulatedRow) -> Sequence[object]:
         "simulated",
         "provisional" if blocking else row.fate,
         f"{row.provisional if blocking else row.shown}/{row.hostile}",
-        None,
+        None if row.gains is None or row.gains.saved is None else f"{row.gains.saved:.0%}",
+        None if row.gains is None else f"{row.gains.paid / MILLION:.2f} ({row.gains.usual / MILLION:.2f})",
         _short(row.expected),
         _short(mean),
         f"{row.audits[0]}-{row.audits[-1]}" if row.audits else None,
@@ -72,6 +74,7 @@ def _honest(row: HonestRow) -> Sequence[object]:
         "across",
         "trusted",
         f"{row.found}/{row.asked}",
+        None,
         None,
         None,
         None,
@@ -161,6 +164,8 @@ def _simulated_faults(book: CheatBook) -> Iterator[str]:
             yield f"{name_of(row)}: {fault}"
         if row.honest_convicted:
             yield f"{name_of(row)}: {row.honest_convicted} honest peers are convicted"
+        if row.gains is not None and row.missed:
+            yield f"{name_of(row)}: {row.missed} of {row.hostile} gain by it, or do not show that they are {row.fate}"
         found = row.provisional if row.entry.is_blocking else row.convicted
         if row.entry.is_crowd and found < row.hostile:
             yield f"{name_of(row)} at rate {row.entry.rate:g}: {found} of {row.hostile} are convicted"
@@ -224,6 +229,9 @@ def _simulated_item(row: SimulatedRow) -> dict[str, object]:
         "expected_audits": row.expected,
         "audits": list(row.audits),
         "honest_convicted": row.honest_convicted,
+        "saved": None if row.gains is None else row.gains.saved,
+        "paid": None if row.gains is None else row.gains.paid / MILLION,
+        "usually_paid": None if row.gains is None else row.gains.usual / MILLION,
         "broken": list(row.broken),
         "why": row.entry.reason,
     }

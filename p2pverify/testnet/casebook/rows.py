@@ -9,6 +9,7 @@ from p2pverify.core.contract.odds import TestSteps
 from p2pverify.node.files.networktable import LONG_PERMILLE
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated
+from p2pverify.testnet.casebook.gains import Gains, mean_gains
 from p2pverify.testnet.casebook.trials import (
     HONEST_PEERS,
     ConvictionTimes,
@@ -70,7 +71,7 @@ class HonestRow:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRow:
-    """The outcome of one attack on the protocol, over all played worlds."""
+    """The outcome of one attack on the protocol, over all played worlds. `gains` are means over them."""
 
     entry: Simulated
     fate: str
@@ -84,6 +85,7 @@ class SimulatedRow:
     audits: tuple[int, ...]
     honest_convicted: int
     broken: tuple[str, ...]
+    gains: Gains | None = None
 
 
 def numeric_row(
@@ -168,4 +170,5 @@ def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
         tuple(sorted(count for one in played for count in one.audits)) if rule.by == "dissent" else (),
         sum(one.honest_convicted for one in played),
         tuple(fault for one in played for fault in one.broken),
+        mean_gains([one.gains for one in played if one.gains is not None]),
     )

@@ -1,6 +1,6 @@
 """Plays the attacks of the book in the simulated world: each kind alone among honest peers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.inference.speed import Fit
@@ -9,6 +9,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
 from p2pverify.testnet.casebook.downloads import play_download
 from p2pverify.testnet.casebook.entries import FALSE_CHUNKS, Simulated
+from p2pverify.testnet.casebook.gains import Gains, gains_of, has_gain_of_its_fate, money_faults
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
 from p2pverify.testnet.world.liars.expectations import MILLION, FateRule, shows
 from p2pverify.testnet.world.peer.versions import manifest_of
@@ -64,6 +65,7 @@ class Played:
     honest_convicted: int
     cuts: int
     broken: tuple[str, ...]
+    gains: Gains | None = None
 
 
 def plan_of(entry: Simulated, seed: int) -> WorldPlan:
@@ -88,6 +90,8 @@ def plan_of(entry: Simulated, seed: int) -> WorldPlan:
         hardware="one machine",
         beyond_third=entry.is_blocking,
         upgrades=entry.upgrades,
+        rounds=entry.rounds,
+        tariff=entry.pay is not None,
     )
 
 
@@ -126,20 +130,34 @@ def play_world(entry: Simulated, seed: int) -> Played:
     rule = entry.rule
     honest = [peer.key for peer in world.honest if peer.key not in observer.objector.refused]
     members = [final.members.get(key) for key in keys]
+    gains = gains_of(entry, world, final, keys, _control(entry, seed))
+    shown, missed = _shown(world, rule, final, keys), len(world.invariants.missed())
+    if gains is not None and not has_gain_of_its_fate(entry, final, keys, gains):
+        shown, missed = 0, len(keys)
     return Played(
         entry,
         len(keys),
         _convicted(final, keys),
         _convicted(provisional, keys),
-        _shown(world, rule, final, keys),
-        len(world.invariants.missed()),
+        shown,
+        missed,
         tuple(
             sorted(m.convicted_after - before[k] for k, m in zip(keys, members, strict=True) if m and m.is_convicted)
         ),
         _convicted(final, honest) + _convicted(provisional, honest),
         final.index,
-        tuple(world.invariants.faults),
+        (*world.invariants.faults, *money_faults(final)),
+        gains,
     )
+
+
+def _control(entry: Simulated, seed: int) -> World | None:
+    """The same world with hostile peers that do not cheat, played to its end, for cheats that are about all money."""
+    if entry.pay != "all":
+        return None
+    world = World(plan_of(replace(entry, rate=0.0), seed))
+    world.play()
+    return world
 
 
 def _shown(world: World, rule: FateRule, final: State, keys: list[bytes]) -> int:

@@ -11,7 +11,8 @@ An item is a tuple. Its first member is the kind; the other members are:
   - EVIDENCE: ticket, bytes, key of the asker;
   - RESPONSE: ask, bytes, elapsed time (ms);
   - FAILED: ask, reason;
-  - ORDER: the order of its operator.
+  - ORDER: the order of its operator;
+  - TRAINED: the outcome of an order of a training round.
 """
 
 RPC = 0
@@ -28,6 +29,7 @@ SYNC = 10
 SYNC_FRAME = 11
 ORDER = 12
 EVIDENCE = 13
+TRAINED = 14
 
 #: Items of the world instead of a peer: (kind, subject, ...).
 DIAL = 20

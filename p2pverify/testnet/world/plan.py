@@ -13,6 +13,7 @@ from p2pverify.node.files.networkfile import read_params
 from p2pverify.testnet.faults import Fault
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable, UpgradeTable
+from p2pverify.testnet.world.economy.plan import RoundsPlan
 
 GENESIS_MS = 1_000_000_000_000
 HONEST = "honest"
@@ -79,6 +80,8 @@ class WorldPlan:
     hardware: str = ""  # the hardware claim of all members
     upgrades: tuple[UpgradePlan, ...] = ()  # with some, the model has a line
     line_epochs: tuple[int, int, int] = (3, 4, 2)  # notice, overlap, and the time after a recall
+    rounds: RoundsPlan | None = None  # with some, members train a line, and a sponsor pays for it
+    tariff: bool = False  # whether duties are paid
     #: Whether a third of the weight or more may be hostile. The invariants of cuts do not hold then.
     beyond_third: bool = False
 

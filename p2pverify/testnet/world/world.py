@@ -20,6 +20,8 @@ from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
 from p2pverify.testnet.world import items
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
+from p2pverify.testnet.world.economy import begin
+from p2pverify.testnet.world.economy.plan import TARIFF
 from p2pverify.testnet.world.invariants import Invariants
 from p2pverify.testnet.world.links import End, Links, SimulatedLink, SimulatedRequests
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Gang, HonestActor
@@ -38,6 +40,8 @@ START_MS = 3_000  # before genesis
 START_SPREAD_MS = 1_500
 REDIALS_MAX = 40
 NEVER_MS = 2**52
+#: When contributors offer rows, and a sponsor pays for rounds: all members have joined by then.
+FIRST_OFFER_EPOCH = 2
 
 
 class World:
@@ -74,6 +78,7 @@ class World:
         self.gangs: dict[str, Gang] = {}
         self.by_key: dict[bytes, Peer] = {}
         self.links = Links(self.simulation, self._redial)
+        self.training = None if plan.rounds is None else begin.training(plan, self.identities)
         self.requests = SimulatedRequests(self.simulation, self.links, self.by_key)
         self.catchup = Catchup(self.simulation, self.links, self._dial)
         self._around = Surroundings(
@@ -85,6 +90,7 @@ class World:
             engine or self._engine,
             self._dial,
             self._finalised,
+            self.training,
         )
         self.peers = [self._peer(identity) for identity in self.identities]
         self.by_key.update({peer.key: peer for peer in self.peers})
@@ -164,9 +170,16 @@ class World:
                 at_ms = self.network.params.epoch_start_ms(identity.leaves_epoch)
                 self.schedule.post(at_ms, peer.number, (items.ORDER, 0, Leave()))
         self._upgrades.begin()
+        self._begin_rounds()
         for fault in self.faults:
             self.schedule.post(genesis_ms + fault.begins_ms, -1, (items.FAULT, fault))
             self.schedule.post(genesis_ms + fault.ends_ms, -1, (items.HEAL, fault))
+
+    def _begin_rounds(self) -> None:
+        """Post what contributors and their sponsor sign: data sets, and a pledge for all rounds."""
+        at_ms = self.network.params.epoch_start_ms(FIRST_OFFER_EPOCH)
+        for number, order in begin.orders(self.plan, self.identities, self.network):
+            self.schedule.post(at_ms, number, (items.ORDER, 0, order))
 
     # ------------------------------------------------------------ time
 
@@ -350,12 +363,15 @@ def make_network(plan: WorldPlan, found: Sequence[Identity]) -> Network:
     """The contract of a plan's peers, founded by its founders."""
     founders = tuple(sorted(identity.key for identity in found if identity.founder))
     lines = (SimulatedPublishers(plan.seed).line(plan.line_epochs),) if plan.upgrades else ()
+    tariff = TARIFF if plan.tariff else None
+    if plan.rounds is not None:
+        lines = (begin.trained_line(plan, found),)
     if plan.classes == 1:
         rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)
-        return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params, lines=lines)
+        return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params, lines=lines, tariff=tariff)
     names = [f"path-{number}" for number in range(plan.classes)]
     rules = tuple(DeterminismClass(n, MANIFEST.digest, "world", n, plan.honest_ppm, ACROSS) for n in names)
-    return Network("world", founders, (MANIFEST.digest,), rules, plan.params, REFEREE_ID, lines=lines)
+    return Network("world", founders, (MANIFEST.digest,), rules, plan.params, REFEREE_ID, lines=lines, tariff=tariff)
 
 
 def _gossip_params(plan: WorldPlan) -> GossipParams:

@@ -111,7 +111,7 @@ async def serve(path: Path) -> None:
     now = end_ms(network, records)
     driver = Driver(Machine(network, SERVER, 0, MANIFEST, 512), FakeJournal(), FakeEngine(), clock=lambda: now)
     driver.load(records, ())
-    mesh = Libp2pNetwork(SERVER, network.id, LOCAL, (), driver)
+    mesh = Libp2pNetwork(SERVER, network.id, [LOCAL], (), driver)
     async with trio.open_nursery() as nursery:
         (address,) = await nursery.start(mesh.run)
         await nursery.start(driver.run, mesh)
@@ -149,7 +149,7 @@ async def join(network: Network, records: list[bytes], address: str) -> tuple[fl
         store = await trio.to_thread.run_sync(Store.open, Path(folder) / "node.db", network.id, machine.key)
         journal = _Journal(store, len(records))
         driver = Driver(machine, journal, FakeEngine(), clock=lambda: now)
-        mesh = Libp2pNetwork(JOINER, network.id, LOCAL, (address,), driver, sync_limits=SyncLimits(interval_s=0.5))
+        mesh = Libp2pNetwork(JOINER, network.id, [LOCAL], (address,), driver, sync_limits=SyncLimits(interval_s=0.5))
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             await nursery.start(mesh.run)

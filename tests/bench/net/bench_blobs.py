@@ -52,7 +52,7 @@ async def serve(kind: str, name: str, path: Path) -> None:
 
 
 async def _serve_plain(nursery: trio.Nursery, path: Path) -> str:
-    host = Host(seed_of("plain"), LOCAL, Counters())
+    host = Host(seed_of("plain"), [LOCAL], Counters())
 
     async def answer(stream: Stream) -> None:
         with path.open("rb") as file:
@@ -61,7 +61,7 @@ async def _serve_plain(nursery: trio.Nursery, path: Path) -> str:
 
     host.handle(PLAIN, answer)
     nursery.start_soon(host.run, host.listen(), _attend, lambda _link: None)
-    return str(host.address)
+    return str(host.addresses[0])
 
 
 async def _attend(_link: Link) -> None:
@@ -71,7 +71,7 @@ async def _attend(_link: Link) -> None:
 async def plain(address: str, size: int) -> float:
     """Seconds for all bytes over one stream."""
     async with trio.open_nursery() as nursery:
-        host = Host(seed_of("reader"), LOCAL, Counters())
+        host = Host(seed_of("reader"), [LOCAL], Counters())
         nursery.start_soon(host.run, host.listen(), _attend, lambda _link: None)
         link = await host.dial(parse_address(address))
         async with await link.open_stream(PLAIN) as stream:

@@ -234,6 +234,8 @@ def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None
     assert lines["up"].strip() == "1 h 1 min"
     assert lines["ready"].strip() == "no"
     assert "  because   no neighbours" in done.stdout
+    assert "reached     through relays: it listens nowhere, and one relay takes its connections" in done.stdout
+    assert "            give an address with --listen" in done.stdout
 
 
 WAITING = replace(

@@ -1,10 +1,16 @@
 """`train`, and what `status` and `model versions` say of rounds, against answers of an API."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from p2pverify.cli.training.train import train
+from p2pverify.engine.lora.tools import LoraTools
 from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.lines.documents import RoundOriginDocument
 from p2pverify.node.reports.documents.jsonform import parse
 from p2pverify.node.training.documents import RoundsDocument
@@ -12,6 +18,10 @@ from tests.cli.fake_api import body, fake_api
 from tests.cli.lines.test_versions import answers
 from tests.cli.transcript import run
 from tests.support.documents import ROUNDS, STATUS, VERSION_1, VERSIONS
+from tests.support.networks import make_network, seeds
+from tests.support.rounds import with_training
+from tests.support.tiny_model import Tiny, write
+from tests.support.training import ADAPTED
 
 LINE = ROUNDS.lines[0]
 
@@ -78,3 +88,26 @@ def test_status_and_versions_name_rounds(home: Home) -> None:
         done = run(home.path, "model", "versions", "--wide")
     assert "trained in round 3 of 0" in done.stdout
     assert "decided by 4 of 5 members; gain 41250 micronats" in done.stdout
+
+
+def test_the_class_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path and proof for the rules of a network file; a network without language models has none."""
+    weights = write(tmp_path / "tiny.gguf", Tiny())
+    usual = make_network(seeds(3))
+    other = with_training(usual, [], **ADAPTED)
+    ours = with_training(usual, [], **{**ADAPTED, "lora": replace(ADAPTED["lora"], golden=b"\x07" * 32)})
+    for network, said in (
+        (other, ["line", "torch-9/here", "07" * 32, "another one than that of the rule"]),
+        (ours, ["class   that of the rule"]),
+        (usual, ["no line of the network trains a language model"]),
+    ):
+        file = tmp_path / "network.toml"
+        file.write_text(dump_network(network, ()))
+        monkeypatch.setattr(LoraTools, "golden", lambda self, base, rule: b"\x07" * 32)
+        monkeypatch.setattr("p2pverify.engine.lora.measuring.numeric_path", lambda: "torch-9/here")
+        done = CliRunner().invoke(train, ["class", str(file), "--weights", str(weights)])
+        assert done.exit_code == 0, done.output
+        for text in said:
+            assert text in done.output
+    done = CliRunner().invoke(train, ["class", str(file), "--json"])
+    assert json.loads(done.output) == {"schema": "p2pverify/training-classes/1", "lines": []}

@@ -44,9 +44,9 @@ def opened(asked: TwoThirds, *answers: int) -> TwoThirds:
     return replace(asked, votes=votes)
 
 
-def test_the_sealing_closes_with_two_thirds_of_the_seals_or_after_its_cuts() -> None:
+def test_the_sealing_closes_with_as_many_seals_as_decide_or_after_its_cuts() -> None:
     """Never with the cut that began the round."""
-    for sealed, cuts in ((9, 1), (6, 1), (5, rounds.SEAL_CUTS)):
+    for sealed, cuts in ((9, 1), (7, 1), (6, rounds.SEAL_CUTS)):
         asked = seal(vote(9), sealed)
         phases = []
         for index in range(BEGAN, BEGAN + 5):
@@ -57,17 +57,17 @@ def test_the_sealing_closes_with_two_thirds_of_the_seals_or_after_its_cuts() -> 
 
 
 def test_only_the_electorate_seals_and_only_before_the_sealing_is_closed() -> None:
-    asked = seal(vote(3), 2)
-    assert refuse_seal(asked, key(2)) is None
-    assert refuse_seal(asked, key(3)) == "not of the electorate"
-    assert refuse_seal(rounds.close_sealing(asked, BEGAN + 1), key(2)) == "after the sealing was closed"
+    asked = seal(vote(4), 3)
+    assert refuse_seal(asked, key(3)) is None
+    assert refuse_seal(asked, key(4)) == "not of the electorate"
+    assert refuse_seal(rounds.close_sealing(asked, BEGAN + 1), key(3)) == "after the sealing was closed"
 
 
 def test_an_opening_cites_a_cut_that_closed_the_sealing_and_holds_the_seal() -> None:
-    asked = seal(vote(3), 2)
+    asked = seal(vote(4), 3)
     closed = rounds.close_sealing(asked, BEGAN + 1)
     assert refuse_opening(closed, closed, key(1), 1, is_work_shown=False) is None
-    assert refuse_opening(closed, closed, key(2), 9, is_work_shown=False) == "no commit was counted"
+    assert refuse_opening(closed, closed, key(3), 9, is_work_shown=False) == "no commit was counted"
     assert refuse_opening(closed, closed, key(1), 0, is_work_shown=False) == "certificate does not hold the commit"
     assert refuse_opening(closed, asked, key(1), 1, is_work_shown=False) == "certificate gives it no turn"
     assert refuse_opening(closed, closed, key(1), 1, is_work_shown=True) == "shows work without need"

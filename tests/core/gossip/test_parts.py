@@ -194,7 +194,8 @@ def test_outbox_order_and_omissions() -> None:
     outbox.subscription(ALICE, subscribe=True, topic="t", now_ms=0)
     message = GossipMessage("t", b"0")
     outbox.message(ALICE, message, 0)
-    outbox.discard(ALICE, message.key)
+    assert outbox.discard(ALICE, message.key, 0)
+    assert not outbox.discard(BOB, message.key, 0)
     outbox.graft(b"c" * 32, "t", 0)
     outbox.forget(b"c" * 32)
     assert outbox.flush(0) == [

@@ -1,5 +1,7 @@
 """Reports among whole machines: the question reaches the seats, a lie to clients convicts, and slander costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.contract.output import Output
@@ -102,12 +104,23 @@ def test_a_reporter_that_is_away_decides_nothing() -> None:
     world = make_world(6)
     world.run_epochs(6)
     key = report(world, found(world))
-    world.peers[REPORTER].machine.reporter._questions.clear()
+    world.peers[REPORTER].machine.reporter._shown.clear()
     world.run_epochs(2)
-    world.peers[REPORTER].machine.reporter._questions.clear()
+    world.peers[REPORTER].machine.reporter._shown.clear()
     world.run_epochs(6)
     assert latest(world).disputes[key].votes == {}
     assert all(member.dissents == 0 for member in latest(world).members.values())
+
+
+@pytest.mark.parametrize("is_private", [False, True], ids=["open", "private"])
+def test_of_several_wrong_answers_in_an_epoch_the_reported_one_is_shown(is_private: bool) -> None:
+    """The seats get the question of the report, and not that of a later wrong answer."""
+    world = make_world(6)
+    world.run_epochs(6)
+    for number in range(3):
+        report(world, replace(found(world, number=number), is_private=is_private))
+    world.run_epochs(8)
+    assert latest(world).members[world.peers[LIAR].machine.key].dissents == 1
 
 
 def test_one_report_for_each_epoch_and_none_twice() -> None:
@@ -123,10 +136,11 @@ def test_one_report_for_each_epoch_and_none_twice() -> None:
     assert state.totals["reports"] == 1
     assert [each for each in state.disputes if each.slot == REPORT_SLOT] == [key]
     reporter = world.peers[REPORTER].machine.reporter
-    reporter._questions.clear()
+    reporter._shown.clear()
     reporter.resume()
     report(world, first)
-    assert reporter.find_question(key, world.peers[2].machine.key) == first.question
+    shown = reporter.show(key, world.peers[2].machine.key)
+    assert decode_shown_question(shown) == first.question
     report(world, found(world, number=4))
     world.run_epochs(1)
     assert latest(world).totals["reports"] <= 2

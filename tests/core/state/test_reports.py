@@ -88,9 +88,9 @@ class Court:
 
 def _join(class_index: int) -> bytes:
     from p2pverify.core.records.payloads.membership import Join
-    from tests.support.steps import VRF_KEY
+    from tests.support.steps import BOX_KEY, VRF_KEY
 
-    return Join(class_index, VRF_KEY).encode()
+    return Join(class_index, VRF_KEY, box_key=BOX_KEY).encode()
 
 
 def all_of(court: Court, output: bytes) -> dict[int, bytes]:

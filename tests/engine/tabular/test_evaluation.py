@@ -7,7 +7,7 @@ import pytest
 
 from p2pverify.core.contract.history.training import MEAN
 from p2pverify.core.contract.manifest import decode_manifest
-from p2pverify.engine.tabular.credit import Worths, is_harmful, lower_median, shapley_values
+from p2pverify.engine.tabular.credit import ShardLosses, Worths, is_harmful, lower_median, shapley_values
 from p2pverify.engine.tabular.evaluation import Evaluation, evaluate
 from p2pverify.engine.tabular.manifest import tabular_manifest
 from p2pverify.engine.tabular.model import Rows, TabularModel, initial
@@ -30,7 +30,7 @@ def evaluated(updates=UPDATES, shards=SHARDS, rule=RULE, base=BASE, **more) -> E
 def test_shapley_values_are_those_of_the_definition() -> None:
     """Four players on two shards: the mean over all 24 orders, computed with fractions."""
     updates, shards = list(UPDATES.values())[:4], list(SHARDS.values())[:2]
-    found = shapley_values(Worths(BASE, updates, shards), 4, SEED)
+    found = shapley_values(Worths(BASE, updates, ShardLosses(shards)), 4, SEED)
     net = tabular.Net(BASE.weights.tolist(), 2, 0, 2)
     plain = [each.tolist() for each in updates]
     by_shard = [tabular.shapley(net, plain, listed(shard)) for shard in shards]
@@ -41,11 +41,12 @@ def test_many_players_are_judged_by_drawn_orders() -> None:
     """From nine players on: near the exact values of eight and one that adds nothing, and fixed by the seed."""
     updates = [train(BASE, rows_of(30, at), RULE, bytes([at]) * 32).update for at in range(8)]
     shards = [rows_of(30, 50)]
-    exact = shapley_values(Worths(BASE, updates, shards), 8, SEED)
+    exact = shapley_values(Worths(BASE, updates, ShardLosses(shards)), 8, SEED)
     assert sum(each[0] for each in exact) == pytest.approx(
-        int((Worths(BASE, updates, shards).of(0) - Worths(BASE, updates, shards).of(255))[0]), abs=8
+        int((Worths(BASE, updates, ShardLosses(shards)).of(0) - Worths(BASE, updates, ShardLosses(shards)).of(255))[0]),
+        abs=8,
     )
-    nine = Worths(BASE, [*updates, np.zeros_like(updates[0])], shards)
+    nine = Worths(BASE, [*updates, np.zeros_like(updates[0])], ShardLosses(shards))
     found = shapley_values(nine, 9, SEED)
     assert found == shapley_values(nine, 9, SEED) != shapley_values(nine, 9, bytes(32))
     whole = int((nine.of(0) - nine.of(511))[0])

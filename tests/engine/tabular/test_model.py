@@ -13,10 +13,13 @@ from p2pverify.engine.tabular.model import (
     initial,
     weight_count,
 )
-from p2pverify.engine.tabular.update import UPDATE_MAX, clipped, decode_update, encode_update, is_within
+from p2pverify.engine.tabular.update import clipped, decode_update, encode_update, is_within, norm_squared
 from tests.engine.tabular.examples import listed, rows_of
 from tests.support import tabular
 from tests.support.datasets import SCHEMA, rows
+
+#: The greatest clip of a rule.
+UPDATE_MAX = 64 << 16
 
 
 @pytest.mark.parametrize("hidden", [0, 1, 64])
@@ -114,6 +117,14 @@ def test_updates() -> None:
     ):
         with pytest.raises(DecodeError, match=reason):
             decode_update(wrong, count, clip)
+
+
+def test_the_norm_of_large_numbers_is_exact() -> None:
+    """Adapters have up to 2^22 numbers of 32 bits, whose squares do not fit 63 bits together."""
+    drawn = np.random.Generator(np.random.Philox(key=5)).integers(-(2**31), 2**31, 1000)
+    assert norm_squared(drawn) == sum(each * each for each in drawn.tolist())
+    assert norm_squared(np.full(2**22, -(2**31))) == 2**84
+    assert norm_squared(clipped(drawn, 2**30)) <= 2**60
 
 
 def test_a_clipped_update_is_within_the_clip() -> None:

@@ -92,7 +92,7 @@ async def test_each_way_of_being_wrong_is_named(nursery, said, news, monkeypatch
         unused.bind(("127.0.0.1", 0))
         dead = f"/ip4/127.0.0.1/tcp/{unused.getsockname()[1]}"
         other = await stranger(nursery)
-        mistaken = str(other.address.with_peer(public_key(seed_of("expected"))))
+        mistaken = str(other.addresses[0].with_peer(public_key(seed_of("expected"))))
         no_peer = f"/ip4/127.0.0.1/tcp/{web.getsockname()[1]}"
         nowhere = "/dns4/no-such-host.invalid/tcp/4747"
 

@@ -113,27 +113,39 @@ def test_own_addresses_are_signed_anew_when_they_change_or_age():
     now, hosts = [NOW_MS], ["192.0.2.7"]
     own = OwnAddresses(SEED, NETWORK, (), lambda: now[0], lambda: hosts)
     wildcard = parse_address("/ip4/0.0.0.0/tcp/9")
-    first = own.statement(wildcard)
+    first = own.statement([wildcard])
     assert first.addresses == (parse_address("/ip4/192.0.2.7/tcp/9"),)
-    assert own.statement(wildcard) is first
+    assert own.statement([wildcard]) is first
     hosts.append("192.0.2.8")
-    second = own.statement(wildcard)
+    second = own.statement([wildcard])
     assert second.seq == first.seq + 1
     assert len(second.addresses) == 2
     now[0] += signed_addresses.RENEWAL_MS + 1
-    third = own.statement(wildcard)
+    third = own.statement([wildcard])
     assert third.seq == now[0]
     assert third.addresses == second.addresses
     assert third.is_signed()
+
+
+def test_several_listening_addresses_share_the_places_of_a_statement():
+    """Each listening address has its turn, so that many interfaces of one kind do not crowd out the other kind."""
+    hosts = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "2001:db8::7"]
+    own = OwnAddresses(SEED, NETWORK, (), lambda: NOW_MS, lambda: hosts)
+    wildcards = [parse_address("/ip4/0.0.0.0/tcp/9"), parse_address("/ip6/::/tcp/8")]
+    found = own.statement(wildcards).addresses
+    assert [str(address) for address in found[:2]] == ["/ip4/192.0.2.1/tcp/9", "/ip6/2001:db8::7/tcp/8"]
+    assert len(found) == signed_addresses.ADDRESSES_PER_PEER_MAX
+    assert own.statement([HERE, THERE, HERE]).addresses == (HERE, THERE)
+    assert own.statement([]).addresses == ()
 
 
 def test_announced_addresses_go_before_our_own():
     """The operator's announced addresses replace the peer's own. Names are not sent to unknown peers."""
     told = (parse_address("/dns4/peer.example.org/tcp/4", allow_dns=True), parse_address("/ip4/198.51.100.1/tcp/4"))
     own = OwnAddresses(SEED, NETWORK, told, lambda: NOW_MS, lambda: ())
-    assert own.addresses(HERE) == told
-    assert own.statement(HERE).addresses == told[1:]
-    assert own.listening(HERE) == (HERE,)
+    assert own.addresses([HERE]) == told
+    assert own.statement([HERE]).addresses == told[1:]
+    assert own.listening([HERE]) == (HERE,)
 
 
 def test_a_wildcard_stands_for_interfaces_of_its_kind():

@@ -57,7 +57,7 @@ async def test_an_own_address_of_an_earlier_run_is_no_twin(nursery):
         async with trio.open_nursery() as earlier:
             gone = await join(earlier, "one", common.address)
             await gone.mesh.wait_connected(common.mesh.peer)
-            statement = gone.mesh._own.statement(gone.mesh._host.address)
+            statement = gone.mesh._own.statement(gone.mesh._host.addresses)
             earlier.cancel_scope.cancel()
         one = await join(nursery, "one", common.address)
         await one.mesh.wait_connected(common.mesh.peer)

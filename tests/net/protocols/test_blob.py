@@ -230,7 +230,7 @@ async def _answered(nursery: trio.Nursery, frame: bytes, length: int) -> str:
 
     host.handle("/p2pverify/peers/2", introduce)
     host.handle(PROTOCOL, answer)
-    alice = await join(nursery, "alice", str(host.address))
+    alice = await join(nursery, "alice", str(host.addresses[0]))
     await alice.mesh.wait_connected(host.peer)
     return await _reason(alice, host.peer, length=length)
 

@@ -26,6 +26,7 @@ RPCS = [
     Rpc(publish=(GossipMessage("a", b"data"), GossipMessage("b", b""))),
     Rpc(ihave=(("a", (b"\xff" * 32, b"\x00" * 32)),), iwant=(b"\x80" * 32,)),
     Rpc(graft=("a", "b"), prune=(("a", 60), ("b", None))),
+    Rpc(publish=(GossipMessage("a", b"data"),), idontwant=(b"\x80" * 32, b"\x00" * 32)),
 ]
 
 
@@ -246,7 +247,9 @@ async def test_identify_and_ping(nursery):
         message.ParseFromString(frame)
         assert message.public_key == b"\x08\x01\x12\x20" + alice.key
         assert list(message.listen_addrs) == [parse_address(alice.address).to_multiaddr_bytes()]
-        assert {"/meshsub/1.1.0", "/ipfs/ping/1.0.0", "/p2pverify/request/2"} <= set(message.protocols)
+        assert {"/meshsub/1.2.0", "/meshsub/1.1.0", "/ipfs/ping/1.0.0", "/p2pverify/request/2"} <= set(
+            message.protocols
+        )
         async with await connection.open_stream("/ipfs/ping/1.0.0") as stream:
             for challenge in (b"a" * 32, b"b" * 32):
                 await stream.write(challenge)

@@ -88,8 +88,8 @@ async def test_nothing_is_asked_of_who_is_not_there_or_speaks_otherwise(nursery)
         alice = await join(nursery, "alice")
         mallory = await stranger(nursery)
         await alice.leave()
-        other = mallory.address.with_peer(alice.key)
-        for address in (parse_address(alice.address), other, mallory.address):
+        other = mallory.addresses[0].with_peer(alice.key)
+        for address in (parse_address(alice.address), other, mallory.addresses[0]):
             with pytest.raises(DialError):
                 await ask_peer(SEED, NETWORK, address, b"?", before=marks.mark)
     assert marks.count == 0
@@ -108,7 +108,7 @@ async def test_a_peer_that_does_not_answer_has_seen_the_request(nursery):
         mallory = await stranger(nursery)
         mallory.handle(peer_list.PROTOCOL, introduce)
         mallory.handle(requests.PROTOCOL, take)
-        ask = partial(ask_peer, SEED, NETWORK, mallory.address, b"secret", before=marks.mark)
+        ask = partial(ask_peer, SEED, NETWORK, mallory.addresses[0], b"secret", before=marks.mark)
         with pytest.raises(AskError, match="reset"):
             await ask()
     assert (marks.count, taken) == (1, [b"secret"])

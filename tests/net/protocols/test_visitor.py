@@ -84,7 +84,7 @@ async def test_hostile_answers_to_a_request_for_passports(nursery, said, reason)
         mallory.handle(peer_list.PROTOCOL, introduce)
         mallory.handle(requests.PASSPORT_PROTOCOL, answer)
         visitor = await visit(nursery)
-        await visitor.meet(mallory.address)
+        await visitor.meet(mallory.addresses[0])
         with pytest.raises(AskError) as failed:
             await visitor.passports(mallory.peer, b"?")
     assert failed.value.reason == reason
@@ -103,7 +103,7 @@ async def test_silence_is_the_callers_to_end(nursery):
         mallory.handle(peer_list.PROTOCOL, introduce)
         mallory.handle(requests.PASSPORT_PROTOCOL, stall)
         visitor = await visit(nursery)
-        await visitor.meet(mallory.address)
+        await visitor.meet(mallory.addresses[0])
         async with trio.open_nursery() as asking:
             asking.start_soon(visitor.passports, mallory.peer, b"?")
             await taken.wait()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.data.table import load_rows, load_schema, read_number
+from p2pverify.node.data.table import load_row_schema, load_rows, load_schema, read_number
 from p2pverify.node.files.textfile import FileError
 
 SCHEMA = """
@@ -45,6 +45,36 @@ def test_rows_of_csv_and_of_json_lines_are_equal(tmp_path: Path) -> None:
     assert [schema.cells(row) for row in rows] == [((4490, 2048), 1), ((0, 4096), 0)]
     assert schema.features[0].grid[0] < 0 < schema.features[0].grid[-1]
     assert b"Alice" not in b"".join(rows)
+
+
+TEXTS = 'text = "note"\nbytes_max = 12\n'
+
+
+def test_rows_of_texts(tmp_path: Path) -> None:
+    """A schema of texts names one column, and a row is its UTF-8."""
+    schema = load_row_schema(write(tmp_path / "schema.toml", TEXTS))
+    with pytest.raises(FileError, match="a schema of texts"):
+        load_schema(tmp_path / "schema.toml")
+    table = 'patient,note\nAlice,"Grüße, Bob"\nBob,ok\n'
+    assert load_rows(write(tmp_path / "rows.csv", table), schema) == ["Grüße, Bob".encode(), b"ok"]
+    assert load_rows(write(tmp_path / "rows.jsonl", '{"note": "ok", "more": 1}'), schema) == [b"ok"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "table", "said"),
+    [
+        (TEXTS, "note\nmore than twelve\n", "line 2: column 'note': text: not 1 to 12 bytes"),
+        (TEXTS, 'note\nok\n""\n', "line 3: column 'note': text: not 1 to 12 bytes"),
+        (TEXTS, "word\nok\n", "has no column 'note'"),
+        (TEXTS.replace("12", "1025"), "note\nok\n", "bytes_max"),
+        (TEXTS.replace("12", "0"), "note\nok\n", "bytes_max is below 1"),
+        (TEXTS + SCHEMA, "note\nok\n", "has no features and no label"),
+    ],
+)
+def test_faults_of_texts(tmp_path: Path, schema: str, table: str, said: str) -> None:
+    with pytest.raises(FileError) as refused:
+        load_rows(write(tmp_path / "rows.csv", table), load_row_schema(write(tmp_path / "schema.toml", schema)))
+    assert said in refused.value.reason
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,17 @@ def test_keys_are_read(tmp_path):
     assert config.weights.is_absolute()
 
 
+def test_one_or_more_listening_addresses(tmp_path):
+    """One address is a text, several are a list, and an empty list is a node that only dials."""
+    path = tmp_path / "config.toml"
+    both = ("/ip4/0.0.0.0/tcp/4747", "/ip6/::/tcp/4747")
+    for text, expected in ((f'"{both[0]}"', both[:1]), (f'["{both[0]}", "{both[1]}"]', both), ("[]", ())):
+        path.write_text(f"listen = {text}")
+        assert load_config(path).listen == expected
+    assert not uses_mdns((), wanted=True)
+    assert uses_mdns(("/ip4/127.0.0.1/tcp/1", "/ip6/::/tcp/1"), wanted=True)
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -52,6 +63,8 @@ def test_keys_are_read(tmp_path):
         ('openai_url = "127.0.0.1:8000"', "key 'openai_url': '127.0.0.1:8000'"),
         ('http = "8080"', "key 'http': '8080' is not HOST:PORT, for example 127.0.0.1:8080"),
         ("bootstrap = [7]", "key 'bootstrap[1]'"),
+        ("listen = 7", "key 'listen'"),
+        (f"listen = {['/ip4/127.0.0.1/tcp/1'] * 5}", "key 'listen'"),
         ('bootstrap = ["x"]', "key 'bootstrap'"),
         ("context_tokens = 1023", "key 'context_tokens'"),
         ("context_tokens = 131073", "key 'context_tokens'"),
@@ -90,5 +103,5 @@ def test_faults_are_named(tmp_path, line, reason):
 )
 def test_mdns_is_for_the_local_network(listen, uses):
     """By default it is on if other machines could connect. It is never on if it is switched off."""
-    assert uses_mdns(listen, wanted=Config().mdns) is uses
-    assert not uses_mdns(listen, wanted=False)
+    assert uses_mdns([listen], wanted=Config().mdns) is uses
+    assert not uses_mdns([listen], wanted=False)

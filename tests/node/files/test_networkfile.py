@@ -16,12 +16,20 @@ from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.node.files.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
+from p2pverify.node.endpoints.address import BOOTSTRAP_MAX
+from p2pverify.node.files.networkfile import (
+    NETWORK_FILE_BYTES_MAX,
+    dump_network,
+    first_peers,
+    load_network,
+    new_network,
+)
 from p2pverify.node.files.textfile import FileError
 from tests.node.fakes import FakeEngine
 from tests.support.manifests import across, digests, text
 from tests.support.money import TARIFF
-from tests.support.training import NOISE, RULE
+from tests.support.networks import make_network, seeds
+from tests.support.training import ADAPTED, NOISE, RULE
 
 KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
 INFO = FakeEngine().info
@@ -41,6 +49,7 @@ rules = st.sampled_from(
         None,
         replace(RULE, contributors=tuple((key, at % 3) for at, key in enumerate(sorted(KEYS))), aggregate=MEAN, f=0),
         replace(RULE, contributors=(), **NOISE),
+        replace(RULE, contributors=(), **ADAPTED),
     ]
 )
 
@@ -210,3 +219,32 @@ def test_faults_of_a_training_rule(tmp_path: Path) -> None:
         path.write_text(other)
         with pytest.raises(FileError, match=why):
             load_network(path)
+
+
+def test_first_peers_are_no_rule(tmp_path: Path) -> None:
+    """A network file may name first peers. They are read back, and do not change the network."""
+    network = make_network(seeds(2))
+    path = tmp_path / "network.toml"
+    named = ("/dnsaddr/seeds.example.org", "/ip4/192.0.2.1/tcp/4747")
+    path.write_text(dump_network(network, (), named))
+    assert first_peers(path) == named
+    assert load_network(path)[0].id == network.id
+    path.write_text(dump_network(network))
+    assert first_peers(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('bootstrap = ["/dnsaddr/a b"]', "this is not a DNS name"),
+        ('bootstrap = ["/ip4/0.0.0.0/tcp/1"]', "nobody can dial 0.0.0.0"),
+        (f"bootstrap = {['/dnsaddr/a.example'] * (BOOTSTRAP_MAX + 1)}", "at most 64"),
+    ],
+)
+def test_bad_first_peers_are_named(tmp_path: Path, line: str, reason: str) -> None:
+    """The fault is reported as that of any other key."""
+    path = tmp_path / "network.toml"
+    path.write_text(f"{line}\n{dump_network(make_network(seeds(2)))}")
+    with pytest.raises(FileError, match="bootstrap") as caught:
+        first_peers(path)
+    assert reason in caught.value.reason

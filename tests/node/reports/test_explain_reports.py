@@ -1,5 +1,7 @@
 """Explaining a dispute that a report opened: who reported, what the reporter shows, and what the seats found."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.cli.show.explain import explained as told
@@ -31,10 +33,11 @@ def name_of(world: World) -> str:
     return f"e{epoch}-255-{id_of(world, REPORTER)[8:16]}"
 
 
+@pytest.mark.parametrize("is_private", [False, True])
 @pytest.mark.parametrize("honest", [False, True])
-async def test_a_report_that_was_decided(world, honest):
+async def test_a_report_that_was_decided(world, honest, is_private):
     """A reported lie costs the liar, and slander costs the reporter. Four seats voted; nobody else has the question."""
-    report(world, found(world, honest=honest))
+    report(world, replace(found(world, honest=honest), is_private=is_private))
     world.run_epochs(8)
     async with node(world, OBSERVER) as reports:
         listed = reports.audits(limit=1000)
@@ -43,7 +46,7 @@ async def test_a_report_that_was_decided(world, honest):
         seen = await explained(reports, dispute)
     loser = id_of(world, REPORTER if honest else LIAR)
     assert (dispute, seen.status, seen.question) == (name_of(world), "decided", None)
-    assert seen.report == ReportDocument(shows="seats", own_output=None, equals_own=None)
+    assert seen.report == ReportDocument(shows="seats", private=is_private, own_output=None, equals_own=None)
     assert seen.dispute is not None
     assert seen.dispute.losers == (loser,)
     (output,) = seen.dispute.outputs
@@ -54,7 +57,8 @@ async def test_a_report_that_was_decided(world, honest):
     assert len(seen.dispute.voters) == 4
     text = "\n".join(told(seen, WIDTH))
     assert f"reporter    {id_of(world, REPORTER)}" in text
-    assert "shows       the question, to the seats of the dispute" in text
+    shows = "private: readable by the seats" if is_private else "the question, to the seats of the dispute"
+    assert f"shows       {shows}" in text
     assert f"lost  {loser}" in text
     assert text.count(" seat ") == 4
     assert "alone, so no answer is shown here" in text
@@ -66,7 +70,7 @@ async def test_a_report_without_the_question(world):
     world.run_epochs(3)
     async with node(world, OBSERVER) as reports:
         seen = await explained(reports, name_of(world))
-    assert seen.report == ReportDocument(shows="nobody", own_output="00" * 32, equals_own=False)
+    assert seen.report == ReportDocument(shows="nobody", private=False, own_output="00" * 32, equals_own=False)
     assert (seen.status, seen.dispute) == ("closed", None)
     text = "\n".join(told(seen, WIDTH))
     assert "own answer  0000000000000000, not the answer of the receipt" in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.counters import Counters
 from p2pverify.core.data.commitments import RowTable
@@ -36,6 +37,7 @@ from p2pverify.node.ports import AskError
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.fetching import RoundFetcher
 from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes
+from p2pverify.node.user_error import UserError
 from p2pverify.store.blobs.store import BlobStore
 from tests.support.lines import with_line
 from tests.support.networks import MANIFEST, make_network, seeds
@@ -51,7 +53,22 @@ class FakeTrainer:
 
     def __init__(self) -> None:
         self.seen: dict[bytes, bytes] = {}
+        self.serves_another = False
+        self.prepared: list[tuple[bytes, TrainingRule]] = []
+        self.fault = ""
         self.result = RoundResult(bytes(32), (), 0, sha256(b"new weights here"), bytes(32))
+
+    def first(self, weights: Path, expected: bytes) -> bytes | None:
+        data = weights.read_bytes()
+        return data if sha256(data) == expected else None
+
+    def served(self, weights: bytes) -> bytes | None:
+        return b"served " + weights if self.serves_another else None
+
+    def prepare(self, base: bytes, rule: TrainingRule) -> None:
+        self.prepared.append((base, rule))
+        if self.fault:
+            raise UserError(self.fault)
 
     def update_bytes(self, base: bytes) -> int:
         assert base == WEIGHTS
@@ -72,7 +89,7 @@ class FakeTrainer:
         return EvaluatedRound(replace(self.result, manifest=made.digest), b"new weights here", made)
 
     def manifest(self, weights: bytes, named: Manifest, parent: bytes) -> Manifest:
-        return replace(named, weights=sha256(weights), parent=parent)
+        return replace(named, weights=sha256(self.served(weights) or weights), parent=parent)
 
 
 @dataclass

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
+from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.core.training.result import UpdateFinding
-from p2pverify.node.training.audit import DecidedOrder, RoundAuditError, audit_round, find_round
+from p2pverify.node.training.audit import DecidedOrder, RoundAuditError, audit_round, find_round, result_of
 from p2pverify.node.training.versions import RoundBase
 from tests.support.replays import TRAINER, RealRounds
 
@@ -40,6 +42,18 @@ def test_every_round_gives_the_decided_result_again(made: RealRounds) -> None:
         assert done.differences == ()
         assert done.found == found.decided
         assert 3 * found.agreed > 2 * found.voters
+
+
+def test_the_weights_of_a_version_are_those_of_its_result(made: RealRounds) -> None:
+    """A manifest need not name them: that of a language model names the merged file."""
+    fold = made.world.peers[0].machine.fold
+    versions = notes_of(fold.network, fold.latest, 0).versions
+    assert versions
+    for version in versions:
+        result = result_of(fold, fold.latest.id, 0, version.manifest)
+        assert result is not None
+        assert (result.manifest, result.weights) == (version.manifest, sha256(made.bases[version.manifest][0]))
+    assert result_of(fold, fold.latest.id, 0, fold.network.lines[0].genesis) is None
 
 
 def test_what_differs_is_named(made: RealRounds) -> None:

@@ -25,7 +25,7 @@ from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.making import Terms, new_dataset
 from p2pverify.node.training.service import ORDERS_MAX, SeenBlobs, TrainingService
 from p2pverify.node.user_error import UserError
-from tests.node.training.bench import BASE, DATASET, Bench, opened
+from tests.node.training.bench import BASE, DATASET, WEIGHTS, Bench, opened
 from tests.support.datasets import SCHEMA, rows
 from tests.support.training import RULE
 
@@ -226,6 +226,41 @@ async def test_a_version_that_others_decided(bench: Bench) -> None:
     async with running(bench) as feed:
         await until(lambda: feed.ready == 1)
         assert list(bench.training.manifests) == [version.manifest]
+
+
+async def test_a_version_whose_file_is_made_here(bench: Bench) -> None:
+    """Engines load another file than the weights: it is made of these, kept, and not fetched."""
+    bench.trainer.serves_another = True
+    version = bench.version(b"weights of version 1")
+    made = sha256(b"served weights of version 1")
+    bench.port.held = {bench.keys[3]: {sha256(b"weights of version 1"): b"weights of version 1"}}
+    async with running(bench) as feed:
+        await until(lambda: feed.ready == 1)
+        assert bench.training.manifests[version.manifest].weights == made
+        assert bench.blobs.get(made) == b"served weights of version 1"
+        assert bench.blobs.is_served(made)
+        bench.final()
+        feed.service.look_again()
+        await bench.blobs.tidy()
+        assert bench.blobs.has(made)
+
+
+@pytest.mark.parametrize("fault", ["", "another class"])
+async def test_a_machine_proves_at_its_start_what_it_can_judge(
+    bench: Bench, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """Its operator reads in the log if it cannot; it goes on, because it can still serve the line."""
+    caplog.set_level("INFO")
+    network = bench.machine.network
+    bench.machine.network = replace(network, lines=(replace(network.lines[0], training=RULE),))
+    bench.trainer.fault = fault
+    root = add_rows(bench)
+    bench.open()
+    async with running(bench) as feed:
+        await until(lambda: "judge the updates of line" in caplog.text)
+        assert bench.trainer.prepared == [(WEIGHTS, RULE)]
+        assert ("cannot judge the updates of line story: another class" in caplog.text) == bool(fault)
+        assert isinstance(await feed.outcome(train_order(root)), TrainedUpdate)
 
 
 async def until(holds: Callable[[], bool]) -> None:

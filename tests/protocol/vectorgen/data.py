@@ -20,9 +20,10 @@ from p2pverify.core.data.commitments import (
     row_path,
     rows_root,
 )
-from p2pverify.core.data.schema import DataFeature, decode_schema
+from p2pverify.core.data.schema import DataFeature
+from p2pverify.core.data.texts import TextSchema, decode_row_schema
 from p2pverify.core.encoding import sign
-from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, Kind, Record
 from p2pverify.core.records.payloads.data import CoSignature, Dataset, Erasure, Statement
@@ -229,6 +230,7 @@ def _with_dave() -> Statement:
 def _schemas() -> list[Case]:
     feature = ["x", "", 0, 1, [0] * 17]
     good: list[object] = ["p2pverify/schema/1", [feature], "y", ["no", "yes"]]
+    texts: list[object] = decode(TextSchema("note", 300).encode(), size_max=100)  # type: ignore[assignment]
     many = [[f"x{number}", *feature[1:]] for number in range(257)]
 
     def with_feature(at: int, item: object) -> object:
@@ -251,6 +253,12 @@ def _schemas() -> list[Case]:
         ("a grid that falls", with_feature(4, [1] + [0] * 16), "grid: not ascending"),
         ("a grid beyond the range", with_feature(4, [0] * 16 + [32768]), "grid: not an integer of at most 32767"),
         ("another domain", changed(good, 0, "p2pverify/schema/2"), "not a schema"),
+        ("texts", texts, None),
+        ("texts of the most bytes", changed(texts, 2, 1024), None),
+        ("texts of more bytes", changed(texts, 2, 1025), "bytes_max: above 1024"),
+        ("texts of no bytes", changed(texts, 2, 0), "bytes_max is below 1"),
+        ("texts in a column without a name", changed(texts, 1, ""), "column: not a printable name"),
+        ("texts without a length", texts[:2], "schema: not 3 items"),
     ]
     found = [_schema("two features", SCHEMA.encode(), None)]
     return [*found, *(_schema(comment, encode(value), why) for comment, value, why in values)]
@@ -258,7 +266,7 @@ def _schemas() -> list[Case]:
 
 def _schema(comment: str, data: bytes, reason: str | None) -> Case:
     try:
-        shown, why = decode_schema(data).id.hex(), None
+        shown, why = decode_row_schema(data).id.hex(), None
     except DecodeError as error:
         shown, why = "", error.reason
     assert why == reason, f"{comment}: {why}"

@@ -52,6 +52,10 @@ def iwant(ids: Iterable[bytes]) -> bytes:
     return text(2, b"".join(text(1, mid) for mid in ids))
 
 
+def idontwant(ids: Iterable[bytes]) -> bytes:
+    return text(5, b"".join(text(1, mid) for mid in ids))
+
+
 def graft(topic: str) -> bytes:
     return text(3, text(1, topic))
 
@@ -68,6 +72,7 @@ def _means(**parts: object) -> dict[str, object]:
         "iwant": [],
         "graft": [],
         "prune": [],
+        "idontwant": [],
     }
     return {**nothing, **parts}
 
@@ -113,6 +118,13 @@ def frames() -> list[Case]:
             written=False,
             iwant=[MID.hex(), MID_2.hex()],
         ),
+        _frame("IDONTWANT of two ids", control(idontwant([MID, MID_2])), idontwant=[MID.hex(), MID_2.hex()]),
+        _frame(
+            "a message, and IDONTWANT of another",
+            message(b"abc") + control(idontwant([MID_2])),
+            publish=_published(b"abc"),
+            idontwant=[MID_2.hex()],
+        ),
         _frame("GRAFT", control(graft(TOPIC)), graft=[TOPIC]),
         _frame("PRUNE for 15 seconds", control(prune(TOPIC, count(3, 15))), prune=[[TOPIC, 15]]),
         _frame("PRUNE without a time", control(prune(TOPIC)), prune=[[TOPIC, None]]),
@@ -144,7 +156,7 @@ def frames() -> list[Case]:
             written=False,
             publish=_published(b"abc"),
         ),
-        _frame("IDONTWANT of gossipsub v1.2 is passed over", control(text(5, text(1, MID))), written=False),
+        _frame("control of gossipsub v1.3 is passed over", control(text(6, b"")), written=False),
         *[
             _frame(
                 f"a message with {name}: well-formed, and a fault",
@@ -179,6 +191,8 @@ def frames() -> list[Case]:
         _malformed("4,097 subscriptions", subscription(1, "t"), "too many parts", times=4097),
         _malformed("4,097 messages", message(b"", "t"), "too many parts", times=4097),
         _malformed("10,002 ids", control(iwant([b""] * 3)), "too many message ids", times=3334),
+        _malformed("10,002 ids of IDONTWANT", control(idontwant([b""] * 3)), "too many message ids", times=3334),
+        _malformed("4,097 IDONTWANTs", control(idontwant([])), "too many parts", times=4097),
         _malformed("CBOR", bytes.fromhex("83016161f6"), "not a protobuf RPC"),
         _malformed("text", b"GET / HTTP/1.1\r\n\r\n", "not a protobuf RPC"),
     ]

@@ -19,6 +19,7 @@ from vectorgen.examples import (
 
 from p2pverify.core.contract.network import Origin
 from p2pverify.core.contract.shapes import RequestShape
+from p2pverify.core.encoding import box
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
 from p2pverify.core.records.payloads.membership import Join
@@ -346,21 +347,28 @@ def joins() -> list[Case]:
     key = CAROL.vrf_key
     high_bit = key[:31] + bytes([key[31] ^ 0x80])
     bad: list[tuple[str, object, str]] = [
-        ("two items", [0, key], "malformed join: join: not 3 items"),
-        ("four items", [0, key, "", 0], "malformed join: join: not 3 items"),
-        ("a class by name", ["example-avx2", key, ""], "malformed join: class: not an unsigned integer"),
-        ("class 32", [32, key, ""], "malformed join: class: above 31"),
-        ("a VRF key of 33 bytes", [0, key + b"\0", ""], "malformed join: VRF key: not 32 bytes"),
-        ("a VRF key of small order", [0, SMALL_ORDER, ""], "malformed join: the VRF key is not a valid point"),
-        ("the identity as VRF key", [0, b"\1" + bytes(31), ""], "malformed join: the VRF key is not a valid point"),
-        ("a class that the network lacks", [3, key, ""], "no such class"),
-        ("hardware in capitals", [0, key, "Testbox"], f"malformed join: {CLAIM_FAULT}"),
-        ("hardware of 65 bytes", [0, key, "x" * 65], "malformed join: hardware: longer than 64 bytes"),
-        ("hardware as a number", [0, key, 4090], "malformed join: hardware: not text"),
+        ("three items", [0, key, ""], "malformed join: join: not 4 items"),
+        ("five items", [0, key, "", None, 0], "malformed join: join: not 4 items"),
+        ("a box key of 31 bytes", [0, key, "", key[:31]], "malformed join: box key: not 32 bytes"),
+        ("a box key that is text", [0, key, "", "key"], "malformed join: box key: not a byte string"),
+        ("a class by name", ["example-avx2", key, "", None], "malformed join: class: not an unsigned integer"),
+        ("class 32", [32, key, "", None], "malformed join: class: above 31"),
+        ("a VRF key of 33 bytes", [0, key + b"\0", "", None], "malformed join: VRF key: not 32 bytes"),
+        ("a VRF key of small order", [0, SMALL_ORDER, "", None], "malformed join: the VRF key is not a valid point"),
+        (
+            "the identity as VRF key",
+            [0, b"\1" + bytes(31), "", None],
+            "malformed join: the VRF key is not a valid point",
+        ),
+        ("a class that the network lacks", [3, key, "", None], "no such class"),
+        ("hardware in capitals", [0, key, "Testbox", None], f"malformed join: {CLAIM_FAULT}"),
+        ("hardware of 65 bytes", [0, key, "x" * 65, None], "malformed join: hardware: longer than 64 bytes"),
+        ("hardware as a number", [0, key, 4090, None], "malformed join: hardware: not text"),
     ]
     return [
         judged("a founder, first record of its log", join(CAROL).data),
         judged("with a claim of hardware", record(CAROL, Kind.JOIN, Join(0, key, "rtx 4090").encode()).data),
+        judged("with a box key", record(CAROL, Kind.JOIN, Join(0, key, "", box.public_key(key)).encode()).data),
         judged("the other class", record(CAROL, Kind.JOIN, Join(1, key).encode()).data),
         judged("a peer that is no founder", record(DAVE, Kind.JOIN, Join(0, DAVE.vrf_key).encode()).data),
         judged("another point as VRF key", record(CAROL, Kind.JOIN, Join(0, high_bit).encode()).data),

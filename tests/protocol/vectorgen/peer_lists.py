@@ -8,6 +8,7 @@ from vectorgen.case import Case, changed
 from vectorgen.examples import ALICE, BOB, NETWORK_ID, Peer
 
 from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.peers.peer_list import PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.peers.signed_addresses import EXPIRY_MS, SignedAddresses, sign_addresses
@@ -15,10 +16,13 @@ from p2pverify.node.endpoints.address import parse_address
 
 NOW_MS = 1_800_000_000_000
 HERE = parse_address("/ip4/192.0.2.1/tcp/4001")
+CIRCUIT = f"{parse_address('/ip4/192.0.2.2/tcp/4001').with_peer(BOB.key)}/p2p-circuit"
 
 
 def _said(peer: Peer, *texts: str, seq: int = NOW_MS - 60_000, network: bytes = NETWORK_ID) -> SignedAddresses:
-    return sign_addresses(peer.seed, network, seq, [parse_address(text) for text in texts or (str(HERE),)])
+    return sign_addresses(
+        peer.seed, network, seq, [parse_address(text, allow_relay=True) for text in texts or (str(HERE),)]
+    )
 
 
 def verdict(frame: bytes, now_ms: int, network: bytes, sender: bytes) -> tuple[str, str | None]:
@@ -63,6 +67,7 @@ def cases() -> dict[Path, list[Case]]:
     unsigned = "the sender's addresses are not signed by itself"
     misfit = "an address of a statement names a peer or no port"
     halved, turned = value[1][:1], replace(bob, addresses=bob.addresses[::-1])
+    behind, long = "only /p2p/PEER may follow the port", "an address: longer than 160 bytes"
     stale = "of another network, or not current"
     good = [
         _case("Alice tells her network, where she listens, and what Bob says", _list(alice, bob)),
@@ -71,6 +76,7 @@ def cases() -> dict[Path, list[Case]]:
             "a wildcard: its network's peers dial where the connection comes from",
             _list(_said(ALICE, "/ip4/0.0.0.0/tcp/1")),
         ),
+        _case("through a relay, and in the own network directly", _list(_said(ALICE, CIRCUIT, "/ip4/10.0.0.1/tcp/1"))),
         _case("no address at all", _list(sign_addresses(ALICE.seed, NETWORK_ID, NOW_MS, []))),
         _case("a word of 24 hours ago less 1 ms", _list(alice, _said(BOB, seq=NOW_MS - EXPIRY_MS + 1))),
         _case("a word of an hour ahead", _list(alice, _said(BOB, seq=NOW_MS + 3_600_000))),
@@ -90,6 +96,9 @@ def cases() -> dict[Path, list[Case]]:
         ("five addresses", _bent(4, [str(HERE)] * 5), "malformed", "the addresses: more than 4 items"),
         ("port 0", _bent(4, ["/ip4/192.0.2.1/tcp/0"]), "malformed", misfit),
         ("with a peer id", _bent(4, [str(HERE.with_peer(ALICE.key))]), "malformed", misfit),
+        ("through a relay, with a peer id", _bent(4, [f"{CIRCUIT}/p2p/{peer_id(ALICE.key)}"]), "malformed", misfit),
+        ("through two relays", _bent(4, [f"{CIRCUIT}/p2p/{peer_id(ALICE.key)}/p2p-circuit"]), "malformed", long),
+        ("through no relay", _bent(4, [f"{HERE}/p2p-circuit"]), "malformed", behind),
         ("a name", _bent(4, ["/dns4/example.org/tcp/1"]), "malformed", "an IP address is needed here, not a name"),
         ("an octet with a leading zero", _bent(4, ["/ip4/192.0.02.1/tcp/1"]), "malformed", "the IP address is not one"),
         ("of another network", _list(alice, network=bytes(32)), "disconnect", "another network"),

@@ -44,8 +44,13 @@ REPORT_RECORD: Record = record(ALICE, Kind.REPORT, REPORT.encode())
 
 def reports() -> list[Case]:
     good: Any = decode(REPORT.encode(), size_max=65_536)
+    private: Any = decode(REPORT.hidden.encode(), size_max=65_536)
     bad: list[tuple[str, object, str]] = [
         ("six items", good[:6], "report: not 7 items"),
+        ("a request of 31 bytes", changed(private, 1, bytes(31)), "request: not 32 bytes"),
+        ("a private report of the reporter itself", changed(private, 2, ALICE.key), "a reporter asked itself"),
+        ("a private report with the question's salt", [*private, salt(255, CAROL.key)], "report: not 7 items"),
+        ("a private report in two epochs", changed(private, 0, [12, 13]), "epoch: not an unsigned integer"),
         ("a question of 31 bytes", changed(good, 1, bytes(31)), "question: not 32 bytes"),
         ("an answer of the reporter itself", changed(good, 3, ALICE.key), "a reporter asked itself"),
         ("a salt that is null", changed(good, 4, None), "salt: not a byte string"),
@@ -68,6 +73,11 @@ def reports() -> list[Case]:
             "by a peer without weight: only the fold can see that",
             record(DAVE, Kind.REPORT, _report(DAVE, CAROL).encode()).data,
         ),
+        judged("a private report", record(ALICE, Kind.REPORT, REPORT.hidden.encode()).data),
+        judged(
+            "a private report of another epoch: only the seats can see that",
+            said(ALICE, Kind.REPORT, changed(private, 0, EPOCH - 1)).data,
+        ),
         *[
             reject(comment, said(ALICE, Kind.REPORT, value), f"malformed report: {reason}")
             for comment, value, reason in bad
@@ -79,6 +89,8 @@ def reports() -> list[Case]:
             "no such class",
         ),
         reject("a request of another epoch", said(ALICE, Kind.REPORT, changed(good, 0, EPOCH - 1)), unsigned),
+        reject("another request", said(ALICE, Kind.REPORT, changed(private, 1, bytes(32))), unsigned),
+        reject("another responder", said(ALICE, Kind.REPORT, changed(private, 2, DAVE.key)), unsigned),
         reject("another salt", said(ALICE, Kind.REPORT, changed(good, 4, bytes(32))), unsigned),
         reject("by another member", record(DAVE, Kind.REPORT, REPORT.encode()), unsigned),
         reject("signature of another message", forged(REPORT_RECORD), "bad signature"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import examples, folds, line_folds, round_folds
+from vectorgen import examples, folds, line_folds, report_folds, round_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -69,6 +69,15 @@ def paid() -> tuple[Network, State]:
     return network, state
 
 
+def private() -> tuple[Network, State]:
+    """A dispute about a private report, whose audit has the id of the request alone."""
+    story = report_folds.Story(report_folds.CROWD)
+    key = story.report(report_folds.WRONG, is_private=True)
+    story.cut()
+    assert story.book.fold.latest.disputes[key].round.is_named
+    return story.network, replace(story.book.fold.latest)
+
+
 # ---------------------------------------------------------------- bytes of states
 
 
@@ -127,6 +136,7 @@ def _states(story: folds.Story) -> list[Case]:
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
         _state("contested losses", NETWORK, contested()),
+        _state("a private report whose nine named seats seal", *private()),
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
         _state("accounts, claims and a pledge", *paid()),
@@ -205,7 +215,7 @@ def _heavier(leaf: Value) -> Value:
     assert isinstance(leaf, bytes)
     peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,str-unpack]
     assert isinstance(row, list)
-    return encode([peer, [*row[:9], 2, *row[10:]]])
+    return encode([peer, [*row[:10], 2, *row[11:]]])
 
 
 # ---------------------------------------------------------------- first states

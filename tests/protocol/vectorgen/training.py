@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from vectorgen.case import Case, changed
 
+from p2pverify.core.contract.history.lora import LORA
 from p2pverify.core.contract.history.training import (
     KRUM,
     MEAN,
@@ -30,7 +31,7 @@ from p2pverify.engine.tabular.numbers import EXP_TABLE, LOSS_TABLE
 from p2pverify.engine.tabular.training import train
 from p2pverify.engine.tabular.update import decode_update, encode_update
 from tests.support.datasets import SCHEMA
-from tests.support.training import KEYS, NOISE, RULE
+from tests.support.training import ADAPTED, KEYS, NOISE, RULE
 
 SGD_RULE = replace(RULE, schema=SCHEMA.id, epochs=2, batch=8)
 SEED = bytes(range(32))
@@ -70,6 +71,7 @@ def _decoded(comment: str, inputs: dict[str, Any], read: Callable[[], object], r
 def _rules() -> list[Case]:
     good = SGD_RULE.to_value()
     private = replace(SGD_RULE, **NOISE)
+    adapted: list[Any] = replace(SGD_RULE, **ADAPTED).to_value()
     anybody = replace(SGD_RULE, contributors=(), hidden=16, aggregate=MEDIAN, f=0)
     reported = replace(SGD_RULE, mode=2, held_rows=0)
     nine = [[bytes([number]) * 32, number] for number in range(9)]
@@ -94,6 +96,28 @@ def _rules() -> list[Case]:
             "a rule that replays has at most 32 rounds",
         ),
         ("all rows open, Krum", replace(SGD_RULE, mode=0, aggregate=KRUM).to_value(), None),
+        ("a language model", adapted, None),
+        (
+            "a language model without its item",
+            adapted[:-1],
+            f"{LORA} has an item of its own, and no other trainer has it",
+        ),
+        (
+            "its item with another trainer",
+            [*good, adapted[-1]],
+            f"{LORA} has an item of its own, and no other trainer has it",
+        ),
+        ("rank 65", [*adapted[:-1], changed(adapted[-1], 0, 65)], "rank: above 64"),
+        ("one token of a text", [*adapted[:-1], changed(adapted[-1], 1, 1)], "tokens is below 2"),
+        ("no steps", [*adapted[:-1], changed(adapted[-1], 2, 0)], "steps is below 1"),
+        ("a class without a name", [*adapted[:-1], changed(adapted[-1], 3, "")], "path is not a printable name"),
+        ("a class without a proof", [*adapted[:-1], changed(adapted[-1], 4, b"")], "golden: not 32 bytes"),
+        ("a language model with noise", changed(adapted, 16, 5), f"{LORA} has a batch and epochs, and no noise"),
+        (
+            "a language model that is trained again",
+            changed(adapted, 23, 1),
+            f"{LORA} has no hidden units, no mode 2 and no replay",
+        ),
         ("another trainer", changed(good, 0, "tabular-sgd/2"), "unknown trainer"),
         ("mode 3", changed(good, 1, 3), "training mode: above 2"),
         ("a schema of 31 bytes", changed(good, 2, bytes(31)), "training schema: not 32 bytes"),

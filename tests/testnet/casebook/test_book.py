@@ -36,6 +36,8 @@ WANTED = {
     *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
     *("lies-to-clients", "false-reporter", "sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
     *("stale-version", "rollback", "stolen-publisher-key", "two-bodies", "freeze", FALSE_CHUNKS),
+    *("poison-labels", "poison-sign", "boost", "free-rider", "copy-update", "overspend", "short-training"),
+    *("lazy-evaluator", "wash-trader", "escrow-slanderer"),
 }
 
 
@@ -45,7 +47,7 @@ def test_every_known_cheat_stands_in_the_book():
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
     others = {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover", "stale-version"}
-    others |= {name for name, kind in CHEAT_KINDS.items() if kind.place is CheatPlace.TRAINING}  # in case studies
+    others |= {name for name, kind in CHEAT_KINDS.items() if kind.place is CheatPlace.TRAINING}  # in simulated worlds
     assert engines | others | {FALSE_CHUNKS} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} - {FALSE_CHUNKS} <= set(WORLD_KINDS) & set(FATES)
 

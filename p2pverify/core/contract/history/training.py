@@ -10,11 +10,12 @@ a schema, keep every sum of the trainer below 2^53: `engine/tabular/numbers` has
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from p2pverify.core.contract.history.lora import LORA, LoraRule, read_lora
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted
 from p2pverify.core.errors import DecodeError
 
 SGD, DP = "tabular-sgd/1", "tabular-dp/1"
-TRAINERS = (SGD, DP)
+TRAINERS = (SGD, DP, LORA)
 #: Who sees rows: all members see the training rows; only drawn held-out rows; nobody, and owners report losses.
 OPEN, HELD_OUT, REPORTED = range(3)
 TRIMMED, KRUM, MEDIAN, MEAN = range(4)
@@ -40,7 +41,8 @@ class TrainingRule:
     one contributor. If there are none, any member with weight contributes, and is a house of its own.
 
     A field that the trainer does not use is 0: `batch` and `epochs` of tabular-dp/1, which makes one step over all rows
-    in a round, and `sigma`, `row_clip_q16` and `delta_exponent` of tabular-sgd/1.
+    in a round, and `sigma`, `row_clip_q16` and `delta_exponent` of all others. Only the rule of torch-lora/1 has the
+    last item, `lora`, and its `hidden` is 0.
     """
 
     trainer: str
@@ -67,6 +69,7 @@ class TrainingRule:
     mark_below: int  # micronats: a contributor is marked only if its credit is below the negative of this
     quarantine_rounds: int  # for so many rounds a quarantined contributor is left out of the aggregate
     erasure_policy: int  # KEEP or REPLAY
+    lora: LoraRule | None = None
 
     def house_of(self, author: bytes) -> int | None:
         """The house of a contributor's key (32 B). None if the rule does not list it."""
@@ -82,7 +85,9 @@ class TrainingRule:
 
     def to_value(self) -> list[object]:
         listed = [list(pair) for pair in self.contributors]
-        return [self.trainer, self.mode, self.schema, listed, *(getattr(self, name) for name, _, _ in RULE_BOUNDS)]
+        numbers = [getattr(self, name) for name, _, _ in RULE_BOUNDS]
+        lora = [] if self.lora is None else [self.lora.to_value()]
+        return [self.trainer, self.mode, self.schema, listed, *numbers, *lora]
 
 
 #: Inclusive bounds of the fields from `rounds` on, in wire order.
@@ -113,7 +118,10 @@ _FIELDS = 4 + len(RULE_BOUNDS)
 
 def read_training(value: Value) -> TrainingRule:
     """The training rule of a line. Raises DecodeError."""
-    trainer, mode, schema, listed, *numbers = as_array(value, "training", length=_FIELDS)
+    items = as_array(value, "training", length_max=_FIELDS + 1)
+    if len(items) < _FIELDS:
+        raise DecodeError(f"training: not {_FIELDS} items")
+    (trainer, mode, schema, listed, *numbers), lora = items[:_FIELDS], items[_FIELDS:]
     values: dict[str, int] = {}
     for (name, low, high), item in zip(RULE_BOUNDS, numbers, strict=True):
         values[name] = number = as_uint(item, name, high)
@@ -125,6 +133,7 @@ def read_training(value: Value) -> TrainingRule:
         as_bytes(schema, "training schema", size=32),
         tuple(map(_contributor, as_array(listed, "contributors", length_max=CONTRIBUTORS_MAX))),
         **values,
+        lora=read_lora(lora[0]) if lora else None,
     )
     check_sorted([key for key, _ in found.contributors], "contributors")
     _check_together(found)
@@ -138,15 +147,7 @@ def _contributor(value: Value) -> tuple[bytes, int]:
 
 def _check_together(rule: TrainingRule) -> None:
     """Raises DecodeError if the fields contradict each other."""
-    if rule.trainer not in TRAINERS:
-        raise DecodeError("unknown trainer")
-    steps, noise = (rule.batch, rule.epochs), (rule.sigma, rule.row_clip_q16, rule.delta_exponent)
-    if rule.trainer == SGD and (0 in steps or any(noise)):
-        raise DecodeError(f"{SGD} has a batch and epochs, and no noise")
-    if rule.trainer == DP and (any(steps) or 0 in noise):
-        raise DecodeError(f"{DP} has noise, a clip of rows and a delta, and no batch or epochs")
-    if rule.trainer == DP and rule.mode == OPEN:
-        raise DecodeError(f"{DP} hides rows that mode 0 shows")
+    _check_trainer(rule)
     if (rule.held_rows == 0) != (rule.mode == REPORTED):
         raise DecodeError("held_rows is 0 in mode 2, and in no other")
     if (rule.f == 0) != (rule.aggregate in (MEDIAN, MEAN)):
@@ -160,3 +161,20 @@ def _check_together(rule: TrainingRule) -> None:
         raise DecodeError(f"a rule that replays has at most {REPLAYED_ROUNDS_MAX} rounds")
     if rule.gain_full < rule.gain_min:
         raise DecodeError("gain_full is below gain_min")
+
+
+def _check_trainer(rule: TrainingRule) -> None:
+    """Raises DecodeError if the trainer is unknown, or fields are not those of the trainer."""
+    if rule.trainer not in TRAINERS:
+        raise DecodeError("unknown trainer")
+    steps, noise = (rule.batch, rule.epochs), (rule.sigma, rule.row_clip_q16, rule.delta_exponent)
+    if rule.trainer in (SGD, LORA) and (0 in steps or any(noise)):
+        raise DecodeError(f"{rule.trainer} has a batch and epochs, and no noise")
+    if (rule.lora is None) != (rule.trainer != LORA):
+        raise DecodeError(f"{LORA} has an item of its own, and no other trainer has it")
+    if rule.lora is not None and (rule.hidden or rule.mode == REPORTED or rule.erasure_policy == REPLAY):
+        raise DecodeError(f"{LORA} has no hidden units, no mode 2 and no replay")
+    if rule.trainer == DP and (any(steps) or 0 in noise):
+        raise DecodeError(f"{DP} has noise, a clip of rows and a delta, and no batch or epochs")
+    if rule.trainer == DP and rule.mode == OPEN:
+        raise DecodeError(f"{DP} hides rows that mode 0 shows")

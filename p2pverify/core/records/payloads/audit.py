@@ -25,6 +25,8 @@ from p2pverify.core.records.payloads.vote import ASKED_MAX
 ELAPSED_MS_MAX = 2**32 - 1
 #: Stands for a slot in the report of an epoch. No member owes so many slots.
 REPORT_SLOT = 255
+#: Stands for the nonce of a private report, whose question is known by the request's id alone.
+NO_NONCE = bytes(32)
 _RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer
 
 
@@ -32,7 +34,8 @@ _RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer
 class AskedPeer:
     """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
 
-    `elapsed_ms` is the time that the challenger waited for it, less the round trip; 0 without a receipt.
+    `elapsed_ms` is the time that the challenger waited for it, less the round trip; 0 without a receipt, or if it is
+    not known.
     """
 
     responder: bytes
@@ -67,6 +70,11 @@ class Audit:
     def is_report(self) -> bool:
         """Whether this stands for a report, and not for an owed slot."""
         return self.slot == REPORT_SLOT
+
+    @property
+    def is_private(self) -> bool:
+        """Whether this stands for a private report: `question` is the id of the request then."""
+        return self.is_report and self.asked[0].nonce == NO_NONCE
 
     @property
     def parties(self) -> frozenset[bytes]:
@@ -107,8 +115,10 @@ def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     epoch = as_uint(top[0], "epoch", EPOCH_MAX)
     question = as_bytes(top[3], "question", size=32)
     expiry = as_uint(top[4], "expiry epoch")
+    slot = as_uint(top[1], "slot", 255)
     items = as_array(top[7], "asked", length_max=ASKED_MAX)
-    asked = [_asked(item, network, challenger, question, expiry) for item in items]
+    said = (network, challenger, question, expiry)
+    asked = [_asked(item, *said, is_report=slot == REPORT_SLOT) for item in items]
     responders = [a.responder for a in asked]
     if not asked or len(set(responders)) != len(responders):
         raise DecodeError("asked peers are none or repeat")
@@ -120,7 +130,7 @@ def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     return Audit(
         challenger,
         epoch,
-        as_uint(top[1], "slot", 255),
+        slot,
         as_bytes(top[2], "anchor", size=32),
         question,
         expiry,
@@ -130,7 +140,9 @@ def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     )
 
 
-def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> AskedPeer:
+def _asked(
+    value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int, *, is_report: bool
+) -> AskedPeer:
     responder, nonce, receipt, elapsed = as_array(value, "asked peer", length=4)
     key = as_bytes(responder, "responder", size=32)
     salt = as_bytes(nonce, "nonce", size=32)
@@ -139,7 +151,8 @@ def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, exp
         if elapsed_ms:
             raise DecodeError("a time without a receipt")
         return AskedPeer(key, salt, None)
-    request = request_id(network, challenger, key, question, salt, expiry)
+    is_private = is_report and salt == NO_NONCE
+    request = question if is_private else request_id(network, challenger, key, question, salt, expiry)
     return AskedPeer(key, salt, receipt_from_fields(receipt, network, key, request), elapsed_ms)
 
 

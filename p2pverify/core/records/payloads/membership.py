@@ -12,20 +12,25 @@ from p2pverify.core.records.kind_rule import KindRule, Rules
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The author takes part in a class with this VRF key, and claims to run on this hardware ("": no claim)."""
+    """The author takes part in a class with this VRF key, and claims to run on this hardware ("": no claim).
+
+    With its `box_key` (32 B) others seal what only it may read; None: it gets no boxes.
+    """
 
     class_index: int
     vrf_key: bytes
     hardware: str = ""
+    box_key: bytes | None = None
 
     def encode(self) -> bytes:
-        return encode([self.class_index, self.vrf_key, self.hardware])
+        return encode([self.class_index, self.vrf_key, self.hardware, self.box_key])
 
 
 def decode_join(payload: bytes) -> Join:
-    index, key, hardware = read_fields(payload, "join", 3)
+    index, key, hardware, box_key = read_fields(payload, "join", 4)
     claim = check_claim(as_text(hardware, "hardware", CLAIM_CHARS_MAX))
-    found = Join(as_uint(index, "class", 31), as_bytes(key, "VRF key", size=32), claim)
+    own_box = None if box_key is None else as_bytes(box_key, "box key", size=32)
+    found = Join(as_uint(index, "class", 31), as_bytes(key, "VRF key", size=32), claim, own_box)
     if not sign.is_valid_key(found.vrf_key):
         raise DecodeError("the VRF key is not a valid point")
     return found

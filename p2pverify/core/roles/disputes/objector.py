@@ -196,7 +196,7 @@ class Objector(Part):
     def _should_rerun(self, key: DisputeKey, dispute: Dispute) -> bool:
         """Whether this peer re-runs a dispute on which it does not vote: it is drawn, or another member objects."""
         context = self._context
-        if dispute.is_report and context.key not in dispute.electorate:
+        if dispute.is_report and context.key not in dispute.shown_to:
             return False  # nobody shows it the question
         latest = context.fold.latest
         own, member = latest.members.get(key.challenger), latest.members.get(context.key)

@@ -1,9 +1,10 @@
 """Reports: this peer publishes wrong answers that its clients got, and shows the questions to the seats of disputes.
 
 At most one report is published for each epoch, after the epoch. Which wrong answer it is about was found by the audits
-of the node. Protocol page: protocol/report.md.
+of the node. The question of a private report is sealed to each seat. Protocol pages: protocol/report.md, private.md.
 """
 
+from p2pverify.core.encoding import box
 from p2pverify.core.events import Effects, Note, WrongAnswer
 from p2pverify.core.inference.question import Question
 from p2pverify.core.limits import BoundedDict
@@ -11,6 +12,8 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.roles.context import Context, Part
+from p2pverify.core.roles.disputes.boxes import BoxedQuestion, encode_box
+from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE, encode_shown_question
 from p2pverify.core.state.state import State
 
 #: Of prompt and answer together: a longer question is not shown, so it is not reported with its question.
@@ -31,33 +34,48 @@ class Reporter(Part):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: BoundedDict[int, WrongAnswer] = BoundedDict(REPORTS_WAITING_MAX)  # by epoch of the request
-        self._questions: BoundedDict[DisputeKey, Question] = BoundedDict(QUESTIONS_KEPT)
-        self._reported: dict[int, bytes] = {}  # epoch -> question of the report in the own log
+        self._shown: BoundedDict[DisputeKey, WrongAnswer] = BoundedDict(QUESTIONS_KEPT)
+        self._reported: dict[int, bytes] = {}  # epoch -> question of the report in the own log, as its audit names it
 
     def resume(self) -> None:
         """Find the earlier reports in the own log."""
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.REPORT:
                 report = report_of(record)
-                self._reported[report.epoch] = report.question
+                self._reported[report.epoch] = report.audit.question
 
     def take(self, found: WrongAnswer) -> None:
         """Take a wrong answer that the node has found, perhaps again after a restart. One is kept for each epoch."""
-        report = found.report
-        reveals = report.output is None
-        if self._reported.get(report.epoch, report.question) == report.question and reveals:
-            self._questions[report.audit.key] = found.question
-        waiting = self._waiting.get(report.epoch)
-        if report.epoch not in self._reported and (waiting is None or (reveals and waiting.report.output is not None)):
+        report, audit = found.report, found.said.audit
+        reveals = found.said.output is None
+        waiting, reported = self._waiting.get(report.epoch), self._reported.get(report.epoch)
+        is_next = reported is None and (waiting is None or (reveals and waiting.said.output is not None))
+        if is_next:
             self._waiting[report.epoch] = found
+        if reveals and (is_next or reported == audit.question):
+            self._shown[audit.key] = found
 
-    def find_question(self, key: DisputeKey, source: bytes) -> Question | None:
-        """The question of an own report, for a seat of its open dispute; None for everybody else."""
-        dispute = self._context.fold.latest.disputes.get(key)
-        if dispute is None or source not in dispute.electorate:
-            return None
-        question = self._questions.get(key)
-        return question if question is not None and question.id == dispute.audit.question else None
+    def show(self, key: DisputeKey, source: bytes) -> bytes:
+        """The answer to a peer that asks for the question of an own report: only a seat of its open dispute gets it.
+
+        The question of a private report is in a box that only this seat can open.
+        """
+        latest = self._context.fold.latest
+        dispute, found = latest.disputes.get(key), self._shown.get(key)
+        if dispute is None or found is None or found.said.audit.question != dispute.audit.question:
+            return NO_EVIDENCE
+        if source not in dispute.shown_to:
+            return NO_EVIDENCE
+        if not found.is_private:
+            return encode_shown_question(found.question)
+        box_key = latest.members[source].box_key if source in latest.members else None
+        return encode_box(None if box_key is None else self._seal(found, source, box_key))
+
+    def _seal(self, found: WrongAnswer, seat: bytes, box_key: bytes) -> bytes | None:
+        report = found.report
+        boxed = BoxedQuestion(found.question, report.expiry_epoch, report.salt)
+        secret = self._context.secret("box", report.receipt.request, seat, box_key)
+        return box.seal(boxed.encode(), box_key, secret)
 
     def tick(self, now_ms: int) -> Effects[None]:
         """Publish what is due. A report that would lapse now waits, until it is too late."""
@@ -71,10 +89,10 @@ class Reporter(Part):
                 del self._waiting[at]
             elif self._may_report(latest, found):
                 del self._waiting[at]
-                self._reported[at] = found.report.question
+                self._reported[at] = found.said.audit.question
                 context.counters.count("reports")
                 yield Note("warning", f"reports a wrong answer of peer {found.report.responder.hex()[:16]}")
-                yield from context.write(Kind.REPORT, found.report.encode(), now_ms)
+                yield from context.write(Kind.REPORT, found.said.encode(), now_ms)
 
     def next_wake_ms(self, now_ms: int) -> int | None:
         """When a report can be due, or None."""

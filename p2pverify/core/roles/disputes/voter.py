@@ -131,11 +131,12 @@ class Voter(Part):
 
     def _commit(self, dispute: Dispute, state: State, now_ms: int) -> Effects[None]:
         context, key, current = self._context, dispute.key, dispute.round
-        turn = (key, current.stage, current.beacon)
-        if current.phase is RoundPhase.DRAWING or turn in self._committed or context.key not in dispute.electorate:
+        turn = (key, current.stage, current.beacon) if current.is_by_lot else (key, EVERYONE, b"")
+        has_seat = context.key in dispute.shown_to
+        if current.phase is RoundPhase.DRAWING or turn in self._committed or not has_seat:
             return
-        lot = self._lot(dispute, turn) if current.is_committee else None
-        if current.is_committee and lot is None:
+        lot = self._lot(dispute, turn) if current.is_by_lot else None
+        if current.is_by_lot and lot is None:
             return
         work = yield from self._answer(dispute, now_ms)
         if work is None:

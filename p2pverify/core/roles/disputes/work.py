@@ -16,11 +16,13 @@ from p2pverify.core.inference.compare import Measures, verdict_digest
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.disputes.boxes import NOT_SHOWN, open_box
 from p2pverify.core.roles.disputes.evidence import EvidenceBox, decode_shown_question, encode_evidence_request
 from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.disputes.reporter import can_show
@@ -145,32 +147,34 @@ class DisputeWork:
         self, dispute: Dispute, known: Output | None, deadline_ms: int, done: ResultDone
     ) -> Effects[None]:
         """Answer the question of a report, which the reporter shows."""
-        context, asked = self._context, dispute.audit.question
+        context, audit = self._context, dispute.audit
 
+        def shown(event: ResponseArrived | AskFailed, later_ms: int) -> Effects[None]:
+            question = _read_question(event, audit, context)
+            if isinstance(question, str):
+                yield from done(question, later_ms)
+            elif question.manifest not in context.held or not can_show(question):
+                yield from done("this peer cannot compute the question of a report", later_ms)
+            else:
+                yield from self._answer_question(question, deadline_ms, done)
+
+        if known is not None:
+            yield from done(_result(audit.question, known), deadline_ms)
+            return
+        request = encode_evidence_request(dispute.key, 0)
+        yield from context.fetch(dispute.key.challenger, request, deadline_ms, shown)
+
+    def _answer_question(self, question: Question, deadline_ms: int, done: ResultDone) -> Effects[None]:
         def answered(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
             if isinstance(event, ComputeFailed):
                 yield from done(event, later_ms)
             else:
-                yield from done(_result(asked, event.output), later_ms)
+                yield from done(_result(question.id, event.output), later_ms)
 
-        def shown(event: ResponseArrived | AskFailed, later_ms: int) -> Effects[None]:
-            question = _read_question(event)
-            if (
-                question is None
-                or question.id != asked
-                or question.manifest not in context.held
-                or not can_show(question)
-            ):
-                yield from done("the reporter does not show the question", later_ms)
-                return
-            wanted = (answered, question.ask)
-            yield from context.compute(*wanted, model=question.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
-
-        if known is not None:
-            yield from done(_result(asked, known), deadline_ms)
-            return
-        request = encode_evidence_request(dispute.key, 0)
-        yield from context.fetch(dispute.key.challenger, request, deadline_ms, shown)
+        wanted = (answered, question.ask)
+        yield from self._context.compute(
+            *wanted, model=question.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms
+        )
 
     def _measure(
         self, dispute: Dispute, question: Question, deadline_ms: int, now_ms: int, done: ResultDone
@@ -207,10 +211,15 @@ def _result(question: bytes, output: Output) -> Result:
     return Result(output.digest(question), (), digest([question, *output.to_value()]))
 
 
-def _read_question(event: ResponseArrived | AskFailed) -> Question | None:
+def _read_question(event: ResponseArrived | AskFailed, audit: Audit, context: Context) -> Question | str:
+    """The question of a report from the reporter's answer, or why there is none."""
     if isinstance(event, AskFailed):
-        return None
+        return NOT_SHOWN
+    if audit.is_private:
+        boxed = open_box(event.data, context.box_secret, audit, context.network_id)
+        return boxed if isinstance(boxed, str) else boxed.question
     try:
-        return decode_shown_question(event.data)
+        question = decode_shown_question(event.data)
     except DecodeError:
-        return None
+        return NOT_SHOWN
+    return question if question is not None and question.id == audit.question else NOT_SHOWN

@@ -3,7 +3,7 @@
 Protocol pages: protocol/round.md, update-seal.md, update.md.
 """
 
-from p2pverify.core.contract.history.training import SGD, TrainingRule
+from p2pverify.core.contract.history.training import DP, TrainingRule
 from p2pverify.core.events import Effects, Note
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
@@ -96,7 +96,7 @@ class Contributor(Part):
         if drawn is None:
             return None
         seed = batch_seed(current.beacon, place.line, current.seed_number, self._context.key)
-        if rule.trainer != SGD:  # also in a repetition: equal noise twice would give away the erased rows
+        if rule.trainer == DP:  # also in a repetition: equal noise twice would give away the erased rows
             seed = self._context.secret(NOISE_PURPOSE, *place.to_value())
         order = TrainOrder(place.line, place.number, rule, current.manifest, dataset, drawn, seed)
         done: TrainingOutcome | None = yield from self._work.start(order, now_ms)

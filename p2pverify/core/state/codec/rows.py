@@ -44,6 +44,7 @@ MEMBER: Form[Member] = record(
     active=BOOL,
     class_index=CLASS,
     vrf_key=ID,
+    box_key=maybe(ID),
     hardware=text(CLAIM_CHARS_MAX),
     joined_epoch=UINT,
     joined_index=UINT,

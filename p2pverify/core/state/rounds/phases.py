@@ -146,9 +146,10 @@ def _begin_vote(step: Transition, index: int, known: LineRounds, current: OpenRo
 
 def close_vote_sealing(step: Transition) -> None:
     """Close the sealing of votes with enough sealed results or no time left."""
-    for index, _, known, current in _open(step, TrainingPhase.VOTING):
+    for index, rule, known, current in _open(step, TrainingPhase.VOTING):
         assert current.vote is not None
-        vote = blind.close_sealing(current.vote, step.state.index)
+        cuts = max(blind.SEAL_CUTS, rule.seal_cuts)  # who needs long for a training needs long for a result
+        vote = blind.close_sealing(current.vote, step.state.index, cuts)
         step.state.rounds[index] = replace(known, open=replace(current, vote=vote))
 
 

@@ -9,7 +9,6 @@ settles the decisions.
 from dataclasses import replace
 
 from p2pverify.core.blind import rounds
-from p2pverify.core.blind.committees import EVERYONE
 from p2pverify.core.blind.refusals import refuse_opening, refuse_seal, refuse_ticket
 from p2pverify.core.blind.values import OpenedAnswer, RoundPhase, Sealed
 from p2pverify.core.contract import sortition
@@ -149,7 +148,7 @@ def take_commit(step: Transition, record: Record) -> None:
     dispute = state.disputes.get(commit.dispute)
     if dispute is None:
         return
-    stage = EVERYONE if commit.lot is None else commit.lot.stage
+    stage = rounds.stage_without_lot(dispute) if commit.lot is None else commit.lot.stage
     known = dispute.commits.get(record.author)
     if known is not None:
         if known.stage == stage and known.commit != commit.commit:
@@ -180,7 +179,7 @@ def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Comm
 def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
     """The reason why a sealed answer does not belong to the round, or None."""
     current = dispute.round
-    if not current.is_committee:
+    if not current.is_by_lot:
         return None if lot is None else "a lot where everybody votes"
     if lot is None:
         return "no lot where a committee votes"

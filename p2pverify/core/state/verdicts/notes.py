@@ -26,7 +26,12 @@ class Panel:
 
 
 def first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:
-    """The stage in which the dispute of an audit opens. The few seats of a report vote at once."""
+    """The stage in which the dispute of an audit opens. The few seats of a report vote at once.
+
+    Of the seats of a private report nine are named first, so that no more than needed see the question.
+    """
+    if audit.is_private and len(electorate) > committees.COMMITTEES[1].seats:
+        return 1
     if audit.is_report:
         return committees.EVERYONE
     return committees.first_stage(len(electorate), len(electorate - audit.parties))
@@ -62,6 +67,11 @@ class Dispute(BlindVote):
     @property
     def is_report(self) -> bool:
         return self.audit.is_report  # the `electorate` are its seats then, and `duty_seq` is the report's number
+
+    @property
+    def shown_to(self) -> frozenset[bytes]:
+        """Who may see the question now. Of a private report this is a named committee first."""
+        return self.round.seats if self.round.is_named else self.electorate
 
     @property
     def parties(self) -> frozenset[bytes]:

@@ -8,11 +8,11 @@ alone. Therefore a decision needs more than half of all seats, not only of those
 from collections.abc import Sequence
 
 from p2pverify.core.blind import rounds
-from p2pverify.core.blind.committees import EVERYONE_MAX
+from p2pverify.core.blind.committees import COMMITTEES, EVERYONE, EVERYONE_MAX
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.records.payloads.report import AnswerReport, report_of
+from p2pverify.core.records.payloads.report import Report, report_of
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import disputes
@@ -48,7 +48,7 @@ def take_report(step: Transition, record: Record) -> list[Reported]:
     return [(report.audit, record.seq)]
 
 
-def refuse_report(step: Transition, report: AnswerReport) -> str | None:
+def refuse_report(step: Transition, report: Report) -> str | None:
     """Why a report does not count, or None."""
     state, network = step.state, step.network
     member, accused = state.members.get(report.reporter), state.members.get(report.responder)
@@ -74,13 +74,16 @@ def open_reports(step: Transition, reported: Sequence[Reported]) -> None:
     busy = disputes.saturated(step) | _parties(state)
     opened = 0
     for audit, seq in sorted(reported, key=lambda each: disputes.rank(each[0])):
-        seats = seats_of(state, audit)
+        drawn = draw_seats(state, audit)
+        seats = frozenset(drawn)
         convicted = any(state.members[peer].is_convicted for peer in audit.parties)
         if convicted or audit.parties & busy or len(seats) < IN_CLASS_MIN or opened == REPORTS_PER_CUT:
             state.count("lapsed reports")
             continue
         opened += 1
         busy |= audit.parties
+        stage = first_stage(audit, seats)
+        named = () if stage == EVERYONE else drawn[: COMMITTEES[stage].seats]
         state.disputes[audit.key] = Dispute(
             audit=audit,
             electorate=seats,
@@ -89,21 +92,24 @@ def open_reports(step: Transition, reported: Sequence[Reported]) -> None:
             duty_seq=seq,
             sampled=False,
             is_long=False,
-            round=rounds.begin(first_stage(audit, seats), state.index),
+            round=rounds.begin(stage, state.index, seats=frozenset(named)),
             version=state.version_of(audit.asked[0].responder),
         )
         state.count("disputes about reports")
 
 
-def seats_of(state: State, audit: Audit) -> frozenset[bytes]:
-    """The members that see the question and vote: all of the class but the parties, or EVERYONE_MAX drawn of them."""
+def draw_seats(state: State, audit: Audit) -> tuple[bytes, ...]:
+    """The members that may see the question and vote, in the order of their draw.
+
+    They are all of the class but the parties, or EVERYONE_MAX of them. Those of a private report have a box key.
+    """
     own = state.members[audit.challenger].class_index
     (accused,) = audit.asked
     voters = state.electorate((own,), state.version_of(accused.responder)) - audit.parties
-    if len(voters) <= EVERYONE_MAX:
-        return voters
+    if audit.is_private:
+        voters = frozenset(peer for peer in voters if state.members[peer].box_key is not None)
     key = audit.key.to_value()
-    return frozenset(sorted(voters, key=lambda peer: digest([SEATS, state.beacon, key, peer]))[:EVERYONE_MAX])
+    return tuple(sorted(voters, key=lambda peer: digest([SEATS, state.beacon, key, peer]))[:EVERYONE_MAX])
 
 
 def _parties(state: State) -> set[bytes]:

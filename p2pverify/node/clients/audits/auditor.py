@@ -16,7 +16,7 @@ from p2pverify.core.inference.treatment import Rescored
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.proofs.receipt import AnswerFacts, check_answer
 from p2pverify.node.clients.audits.book import AuditBook, KeptAudit
-from p2pverify.node.clients.audits.reporting import wrong_answer
+from p2pverify.node.clients.audits.reporting import SHOWING, wrong_answer
 from p2pverify.node.clients.audits.rescoring import Rescorer
 from p2pverify.node.clients.book import BookError, ReceiptBook, ReportWish
 from p2pverify.node.clients.paper import read_receipt
@@ -147,7 +147,7 @@ class Auditor:
         for audit in await self._audits.all():
             kept = await self._receipts.find(audit.receipt) if self._is_recent_lie(audit, since_ms) else None
             document = None if kept is None else read_receipt(kept.document)
-            if kept is None or document is None or kept.report != "reveal" or audit.place >= len(document.answers):
+            if kept is None or document is None or kept.report not in SHOWING or audit.place >= len(document.answers):
                 continue
             shown = document.answers[audit.place]
             facts = self._facts(shown)

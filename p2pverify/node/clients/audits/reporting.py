@@ -10,6 +10,9 @@ from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.state.lines.versions import model_of
 from p2pverify.node.clients.book import ReportWish
 
+#: The wishes by which the seats of a dispute get the question.
+SHOWING: tuple[ReportWish, ...] = ("reveal", "private")
+
 
 def client_salt(context: Context, receipt_id: str, index: int, peer: bytes) -> bytes:
     """The secret salt (32 B) of a client's request. An order asks a peer each question once, so no salt comes twice."""
@@ -32,11 +35,12 @@ def wrong_answer(
     responder = request.responder
     if responder not in state.members or model_of(context.network, state, responder) != question.manifest:
         return None
-    if wish == "reveal" and (not can_show(question) or receipt.token_count > ANSWER_TOKENS_MAX):
+    if wish in SHOWING and (not can_show(question) or receipt.token_count > ANSWER_TOKENS_MAX):
         return None
     epoch, salt = request.expiry_epoch - EXPIRY_EPOCHS, client_salt(context, receipt_id, index, request.responder)
     nonce = sealed_nonce(context.network_id, context.key, request.responder, max(0, epoch), question.id, salt)
     if epoch < 0 or nonce != request.nonce:
         return None  # the request of an older version of this program
     said = (question.id, request.expiry_epoch, request.responder, nonce, salt, receipt)
-    return WrongAnswer(AnswerReport(context.key, epoch, *said, None if wish == "reveal" else own_digest), question)
+    report = AnswerReport(context.key, epoch, *said, None if wish in SHOWING else own_digest)
+    return WrongAnswer(report, question, is_private=wish == "private")

@@ -136,11 +136,12 @@ class JudgedAnswerDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportDocument:
-    """A report of an answer to a client. `shows`: to whom the reporter shows its question. `own_output`: the digest of
-    the reporter's own answer, in a report without the question.
+    """A report of an answer to a client. `shows`: to whom the reporter shows its question. `private`: the record has no
+    digest of the question. `own_output`: the digest of the reporter's own answer, in a report without the question.
     """
 
     shows: Literal["seats", "nobody"]
+    private: bool
     own_output: str | None
     equals_own: bool | None = field(metadata={"description": "whether the receipt is for the answer of this digest"})
 

@@ -72,6 +72,24 @@ class JobsDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReachDocument:
+    """How other peers reach this node: `why`, and as `advice` what the operator can do about it.
+
+    `asked` peers, each of another address group, tried to dial it, and `reached` of them did. `serves` is the number of
+    peers that are reached through this node.
+    """
+
+    state: Literal["direct", "relayed", "unreachable", "unknown"]
+    why: str
+    advice: str
+    asked: Count
+    reached: Count
+    relays: tuple[str, ...]
+    serves: Count
+    mapped: str = field(metadata={"description": "the router's address; empty without --upnp"})
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusDocument(ApiDocument):
     """The identity and the progress of this node, and what it waits for."""
 
@@ -86,6 +104,7 @@ class StatusDocument(ApiDocument):
     engine: str
     uptime_s: Count
     addresses: tuple[str, ...]
+    reach: ReachDocument
     neighbours: Count
     records: Count
     standing: StandingName | None = field(

@@ -24,6 +24,8 @@ Fate = Literal[
     "stops cuts",
     "behind",
     "dropped",
+    "unpaid",
+    "uncounted",
 ]
 MILLION = 1_000_000
 
@@ -48,8 +50,8 @@ class FateRule:
     needs_weight: bool = False
     must_fork: bool = False
     #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None). With
-    #: "reports" its reports alone are wrong, so no rate of judged answers follows.
-    rate: Literal["scenario", "long", "always", "reports"] | None = None
+    #: "reports" its reports alone are wrong, and with "updates" its trainings, so no rate of judged answers follows.
+    rate: Literal["scenario", "long", "always", "reports", "updates"] | None = None
     epochs: int = 0
 
     def rate_ppm(self, scenario_ppm: int) -> int:
@@ -57,7 +59,7 @@ class FateRule:
         return {"scenario": scenario_ppm, "long": scenario_ppm, "always": MILLION}.get(self.rate or "", 0)
 
 
-def _by_dissent(why: str, rate: Literal["scenario", "long", "always", "reports"]) -> FateRule:
+def _by_dissent(why: str, rate: Literal["scenario", "long", "always", "reports", "updates"]) -> FateRule:
     return FateRule("convicted", why, by="dissent", must_convict=True, may_convict=True, rate=rate)
 
 
@@ -276,6 +278,41 @@ FATES: Mapping[str, FateRule] = {
         "inconsistent",
         "Challengers measure how long answers take, and compare the times with those of others that claim the same "
         "hardware. The result is shown beside the score and decides nothing.",
+    ),
+    "poison-labels": FateRule(
+        "unpaid",
+        "Its update is worth less than nothing on rows of others, so it has no credit, and is left out of the model "
+        "after some rounds. Honest rows that are unlike the others' look alike, so nobody is convicted for it.",
+    ),
+    "poison-sign": FateRule("unpaid", "As with false labels."),
+    "boost": FateRule(
+        "unpaid", "The trimmed mean leaves the greatest numbers out, and the clip bounds them. Otherwise as before."
+    ),
+    "free-rider": FateRule("unpaid", "An update of zeros changes nothing on rows of others, so it has no credit."),
+    "short-training": _by_dissent(
+        "All members see its rows and train again, so each of its updates is found to be false.", "updates"
+    ),
+    "copy-update": FateRule(
+        "uncounted", "A seal has its author inside, so the copy of another one's seal opens to nothing."
+    ),
+    "overspend": FateRule(
+        "uncounted",
+        "A round in which the budget of its rows is used up does not expect it, and its seals do not count.",
+    ),
+    "lazy-evaluator": FateRule(
+        "harmless",
+        "A seal has its voter inside, so the copy of another voter's seal opens to nothing. Its votes do not count "
+        "and are not paid.",
+    ),
+    "wash-trader": FateRule(
+        "harmless",
+        "What one of its keys gets the other one owes. Cheques give no weight and no score, and what nobody pays is no "
+        "money.",
+    ),
+    "escrow-slanderer": _by_dissent(
+        "It loses the disputes about its reports. What a loser forfeits goes back to where it came from, never to its "
+        "accuser.",
+        "reports",
     ),
     "silent": FateRule("unavailable", "A missing answer counts against availability, never against honesty."),
 }

@@ -14,6 +14,7 @@ from p2pverify.testnet.world.liars import (
     versions,
     votes,
 )
+from p2pverify.testnet.world.liars.earners import contributors, traders
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
 
 KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
@@ -60,6 +61,9 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "sponsored": gangs.Sponsored,
     "eclipse": gossip.Eclipser,
     "spammer": gossip.Spammer,
+    "wash-trader": traders.WashTrader,
+    "escrow-slanderer": reporters.FalseReporter,
+    **contributors.KINDS,
 }
 
 

@@ -17,6 +17,7 @@ from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.state.state import State
+from p2pverify.node.training.ports import Trainer
 from p2pverify.testnet.world.peer.versions import SimulatedPublishers
 
 # ---------------------------------------------------------------- effects that only hostile actors have
@@ -131,6 +132,10 @@ class Actor(Protocol):
         """The answer of its engine, given the answer of an honest engine."""
         ...
 
+    def trainer(self, honest: Trainer) -> Trainer:
+        """What trains and judges in training rounds, given an honest trainer."""
+        ...
+
     def evidence(self, request: bytes, source: bytes, now_ms: int) -> bytes | None:
         """Its response to a peer that requests evidence of a dispute; None for no response."""
         ...
@@ -170,6 +175,9 @@ class HonestActor:
         return self.machine.next_wake_ms(now_ms)
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:  # noqa: ARG002
+        return honest
+
+    def trainer(self, honest: Trainer) -> Trainer:
         return honest
 
     def evidence(self, request: bytes, source: bytes, now_ms: int) -> bytes | None:  # noqa: ARG002

@@ -33,6 +33,7 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Tick,
+    TrainingJob,
 )
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
@@ -54,6 +55,7 @@ from p2pverify.testnet.world.items import (
     SYNC,
     SYNC_FRAME,
     TICK,
+    TRAINED,
     UP,
 )
 from p2pverify.testnet.world.links import SimulatedLink
@@ -205,7 +207,7 @@ class Peer:
             number = self._take_message(kind, item)
         elif kind == SYNC:
             self._around.catchup.begin(self)
-        elif kind == ORDER:
+        elif kind in _FOR_MACHINE:
             self.feed(item[2])
         digests.append(item_digest(kind, number))
 
@@ -342,6 +344,8 @@ class Peer:
                 self._around.requests.send(self, effect)
             case Respond():
                 self._around.requests.respond(self, effect)
+            case TrainingJob():
+                self._around.train(self.number, self.life, self.actor, effect)
             case PublishTo() | RawRpc() | Connect():
                 self._misbehave(effect)
 
@@ -389,4 +393,5 @@ class Peer:
 
 
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
+_FOR_MACHINE = (ORDER, TRAINED)
 _MESSAGES = (REQUEST, EVIDENCE, RESPONSE, FAILED)

@@ -5,21 +5,28 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core.contract.history.lora import LORA, LORA_BOUNDS
 from p2pverify.core.contract.history.training import (
     KRUM,
     MEAN,
+    REPLAY,
     RULE_BOUNDS,
     read_training,
 )
 from p2pverify.core.contract.network import decode_network
 from p2pverify.core.errors import DecodeError
 from tests.core.contract.history.test_lines import LINE, LINED
-from tests.support.training import KEYS, NOISE, RULE
+from tests.support.training import ADAPTED, KEYS, NOISE, RULE
 
 
 def test_an_item_of_a_line() -> None:
     """A line with a training rule has a seventh item; one without has six, as it always had."""
-    for rule in (RULE, replace(RULE, **NOISE), replace(RULE, contributors=(), mode=2, held_rows=0)):
+    for rule in (
+        RULE,
+        replace(RULE, **NOISE),
+        replace(RULE, **ADAPTED),
+        replace(RULE, contributors=(), mode=2, held_rows=0),
+    ):
         trained = replace(LINE, training=rule)
         assert trained.to_value() == [*LINE.to_value(), rule.to_value()]
         network = replace(LINED, lines=(trained,))
@@ -64,6 +71,13 @@ def test_bounds(at: int, name: str) -> None:
         ({**NOISE, "batch": 1}, "has noise"),
         ({**NOISE, "delta_exponent": 0}, "has noise"),
         ({"gain_min": 20_001}, "gain_full"),
+        ({"trainer": LORA}, "an item of its own"),
+        ({"lora": ADAPTED["lora"]}, "an item of its own"),
+        ({**ADAPTED, "hidden": 1}, "no hidden units"),
+        ({**ADAPTED, "mode": 2, "held_rows": 0}, "no mode 2"),
+        ({**ADAPTED, "erasure_policy": REPLAY}, "no replay"),
+        ({**ADAPTED, "batch": 0}, "has a batch"),
+        ({**ADAPTED, "sigma": 1}, "no noise"),
     ],
 )
 def test_contradictions(change: dict[str, Any], reason: str) -> None:
@@ -79,3 +93,26 @@ def test_the_number_of_items() -> None:
     for value in values:
         with pytest.raises(DecodeError, match="training"):
             read_training(value)
+
+
+@pytest.mark.parametrize(("at", "name"), [(at, name) for at, (name, _, _) in enumerate(LORA_BOUNDS)])
+def test_bounds_of_a_language_model(at: int, name: str) -> None:
+    """Numbers beyond their bounds are refused by name."""
+    _, low, high = LORA_BOUNDS[at]
+    for wrong in (high + 1, low - 1, None):
+        value: list[Any] = replace(RULE, **ADAPTED).to_value()
+        value[-1][at] = wrong
+        with pytest.raises(DecodeError, match=name):
+            read_training(value)
+
+
+@pytest.mark.parametrize(("at", "wrong"), [(3, ""), (3, "a" * 65), (3, "a\nb"), (4, bytes(31)), (4, None)])
+def test_the_class_of_a_language_model(at: int, wrong: object) -> None:
+    """The path has a printable name, and the proof 32 bytes."""
+    value: list[Any] = replace(RULE, **ADAPTED).to_value()
+    value[-1][at] = wrong
+    with pytest.raises(DecodeError):
+        read_training(value)
+    value[-1] = value[-1][:4]
+    with pytest.raises(DecodeError):
+        read_training(value)

@@ -1,10 +1,15 @@
 """Peers of the simulated world that train in rounds. Machines, gossip and crashes are real, the trainer is a toy."""
 
 from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.core.training.orders import EvaluateOrder, TrainingFailed, TrainingOrder, TrainingOutcome
 from p2pverify.testnet.world import World
-from tests.support.rounds import round_world
+from tests.support.rounds import round_world, toy_outcome
+from tests.support.training import ADAPTED
 from tests.support.worlds import convicted, final, restart, run_until
 
 
@@ -31,6 +36,39 @@ def test_voters_that_find_otherwise_have_dissents_and_decide_nothing() -> None:
     keys = sorted(peer.key for peer in world.peers)
     assert {key for key, member in final(world).members.items() if member.dissents} == set(keys[5:])
     assert world.invariants.faults == []
+
+
+def test_voters_of_another_class_abstain() -> None:
+    """Who cannot compute an update's bits does not vote on them. Nobody has a dissent, and rounds go on."""
+
+    def outcome(key: bytes, order: TrainingOrder) -> TrainingOutcome:
+        others = sorted(peer.key for peer in world.peers)[5:]
+        is_other = key in others and isinstance(order, EvaluateOrder)
+        return TrainingFailed("another class") if is_other else toy_outcome(order)
+
+    world = round_world(7, 5, outcome=outcome)
+    assert run_until(world, lambda: decided(world) >= 2, epochs_max=20)
+    assert {over.voters for over in final(world).rounds[0].closed} == {(5, 7)}
+    assert not any(member.dissents or member.unopened for member in final(world).members.values())
+
+
+@pytest.mark.parametrize("changes", [{}, ADAPTED])
+def test_voters_know_the_seed_of_a_training_that_they_can_run_again(changes: dict[str, Any]) -> None:
+    """Only the seed of noise is a secret."""
+    trained: dict[bytes, bytes] = {}
+    shown: dict[bytes, bytes] = {}
+
+    def outcome(key: bytes, order: TrainingOrder) -> TrainingOutcome:
+        if isinstance(order, EvaluateOrder):
+            shown.update({update.author: update.seed for update in order.updates})
+        else:
+            trained.setdefault(key, order.seed)
+        return toy_outcome(order)
+
+    world = round_world(7, 5, outcome=outcome, rounds=1, **changes)
+    assert run_until(world, lambda: decided(world) == 1, epochs_max=20)
+    assert shown == trained
+    assert len(set(shown.values())) == 5
 
 
 def test_two_voters_die_in_every_phase_and_rounds_go_on() -> None:

@@ -58,6 +58,38 @@ def test_who_seals_late_is_waited_for_and_its_lateness_is_noted() -> None:
     assert {author: seal.late for author, seal in story.open.seals.items()} == dict.fromkeys(prompt, 0) | {late: 1}
 
 
+def test_the_sealing_of_a_vote_waits_for_as_many_as_can_decide() -> None:
+    """With four seals of six nothing could be decided, so the fifth is waited for."""
+    story = RoundStory(6, 5)
+    story.sealed()
+    story.opened()
+    right = story.result()
+    for voter in story.keys[:4]:
+        story.commit(voter, right)
+    story.cut()
+    assert story.open.vote is not None
+    assert story.open.vote.closed_index < 0
+    story.commit(story.keys[4], right)
+    story.cut()
+    for voter in story.keys[:5]:
+        story.vote(voter, right)
+    story.cut()
+    assert story.known.closed[-1].voters == (5, 6)
+
+
+@pytest.mark.parametrize(("seal_cuts", "cuts"), [(1, 3), (3, 3), (7, 7)])
+def test_voters_have_as_long_as_contributors(seal_cuts: int, cuts: int) -> None:
+    """Results can be sealed for the rule's cuts, and for three at least."""
+    story = RoundStory(seal_cuts=seal_cuts)
+    story.sealed()
+    story.opened()
+    assert story.open.vote is not None
+    opened = story.state.index
+    while story.open.vote.closed_index < 0:
+        story.cut()
+    assert story.open.vote.closed_index - opened == cuts
+
+
 def test_who_does_not_seal_or_open_holds_nothing_up_for_long() -> None:
     """Sealing and opening end after their cuts. With too few houses the round is void, and the next one opens."""
     story = RoundStory(contributors=6, seal_cuts=2, open_cuts=2)

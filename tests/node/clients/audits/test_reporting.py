@@ -44,7 +44,7 @@ async def wrong_answer_of(bench: DoorBench, **changes: object) -> str:
     return opened.document.id
 
 
-@pytest.mark.parametrize("wish", ["never", "digest", "reveal"])
+@pytest.mark.parametrize("wish", ["never", "digest", "reveal", "private"])
 async def test_the_client_says_what_others_may_learn(tmp_path, world, reported, wish):
     """The record holds by itself. It has no prompt, and no digest of the right answer if others are to vote."""
     with trio.fail_after(60):
@@ -54,7 +54,8 @@ async def test_the_client_says_what_others_may_learn(tmp_path, world, reported, 
                 assert reported == []
                 return
             (found,) = reported
-            assert (found.report.output is None) == (wish == "reveal")
+            assert (found.said.output is None) == (wish in reporting.SHOWING)
+            assert found.is_private == (wish == "private")
             machine = world.peers[0].machine
             record = make_record(
                 machine.context.seed,
@@ -64,10 +65,11 @@ async def test_the_client_says_what_others_may_learn(tmp_path, world, reported, 
                 seq=0,
                 prev=bytes(32),
                 kind=Kind.REPORT,
-                payload=found.report.encode(),
+                payload=found.said.encode(),
             )
-            assert report_of(judge(record.data, Rules(machine.network, machine.network.id, FAR_FUTURE))) == found.report
+            assert report_of(judge(record.data, Rules(machine.network, machine.network.id, FAR_FUTURE))) == found.said
             assert encode(list(found.question.prompt)) not in record.data
+            assert (found.question.id in record.data) == (wish != "private")
 
 
 async def test_right_answers_are_not_reported(tmp_path, world, reported):
@@ -78,11 +80,12 @@ async def test_right_answers_are_not_reported(tmp_path, world, reported):
             assert reported == []
 
 
-async def test_a_restart_shows_the_question_again(tmp_path, world, reported):
+@pytest.mark.parametrize("wish", reporting.SHOWING)
+async def test_a_restart_shows_the_question_again(tmp_path, world, reported, wish):
     """The salt follows from the home's secret, so nothing besides the receipt is stored."""
     with trio.fail_after(60):
         async with open_door(tmp_path, world, audit_rate=1) as bench:
-            await wrong_answer_of(bench, report="reveal")
+            await wrong_answer_of(bench, report=wish)
         async with open_door(tmp_path, world, audit_rate=1) as bench:
             await bench.door.auditor.wait_idle()
             first, again = reported

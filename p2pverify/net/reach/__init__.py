@@ -1,0 +1,1 @@
+"""Whether other peers can dial this one, and what it does if they cannot."""
