@@ -20,6 +20,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
+from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -51,7 +52,7 @@ from p2pverify.node.requests.orders import HomeOrders
 from p2pverify.node.signals import watch_signals
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
-from p2pverify.node.user_error import UserError
+from p2pverify.node.user_error import UserError, explain
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -81,7 +82,8 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model.
+    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
+    and `credit` what clients of others may owe it.
     """
 
     home: Home
@@ -104,6 +106,7 @@ class NodeSettings:
     cover: CoverPlan = NO_COVER
     blobs: BlobSettings = NO_SERVING
     upgrade: UpgradeSettings = STAY
+    credit: CreditLimits = DEFAULT_CREDIT
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -130,10 +133,10 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
             settings.home.clear_api()  # left by a node that was killed
             await _run_locked(settings, task_status)
     except BaseException as error:
-        explained = _explain(error)
-        if explained is None or explained is error:
+        found = explain(error)
+        if found is None or found is error:
             raise
-        raise explained from error
+        raise found from error
 
 
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
@@ -177,6 +180,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
+                credit=settings.credit,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
@@ -391,12 +395,3 @@ def _is_first_alone(home: Home, machine: Machine) -> bool:
 def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:
     if settings.on_progress is not None:
         settings.on_progress(what, done, total)
-
-
-def _explain(error: BaseException) -> Exception | None:
-    """The first exception, also in nested groups, that is meant for people. None for a bug or an interrupt."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := _explain(inner))), None)
-    if not isinstance(error, Exception) or not type(error).__module__.startswith("p2pverify."):
-        return None
-    return error if isinstance(error, UserError) else NodeError(str(error))

@@ -6,7 +6,7 @@ node's own thread, where its state is consistent. `middleware` checks every requ
 
 import hmac
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +24,7 @@ from p2pverify.api.openai.app import OPENAI_ROUTES, add_door
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.openai.routes import Guard
 from p2pverify.api.rules import RouteRule, route_of
+from p2pverify.api.settle import View, add_settlement
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, Kind
@@ -40,7 +41,6 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from p2pverify.node.settle.documents import AccountsDocument
 from p2pverify.node.user_error import UserError
 
 AUDITS_DEFAULT = 100
@@ -61,6 +61,8 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/sponsor": RouteRule(frozenset({"peer"})),
     "/v1/datasets": RouteRule(frozenset({"view"})),
     "/v1/accounts": RouteRule(frozenset({"view"})),
+    "/v1/accounts/{peer}/movements": RouteRule(),
+    "/v1/cheques": RouteRule(),
     "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
     "/v1/lines": RouteRule(),
     "/v1/rounds": RouteRule(),
@@ -97,7 +99,6 @@ class _Described(FastAPI):
         return document
 
 
-View = Literal["final", "provisional"]
 PeerId = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 _NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(as_decimal)]
@@ -120,6 +121,7 @@ def new_app(
     _add_reports(app, reports)
     _add_disk_reports(app, reports)
     _add_records(app, reports)
+    add_settlement(app, reports)
     add_lines(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
@@ -168,11 +170,6 @@ def _add_records(app: FastAPI, reports: Reports) -> None:
     async def datasets(view: View = "final") -> Response:
         """The data sets that members offer, in the newest certified view or provisionally."""
         return reply(reports.datasets(final=view == "final"))
-
-    @app.get("/v1/accounts", responses=answers(AccountsDocument))
-    async def accounts(view: View = "final") -> Response:
-        """Who earned and owes what, in the newest certified view or provisionally. The sum over all accounts is 0."""
-        return reply(reports.accounts(final=view == "final"))
 
     @app.get("/v1/passport", responses=answers(PassportDocument, errors={404: "No recent cut has this peer."}))
     async def passport(peer: PeerId) -> Response:

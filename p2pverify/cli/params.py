@@ -3,6 +3,7 @@
 import re
 import stat
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,35 @@ class CutId(click.ParamType[bytes]):
         if found is None:
             self.fail("give the 64 hexadecimal digits of a cut's id", param, ctx)
         return found
+
+
+class Millionths(click.ParamType[str | int]):
+    """A decimal number of at most six places after the point, as a whole number of millionths."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of millionths. Raises BadParameter."""
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", str(value), re.ASCII):
+            self.fail("give a number like 0.01, with at most 6 places after the point", param, ctx)
+        return int(Decimal(str(value)).scaleb(6))
+
+
+class NameOfPeer(click.ParamType[str]):
+    """A peer id."""
+
+    name = "peer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The peer id. Raises BadParameter."""
+        from p2pverify.core.encoding.peerid import key_of
+        from p2pverify.core.errors import DecodeError
+
+        try:
+            key_of(str(value))
+        except DecodeError:
+            self.fail("give a peer id (12D3Koo...)", param, ctx)
+        return str(value)
 
 
 NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")

@@ -24,6 +24,13 @@ _HINTS = {
     "no such version": _SHOW,
     "no version to go back to": f"choose another one with --back-to; {_SHOW}",
     "author has no weight": "only members with weight vote; publishers sign with --key",
+    "author has one for the line": "a pledge cannot be changed; it ends with its last round",
+    "line has too many": "others pay for its rounds already; wait until one of their pledges is over",
+    "more than author may owe": "'p2pverify settle --peer ID' shows what this peer has; pledge less, or fewer rounds",
+    "more than is owed": "'p2pverify settle netting' shows what the debtor owes; what is in escrow must vest first",
+    "a greater one is known": "the ledger has a newer cheque of this client",
+    "author has too many series": "note what other clients paid with 'p2pverify settle receive', so that one ends",
+    "its series is over": "it came too late: ask the client to sign a new cheque",
     "this network has no such records": "this network has no lines; only a network file can add them",
 }
 

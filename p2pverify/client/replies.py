@@ -8,6 +8,7 @@ from typing import Any
 from p2pverify.client.errors import NoNodeError
 from p2pverify.client.exchange import broken_off
 from p2pverify.node.reports.documents.jsonform import DocumentError, read_part
+from p2pverify.node.reports.documents.receipt import AnswerCost
 from p2pverify.node.reports.documents.scores import StandingName
 from p2pverify.node.reports.documents.shape import CLASS, Count, Ratio
 
@@ -40,8 +41,8 @@ class Answerer:
 class Reply:
     """An answer. `receipt` is the id of its receipt, `finish` "stop" or "length".
 
-    `answers` has all peers that answered, after a full check several. `said` is all that the node says of them, also
-    what a newer node adds.
+    `answers` has all peers that answered, after a full check several. `cost` is what they cost; None in a network
+    without a tariff. `said` is all that the node says of them, also what a newer node adds.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Reply:
     completion_tokens: int
     answers: tuple[Answerer, ...]
     said: Mapping[str, Any]
+    cost: AnswerCost | None = None
 
     @property
     def answered_by(self) -> Answerer:
@@ -95,6 +97,7 @@ class _Usage:
 class _Said:
     receipt: str
     answers: tuple[Answerer, ...]
+    cost: AnswerCost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,7 @@ def _reply(value: Any, model: str, text: str, finish: str, usage: _Usage) -> Rep
         completion_tokens=usage.completion_tokens,
         answers=said.answers,
         said=value["p2pverify"],
+        cost=said.cost,
     )
 
 

@@ -15,6 +15,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.report import AnswerReport, Report
+from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingOrder, TrainingOutcome
 
 OWN, REFEREE = "own", "referee"
@@ -203,7 +204,7 @@ class TwinMet:
 
 
 #: What the operator wants, or what the node has found for its clients or made ready.
-Order = Leave | SponsorPeer | WriteRecord | WrongAnswer | VersionHeld | TrainingDone
+Order = Leave | SponsorPeer | WriteRecord | WrongAnswer | VersionHeld | TrainingDone | AnswerTaken
 
 Event = (
     Tick
@@ -213,14 +214,10 @@ Event = (
     | Computed
     | MeasureDone
     | ComputeFailed
-    | TrainingDone
     | ResponseArrived
     | AskFailed
-    | Leave
-    | SponsorPeer
-    | VersionHeld
-    | WriteRecord
-    | WrongAnswer
+    | ChequeArrived
+    | Order
     | Synced
     | TwinMet
 )
@@ -255,6 +252,7 @@ class Persist:
     answers: tuple[StoredAnswer, ...] = ()
     evidence: tuple[StoredEvidence, ...] = ()
     evidence_from: int = 0
+    credit: tuple[StoredCredit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +384,7 @@ Effect = (
     | Respond
     | Send
     | FetchEvidence
+    | Pay
     | Compute
     | MeasureJob
     | TrainingJob

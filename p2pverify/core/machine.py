@@ -67,7 +67,10 @@ from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
 from p2pverify.core.roles.rounds.reporter import LossReporter
 from p2pverify.core.roles.rounds.work import TrainingWork
+from p2pverify.core.roles.settle.money import Money
 from p2pverify.core.roles.versions import VersionMover
+from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
+from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, StoredCredit
 from p2pverify.core.state.state import State
 
 
@@ -78,7 +81,8 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. `credit` is
+    what clients may owe this peer.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -104,10 +108,12 @@ class Machine:
         follows: bool = False,
         memo: Memo | None = None,
         start: State | None = None,
+        credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(network, seed, class_index, memo, start=start, held=held)
-        self.responder = Responder(context)
+        self.money = Money(context, credit)
+        self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
         work = DisputeWork(context, self.responder, self.challenger.evidence)
         self.objector = Objector(context, work, is_on=objects)
@@ -122,7 +128,7 @@ class Machine:
         self._contributor = self.contributor_type(context, self._training)
         self._loss_reporter = LossReporter(context, self._training)
         self._evaluator = self.evaluator_type(context, self._training)
-        self._orders = OrderTaker(context, self._membership, self._mover, self.reporter)
+        self._orders = OrderTaker(context, self._membership, self._mover, self.reporter, self.money.payer)
         #: In the order in which they act.
         self._parts: tuple[Part, ...] = (
             self._membership,
@@ -136,6 +142,8 @@ class Machine:
             self._contributor,
             self._loss_reporter,
             self._evaluator,
+            self.money.creditor,
+            self.money.payer,
         )
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
@@ -185,6 +193,7 @@ class Machine:
         now_ms: int,
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
+        credit: Iterable[StoredCredit] = (),
         *,
         alone: bool = False,
     ) -> int:
@@ -200,6 +209,7 @@ class Machine:
                 on_outcome(why)
 
         taken = 0
+        self.money.load(credit)
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
         for _, record, added in take_records(self.fold, rules, records, refused, self._intake.judge):
             if on_outcome is not None:
@@ -208,6 +218,7 @@ class Machine:
             for found in added:
                 self._cutter.take(found, now_ms)
                 self._accuser.take(found, now_ms)
+                self.money.see(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
         for kept in evidence:
@@ -230,7 +241,7 @@ class Machine:
         match event:
             case RecordsArrived() | GossipArrived():
                 effects += self._take_records(event, now_ms)
-            case RequestArrived():
+            case RequestArrived() | ChequeArrived():
                 effects += self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
                 effects += context.job_done(event, now_ms)
@@ -241,7 +252,7 @@ class Machine:
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
                 self._is_due = True
-            case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld():
+            case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld() | AnswerTaken():
                 effects += self._orders.carry_out(event, now_ms, is_awake=self._is_resumed)
                 self._is_due = True
             case Synced():
@@ -297,6 +308,7 @@ class Machine:
             self._context.fold.take(found)
             self._cutter.take(found, now_ms)
             self._accuser.take(found, now_ms)
+            self.money.see(found, now_ms)
 
     def _note_own(self, record: Record, now_ms: int) -> None:
         """Others sent a record of our key that was not written in this run."""
@@ -317,8 +329,10 @@ class Machine:
         self._context.silence.stop(why)
         self._is_due = True
 
-    def _take_request(self, event: RequestArrived, now_ms: int) -> Effects[None]:
-        if self._context.silence.stopped:
+    def _take_request(self, event: RequestArrived | ChequeArrived, now_ms: int) -> Effects[None]:
+        if isinstance(event, ChequeArrived):
+            yield from self.money.creditor.receive(event, now_ms)
+        elif self._context.silence.stopped:
             yield self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
         else:
             yield from self.responder.serve(event.ticket, event.data, event.source, now_ms, event.waits_ms)
@@ -378,6 +392,7 @@ class Machine:
         return {
             **self._context.ledger.statistics(),
             **self._context.statistics(),
+            **self.money.statistics(),
             "final_index": self._context.fold.latest.index,
             "final_epoch": self._context.fold.latest.epoch,
         }

@@ -14,6 +14,10 @@ from p2pverify.engine.gguf.reader import CONTROL_TOKEN, UNKNOWN_TOKEN, USER_TOKE
 from p2pverify.engine.llama import bindings
 from p2pverify.engine.onhand import REMEMBER, language_files
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.clients.language import Language
+
+#: The digest of what stands for the template of models of rows: see `tabular.engine`.
+TABULAR_TEMPLATE = sha256(b"p2pverify/tabular/template/1").digest()
 
 
 def open_language(path: Path) -> Conversation:
@@ -65,17 +69,19 @@ def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequ
     return made
 
 
-def language_of(manifest: Manifest, weights: Path) -> Conversation:
-    """The language of a model by its manifest, read from the GGUF file `weights`. Blocks. Raises EngineUnavailable.
+def language_of(manifest: Manifest, weights: Path) -> Language:
+    """The language of a model by its manifest, read from the file `weights`. Blocks. Raises EngineUnavailable.
 
     Only the tokens and the template of the file must be the manifest's, so any quantisation of the model will do.
     """
+    if manifest.template == TABULAR_TEMPLATE:
+        return _tabular_language(manifest, weights)
     if not _has_language(weights, manifest):
         raise WeightsError(f"{weights} has other tokens or another chat template than the model {manifest.model!r}")
     return open_language(weights)
 
 
-def find_language(manifest: Manifest, own: Path | None = None) -> Conversation:
+def find_language(manifest: Manifest, own: Path | None = None) -> Language:
     """The language of a model from any file on this machine: `own` first, then the bundled one and the remembered ones.
 
     Blocks. Raises EngineUnavailable, with what to do, if no file has it.
@@ -83,11 +89,25 @@ def find_language(manifest: Manifest, own: Path | None = None) -> Conversation:
     toys = ToyEngine().info
     if (manifest.tokenizer, manifest.template) == (toys.tokenizer_sha256, toys.template_sha256):
         return toy_language()
+    if manifest.template == TABULAR_TEMPLATE:
+        return _tabular_language(manifest, own)
     for path in (*([] if own is None else [own]), *language_files(manifest)):
         with suppress(WeightsError):
             if _has_language(path, manifest):
                 return open_language(path)
     raise WeightsError(f"no file on this machine has the tokens of the model {manifest.model!r}: {REMEMBER}")
+
+
+def _tabular_language(manifest: Manifest, own: Path | None) -> Language:
+    """The words of a model of rows, from a file of any version of it. Raises WeightsError."""
+    from p2pverify.engine.tabular.engine import open_model  # noqa: PLC0415 - needs numpy
+    from p2pverify.engine.tabular.words import TabularLanguage  # noqa: PLC0415
+
+    for path in [] if own is None else [own]:
+        schema = open_model(path, None, None).model.schema
+        if schema.id == manifest.tokenizer:
+            return TabularLanguage(schema)
+    raise WeightsError(f"no file on this machine has the features of the model {manifest.model!r}: {REMEMBER}")
 
 
 def _has_language(path: Path, manifest: Manifest) -> bool:

@@ -13,7 +13,7 @@ from p2pverify.core.replica.explain import CutMovement, ExplainedBooks
 from p2pverify.core.settle.books import POOL, AccountRow, Cause, MoneyPart
 from p2pverify.interop.facts import TOOL
 from p2pverify.interop.foreign import ForeignError
-from p2pverify.node.settle.report import in_units
+from p2pverify.node.reports.shown import in_units
 
 #: Words that beancount reads as values, not as commodities.
 _VALUES = frozenset({"TRUE", "FALSE", "NULL"})

@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 from p2pverify.interop.facts import TOOL
 from p2pverify.interop.foreign import ForeignError
 from p2pverify.node.settle.documents import NettingDocument
-from p2pverify.node.settle.report import MILLION
 
+MILLION = 1_000_000
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 #: The scheme of the accounts that people replace (at most 35 characters).
 SCHEME = f"{TOOL} peer: put in an IBAN"

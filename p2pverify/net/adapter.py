@@ -153,6 +153,13 @@ class Libp2pNetwork(NetworkPort):
             self._counters,
             speech=requests.PASSPORTS,
         )
+        self._cheques = requests.Requests(
+            partial(_cheque, inbox),
+            inbox.is_member,
+            requests.cheque_limits(request_limits or RequestLimits()),
+            self._counters,
+            speech=requests.CHEQUES,
+        )
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._blobs = blob.BlobProtocol(blobs, inbox.is_member, blob_limits or BlobLimits(), self._counters)
         self._changed = trio.Event()
@@ -162,6 +169,7 @@ class Libp2pNetwork(NetworkPort):
         self._host.handle(requests.PROTOCOL, self._requests.answer)
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
         self._host.handle(requests.PASSPORT_PROTOCOL, self._passports.answer)
+        self._host.handle(requests.CHEQUE_PROTOCOL, self._cheques.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)
         if blobs is not None:
             self._host.handle(blob.PROTOCOL, self._blobs.answer)
@@ -201,6 +209,10 @@ class Libp2pNetwork(NetworkPort):
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
         return (await self._ask(self._evidence, peer, request, AnswerReader(0), unheard)).data
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor and its answer; otherwise as `ask`."""
+        return (await self._ask(self._cheques, peer, request, AnswerReader(0), unheard)).data
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         """See the port; dials the peer if necessary. No file comes through a relay, because a circuit is too small."""
@@ -340,6 +352,10 @@ def _seeds(seeds: Sequence[Address], own: Sequence[Address], counters: Counters)
 
     on_loopback = bool(own) and all(is_loopback(address) for address in own)
     return DnsSeeds(seeds, counters, loopback=on_loopback)
+
+
+async def _cheque(inbox: Inbox, request: bytes, source: bytes, _hear: Hear) -> bytes:
+    return await inbox.cheque(request, source)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

@@ -32,6 +32,7 @@ from p2pverify.core.roles.asker import spread_ms
 from p2pverify.core.roles.challenger import Habit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.slot_plan import find_anchor, slot_question
+from p2pverify.core.settle.exchange import AnswerTaken
 from p2pverify.core.state.verdicts.notes import Panel
 from p2pverify.core.state.verdicts.targets import make_panel
 from p2pverify.node import ports
@@ -41,6 +42,7 @@ from p2pverify.node.files.corpus import Prompt
 from p2pverify.node.requests.asking import ask_streaming
 
 ENCODED_AT_ONCE = 256  # prompts per engine job, so that owed jobs wait at most this long
+ANSWERED = "answered"
 log = logging.getLogger(__name__)
 
 
@@ -169,6 +171,8 @@ class Cover:
         with trio.move_on_after(context.params.deadline_ms / 1000):
             outcome = await _outcome(network, request, question, data)
         self._counters.count(outcome)
+        if outcome == ANSWERED and context.network.tariff is not None:
+            self._driver.order(AnswerTaken(target))
 
     # ------------------------------------------------------------ helpers
 
@@ -215,4 +219,4 @@ async def _outcome(network: ports.NetworkPort, request: Request, question: Quest
         return f"refused: {refused.code}"
     except DecodeError:
         return "malformed answer"
-    return "answered"
+    return ANSWERED

@@ -45,6 +45,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
 from p2pverify.core.roles.publisher import outcome_of
+from p2pverify.core.settle.exchange import BUSY_CREDITOR, ChequeArrived, StoredCredit, decode_sent_cheque
 from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
@@ -58,7 +59,7 @@ from p2pverify.node.reports.signing import StandstillLog
 from p2pverify.node.requests.tickets import Tickets
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
-from p2pverify.node.user_error import UserError
+from p2pverify.node.user_error import TwinError
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -66,15 +67,6 @@ if TYPE_CHECKING:
 TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-class TwinError(UserError):
-    """Another process runs with this identity."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            reason, "stop the other one, or give this machine its own identity: 'p2pverify --home DIR init'"
-        )
 
 
 def _are_passed_over(effects: Sequence[Effect]) -> bool:
@@ -148,12 +140,13 @@ class Driver:
         answers: Iterable[StoredAnswer],
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
+        credit: Iterable[StoredCredit] = (),
     ) -> int:
         """Load stored data. Call it once, before `run`. Blocks. Returns the number of records that were taken.
 
         `on_outcome` is called with the outcome of each record before the next one is read.
         """
-        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, alone=self._alone)
+        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, credit, alone=self._alone)
         self._catchup.settle()
         return taken
 
@@ -203,14 +196,11 @@ class Driver:
         return refused
 
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
-        """Sign a record of data. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
-        if self._outbox.is_full or self._tickets.is_full:
+        """Sign a record. Returns its id (32 B) once it is on disk, or the reason why it was not signed."""
+        data = await self._outcome(lambda ticket: WriteRecord(ticket, kind, payload))
+        if data is None:
             return None, "this node has too much to do"
-        with self._tickets.take(ports.unheard) as waiter:
-            if self._handle(WriteRecord(waiter.ticket, kind, payload)) is None:
-                return None, "this node could not take the order"
-            await waiter.done.wait()
-            return outcome_of(waiter.data)
+        return outcome_of(data) if data else (None, "this node could not take the order")
 
     def on_final(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a cut becomes final."""
@@ -282,6 +272,11 @@ class Driver:
         self._counters.count("passports served" if answer != NO_PASSPORTS else "passports not had")
         return answer
 
+    async def cheque(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a cheque of a client, once it is on disk. Raises RemoteProtocolError."""
+        cheque = decode_sent_cheque(request)
+        return await self._outcome(lambda ticket: ChequeArrived(ticket, cheque, source)) or BUSY_CREDITOR
+
     def sync_answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         return self._catchup.answer(request)
@@ -303,6 +298,16 @@ class Driver:
         await self._catchup.take_records(records, source)
 
     # ------------------------------------------------------------ the loop
+
+    async def _outcome(self, event: Callable[[int], Event]) -> bytes | None:
+        """The machine's answer to an event with a ticket; None if this node has too much to do, empty after a fault."""
+        if self._outbox.is_full or self._tickets.is_full:
+            return None
+        with self._tickets.take(ports.unheard) as waiter:
+            if self._handle(event(waiter.ticket)) is None:
+                return b""
+            await waiter.done.wait()
+            return waiter.data
 
     def _take_gossip(self, batch: RecordBatch) -> Judged | None:
         """The machine's verdict on a message, or None if it was not asked or failed."""

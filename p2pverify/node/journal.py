@@ -14,6 +14,7 @@ from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, RESPONSE_BYTES_MAX
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
+from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.user_error import UserError
 
 _MARK = b"\x01"  # before a digest; a canonical array never begins with this byte
@@ -40,6 +41,7 @@ class Journal(Protocol):
         answers: Sequence[StoredAnswer],
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
+        credit: Sequence[StoredCredit] = (),
     ) -> None:
         """Keep all of it or nothing; after the return it is on disk.
 
@@ -73,6 +75,18 @@ def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes)
     if output is None:
         raise DecodeError("stored evidence is empty")
     return StoredEvidence(epoch, slot, responder, output)
+
+
+def encode_credit(kept: StoredCredit) -> bytes:
+    """The bytes of a tab or a bill, with a digest before them; nothing, if it is to be deleted."""
+    return _MARK + _digest([kept.side, kept.peer], kept.data) + kept.data if kept.data else b""
+
+
+def decode_credit(side: str, peer: bytes, data: bytes) -> StoredCredit:
+    """Read a stored tab or bill. Raises DecodeError."""
+    if side not in ("tab", "bill") or not data.startswith(_MARK):
+        raise DecodeError("it is not what was written")
+    return StoredCredit("tab" if side == "tab" else "bill", peer, _checked([side, peer], data))
 
 
 def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:

@@ -31,6 +31,7 @@ from p2pverify.core.events import (
     TrainingJob,
 )
 from p2pverify.core.inference.question import is_refusal
+from p2pverify.core.settle.exchange import Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingFailed
 from p2pverify.node import ports
 from p2pverify.node.engines.worker import Worker
@@ -126,16 +127,18 @@ class Outbox:
         records: list[Kept] = []
         answers: list[StoredAnswer] = []
         evidence: list[StoredEvidence] = []
+        credit: list[StoredCredit] = []
         evidence_from = 0
         for effect, received in batch:
             if isinstance(effect, Persist):
                 records += [Kept(record, received) for record in effect.records]
                 answers += effect.answers
                 evidence += effect.evidence
+                credit += effect.credit
                 evidence_from = max(evidence_from, effect.evidence_from)
-        if records or answers or evidence:
+        if records or answers or evidence or credit:
             while True:
-                if await self._is_kept(records, answers, evidence, evidence_from):
+                if await self._is_kept(records, answers, evidence, evidence_from, credit):
                     break
                 await trio.sleep(RETRY_S)
             self._counters.count("commits")
@@ -147,10 +150,11 @@ class Outbox:
         answers: Sequence[StoredAnswer],
         evidence: Sequence[StoredEvidence],
         evidence_from: int,
+        credit: Sequence[StoredCredit],
     ) -> bool:
         """Whether the journal has kept these. False means that a later try may succeed."""
         try:
-            await self._journal.persist(records, answers, evidence, evidence_from)
+            await self._journal.persist(records, answers, evidence, evidence_from, credit)
         except JournalStalled as stalled:
             self._counters.count("commits tried in vain")
             if not self._is_stalled:
@@ -175,7 +179,7 @@ class Outbox:
                     self._respond(effect)
                 case Publish():
                     published += effect.records
-                case Send() | FetchEvidence():
+                case Send() | FetchEvidence() | Pay():
                     nursery.start_soon(self._ask, effect, network)
                 case Compute() | MeasureJob():
                     refused = self._worker.submit_nowait(effect)
@@ -192,12 +196,14 @@ class Outbox:
             self._counters.count("messages published")
         self._counters.count("records published", len(published))
 
-    async def _ask(self, send: Send | FetchEvidence, network: ports.NetworkPort) -> None:
+    async def _ask(self, send: Send | FetchEvidence | Pay, network: ports.NetworkPort) -> None:
         outcome: Outcome = AskFailed(send.ask, "timeout")
         with trio.move_on_after(max(0, send.deadline_ms - self._clock()) / 1000):
             try:
                 if isinstance(send, FetchEvidence):
                     outcome = ResponseArrived(send.ask, await network.fetch(send.peer, send.data))
+                elif isinstance(send, Pay):
+                    outcome = ResponseArrived(send.ask, await network.pay(send.peer, send.data))
                 else:
                     reply = await ask_streaming(network, send.peer, send.data, tokens_max=send.tokens_max)
                     if not is_refusal(reply.data):

@@ -20,7 +20,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
@@ -150,6 +150,10 @@ class Inbox(Protocol):
         """The answer to a request for passports, of anybody. Raises RemoteProtocolError."""
         ...
 
+    async def cheque(self, request: bytes, source: bytes) -> bytes:
+        """The answer to a cheque of a client, once it is on disk. Raises RemoteProtocolError."""
+        ...
+
     def sync_answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         ...
@@ -269,6 +273,10 @@ class NetworkPort(AskingPort, BlobPort, Protocol):
         """One request for evidence and its answer. Raises AskError. The caller sets the deadline."""
         ...
 
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor and its answer. Raises AskError. The caller sets the deadline."""
+        ...
+
     def exclude(self, peers: frozenset[bytes]) -> None:
         """Exclude exactly these peers, whose convictions are final, from the gossip mesh. They are still read."""
         ...
@@ -336,6 +344,12 @@ class Reports(Protocol):
     def datasets(self, *, final: bool) -> DatasetsDocument: ...
 
     def accounts(self, *, final: bool) -> AccountsDocument: ...
+
+    async def movements(self, key: bytes) -> MovementsDocument:
+        """The movements of one account (a key of 32 B, or empty for the pool). Raises NoMovements."""
+        ...
+
+    def cheques(self) -> ChequesDocument: ...
 
     def lines(self) -> LinesDocument: ...
 

@@ -13,3 +13,21 @@ class UserError(Exception):
         super().__init__(f"{reason}: {hint}" if hint else reason)
         self.reason = reason
         self.hint = hint
+
+
+def explain(error: BaseException) -> UserError | None:
+    """The first exception, also in nested groups, that is meant for people. None for a bug or an interrupt."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := explain(inner))), None)
+    if not isinstance(error, Exception) or not type(error).__module__.startswith("p2pverify."):
+        return None
+    return error if isinstance(error, UserError) else UserError(str(error))
+
+
+class TwinError(UserError):
+    """Another process runs with this identity."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            reason, "stop the other one, or give this machine its own identity: 'p2pverify --home DIR init'"
+        )

@@ -7,13 +7,22 @@ from p2pverify.core.errors import DecodeError, LocalProtocolError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import Outcome
+from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.driver import Driver
-from p2pverify.node.journal import JournalStalled, Kept, decode_output, decode_stored_evidence, encode_output
+from p2pverify.node.journal import (
+    JournalStalled,
+    Kept,
+    decode_credit,
+    decode_output,
+    decode_stored_evidence,
+    encode_credit,
+    encode_output,
+)
 from p2pverify.store.errors import StoreError
 from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
 from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutCredit, PutEvidence, PutRecord, Write
 
 _NAMED_MAX = 20
 log = logging.getLogger(__name__)
@@ -34,6 +43,7 @@ class StoreJournal:
         answers: Sequence[StoredAnswer],
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
+        credit: Sequence[StoredCredit] = (),
     ) -> None:
         """As in the port. Raises StoreError, also for an own record with a number that was used before."""
         writes: list[Write] = [
@@ -43,6 +53,7 @@ class StoreJournal:
         ]
         writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
         writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
+        writes += [PutCredit(c.side, c.peer, encode_credit(c)) for c in credit]
         if evidence_from > 0:
             writes.append(DropEvidence(evidence_from))
         mended = [kept.record for kept in records if self._store.is_damaged(kept.record.id)]
@@ -65,7 +76,7 @@ class StoreJournal:
 
     def load_into(self, driver: Driver) -> int:
         """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken."""
-        taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome)
+        taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome, self.credit())
         driver.machine.expect_own(self.end_loading(driver.machine.context.ledger))
         return taken
 
@@ -94,6 +105,14 @@ class StoreJournal:
                 yield decode_stored_evidence(epoch, slot, responder, data)
             except DecodeError as error:
                 log.warning("stored evidence of slot %d of epoch %d is left out: %s", slot, epoch, error.reason)
+
+    def credit(self) -> Iterator[StoredCredit]:
+        """What clients owe, and what is owed to others, without damaged rows. Blocks."""
+        for side, peer, data in self._store.load_credit():
+            try:
+                yield decode_credit(side, peer, data)
+            except DecodeError as error:
+                log.warning("a %s with %s is left out: %s", side, peer.hex()[:16], error.reason)
 
     def end_loading(self, ledger: Ledger) -> int:
         """Log what is damaged, and let it be replaced. Returns the number below which own records were signed.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutPeers, PutRecord, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutCredit, PutEvidence, PutPeers, PutRecord, Write
 
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -30,6 +30,10 @@ _PUT_EVIDENCE = """
     INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
     ON CONFLICT (epoch, slot, responder) DO NOTHING"""
 _PUT_PEER = "INSERT INTO peers (peer, statement, met, failures, linked, reach) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_CREDIT = """
+    INSERT INTO credit (side, peer, bytes) VALUES (?, ?, ?)
+    ON CONFLICT (side, peer) DO UPDATE SET bytes = excluded.bytes"""
+_DROP_CREDIT = "DELETE FROM credit WHERE side = ? AND peer = ?"
 _DROP_EVIDENCE = "DELETE FROM evidence WHERE epoch < ?"
 
 
@@ -91,4 +95,9 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
         )
     for drop in (write for write in writes if isinstance(write, DropEvidence)):
         database.execute(_DROP_EVIDENCE, (drop.before_epoch,))
+    for kept in (write for write in writes if isinstance(write, PutCredit)):
+        if kept.data:
+            database.execute(_PUT_CREDIT, (kept.side, kept.peer, kept.data))
+        else:
+            database.execute(_DROP_CREDIT, (kept.side, kept.peer))
     return records_new, answers_new

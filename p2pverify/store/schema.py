@@ -43,6 +43,9 @@ _LATER_TABLES = (
     """CREATE TABLE IF NOT EXISTS peers (
         peer BLOB PRIMARY KEY, statement BLOB NOT NULL, met INTEGER NOT NULL, failures INTEGER NOT NULL,
         linked INTEGER NOT NULL, reach INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # What clients owe for answers, and what is owed to peers; the newest state of each, so that it stays small.
+    """CREATE TABLE IF NOT EXISTS credit (
+        side TEXT NOT NULL, peer BLOB NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (side, peer)) STRICT, WITHOUT ROWID""",
 )
 _APPEND_ONLY = ("identity", "records", "own_log", "answers")
 _TRIGGERS = tuple(
@@ -87,7 +90,7 @@ def _fill(path: Path, network_id: bytes, own: bytes) -> None:
     database = connect(path, "rw")
     try:
         database.execute("BEGIN IMMEDIATE")
-        for statement in (*_TABLES, *_TRIGGERS):
+        for statement in (*_TABLES, *_LATER_TABLES, *_TRIGGERS):
             database.execute(statement)
         database.executemany("INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own)))
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -198,6 +198,11 @@ class Store:
             )
             return [KeptPeer(*row) for row in rows.fetchall()]
 
+    def load_credit(self) -> list[tuple[str, bytes, bytes]]:
+        """All tabs and bills: side, peer and bytes. Blocks."""
+        with translated(self.path):
+            return self._reader.execute("SELECT side, peer, bytes FROM credit ORDER BY side, peer").fetchall()
+
     def statistics(self) -> dict[str, int]:
         """Counters since `open`, and the present size of the content."""
         return {

@@ -66,7 +66,16 @@ class PutPeers:
     rows: tuple[KeptPeer, ...]
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutPeers
+@dataclass(frozen=True, slots=True)
+class PutCredit:
+    """Keep what a client owes ("tab") or what a creditor gets ("bill"), in place of what was kept. Empty: delete it."""
+
+    side: str
+    peer: bytes  # 32 B
+    data: bytes
+
+
+Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutPeers | PutCredit
 
 
 def check_write(write: Write) -> None:
@@ -94,6 +103,10 @@ def check_write(write: Write) -> None:
             _require(len(row.statement) <= STATEMENT_BYTES_MAX, "a peer's addresses are too long to store")
             numbers = (row.met_ms, row.failures, row.linked_ms, row.reach_least)
             _require(all(0 <= number <= UINT_MAX for number in numbers), "a number of a peer is out of range")
+    elif isinstance(write, PutCredit):
+        _require(write.side in ("tab", "bill"), "neither a tab nor a bill")
+        _require(len(write.peer) == 32, "peer is not 32 bytes")
+        _require(len(write.data) <= DATA_BYTES_MAX, "tab or bill is too long to store")
     else:
         _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
 

@@ -21,18 +21,21 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
+from p2pverify.node.settle.movements import NoMovements
 from p2pverify.node.training.documents import RoundsDocument
 from tests.support.documents import (
     ACCOUNTS,
     ALICE,
     AUDITS,
     BLOBS,
+    CHEQUES,
     DATASETS,
     EXPLAINED,
     FETCH,
     LINES,
     ME,
+    MOVEMENTS_OF_POOL,
     PASSPORT,
     PEERS,
     RELEASE_BYTES,
@@ -109,6 +112,14 @@ class FakeReports:
 
     def accounts(self, *, final: bool) -> AccountsDocument:
         return replace(ACCOUNTS, final=final)
+
+    async def movements(self, key: bytes) -> MovementsDocument:
+        if key:
+            raise NoMovements("there is no such account")
+        return MOVEMENTS_OF_POOL
+
+    def cheques(self) -> ChequesDocument:
+        return CHEQUES
 
     def rounds(self) -> RoundsDocument:
         return ROUNDS

@@ -70,6 +70,8 @@ async def test_real_answers_fit_their_schemas(classes):
             "/livez",
             "/v1/datasets",
             "/v1/accounts",
+            "/v1/accounts/pool/movements",
+            "/v1/cheques",
         )
     ]
     plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/metrics", "/v1/lines", "/v1/rounds")]
@@ -103,6 +105,7 @@ async def test_every_error_is_declared_and_no_other():
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets", "/v1/accounts"]
+    paths += ["/v1/cheques", "/v1/accounts/pool/movements", "/v1/accounts/x/movements"]
     paths += ["/v1/rounds", "/v1/lines", "/v1/lines/other/versions", "/v1/lines/other/versions/1"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
@@ -110,6 +113,7 @@ async def test_every_error_is_declared_and_no_other():
     asked += [
         ("GET", f"/v1/passport?peer={NEWCOMER}", {}),
         ("GET", "/v1/audit?id=e9-9-bob", {}),
+        ("GET", f"/v1/accounts/{NEWCOMER}/movements", {}),
         ("GET", "/v1/me", {}),
         ("GET", "/v1/blobs", {}),
         ("GET", "/readyz", {}),

@@ -86,6 +86,12 @@ Evidence (`test_evidence`): what a node shows of disputes.
   flood                                   test_evidence_flood
   requests of strangers                   test_strangers_get_no_evidence
 
+Cheques (`test_cheques`): of clients that a node answered.
+  malformed cheques                       test_malformed_cheques
+  forged cheques                          test_forged_cheques_to_a_node_without_a_tariff
+  oversized cheques                       test_a_cheque_larger_than_allowed
+  flood                                   test_cheque_flood
+
 Reports (`test_reports`): of wrong answers that clients are said to have got.
   forged reports                          test_forged_reports
   reports of keys without weight          test_reports_of_keys_without_weight

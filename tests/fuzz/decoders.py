@@ -37,6 +37,9 @@ from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.records.payloads.lines.release import SignedRelease
 from p2pverify.core.roles.disputes import boxes, evidence
+from p2pverify.core.settle import bills, credit
+from p2pverify.core.settle import exchange as settle_exchange
+from p2pverify.core.settle.cheques import SignedCheque
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
 from p2pverify.core.state.state import genesis
@@ -125,6 +128,7 @@ EXEMPT = {
     "core.contract.tariff.read_tariff": "a part of decode_network",
     "core.settle.cheques.read_amount": "a part of decode_pledge, decode_cheque and decode_payment",
     "core.settle.cheques.read_count": "a part of decode_cheque",
+    "core.settle.cheques.read_signed_cheque": "a part of decode_sent_cheque and others",
     "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -156,6 +160,7 @@ EXEMPT = {
 
 FRAMED_TOKENS_MAX = 30
 Read = Callable[[bytes], Any]
+_CHEQUE = SignedCheque(2047, 30_000, 2, bytes(64))
 _STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
 NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of decoders without vectors
 
@@ -571,6 +576,32 @@ DECODERS: dict[str, Decoder] = {
     ),
     "node.rerun.proof.read_contract": Decoder(
         lambda data: proof.read_contract(proof.decode_proof(data)), seeds=lambda: [_a_proof()]
+    ),
+    "core.settle.exchange.decode_sent_cheque": Decoder(
+        settle_exchange.decode_sent_cheque,
+        write=settle_exchange.encode_cheque,
+        seeds=lambda: [settle_exchange.encode_cheque(_CHEQUE)],
+        errors=(RemoteProtocolError,),
+    ),
+    "core.settle.exchange.decode_cheque_answer": Decoder(
+        settle_exchange.decode_cheque_answer,
+        write=lambda value: value.encode(),
+        seeds=lambda: [settle_exchange.ChequeAnswer("known", _CHEQUE, 9).encode(), settle_exchange.BUSY_CREDITOR],
+    ),
+    "core.settle.credit.decode_tab": Decoder(
+        credit.decode_tab,
+        write=lambda value: value.encode(),
+        seeds=lambda: [credit.Tab(-7, 1, ((3, 0), (3, 1)), (_CHEQUE,)).encode()],
+    ),
+    "core.settle.bills.decode_bill": Decoder(
+        bills.decode_bill,
+        write=lambda value: value.encode(),
+        seeds=lambda: [bills.Bill(((3, 10),), _CHEQUE, 5).encode()],
+    ),
+    "node.journal.decode_credit": Decoder(
+        lambda data: journal.decode_credit("tab", bytes(32), data),
+        write=journal.encode_credit,
+        seeds=lambda: [journal.encode_credit(settle_exchange.StoredCredit("tab", bytes(32), b"what was kept"))],
     ),
     "core.roles.disputes.evidence.decode_evidence_request": Decoder(
         evidence.decode_evidence_request,

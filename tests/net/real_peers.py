@@ -102,6 +102,11 @@ class FakeInbox:
             raise DecodeError("not a request for passports")
         return b"passports " + request
 
+    async def cheque(self, request: bytes, source: bytes) -> bytes:
+        if request == b"malformed":
+            raise DecodeError("not a cheque")
+        return b"cheque " + request
+
     def sync_answer(self, request: bytes) -> bytes:
         if len(request) % 2:
             raise DecodeError("a frontier is pairs of bytes")

@@ -11,6 +11,7 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
+from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node import ports
 from p2pverify.node.endpoints.reach import UNKNOWN, Reach
 from p2pverify.node.journal import Kept
@@ -29,6 +30,7 @@ class FakeJournal:
     kept: list[Kept] = field(default_factory=list)
     answers: list[StoredAnswer] = field(default_factory=list)
     evidence: list[StoredEvidence] = field(default_factory=list)
+    credit: list[StoredCredit] = field(default_factory=list)
 
     async def persist(
         self,
@@ -36,6 +38,7 @@ class FakeJournal:
         answers: Sequence[StoredAnswer],
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
+        credit: Sequence[StoredCredit] = (),
     ) -> None:
         self.trace.append(f"writing {len(records)}+{len(answers)}")
         self.writing.set()
@@ -47,6 +50,7 @@ class FakeJournal:
             raise self.error
         self.kept += records
         self.answers += answers
+        self.credit += credit
         self.evidence = [*(e for e in self.evidence if e.epoch >= evidence_from), *evidence]
         self.trace.append("written")
 
@@ -80,6 +84,9 @@ class FakeNetwork:
         return Reply(reply, 1, self.relayed)
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
+        return (await self.ask(peer, request)).data
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
         return (await self.ask(peer, request)).data
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:

@@ -36,11 +36,11 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.training.orders import DrawnRows, TrainingFailed, TrainOrder
 from p2pverify.node import ports
-from p2pverify.node.driver import TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.reports.signing import TWIN, standstill
 from p2pverify.node.requests.tickets import TICKETS_MAX
+from p2pverify.node.user_error import TwinError
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
 from tests.support.networks import MANIFEST
 from tests.support.training import RULE

@@ -36,7 +36,16 @@ from p2pverify.node.reports.documents.receipt import (
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, ReachDocument, StatusDocument
-from p2pverify.node.settle.documents import AccountDocument, AccountsDocument
+from p2pverify.node.settle.documents import (
+    AccountDocument,
+    AccountsDocument,
+    BillDocument,
+    ChequeDocument,
+    ChequesDocument,
+    MovementDocument,
+    MovementsDocument,
+    TabDocument,
+)
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
     ContributionDocument,
@@ -94,6 +103,40 @@ CONVICTED_ROW = replace(
     challengers=3,
     no_shows=1,
     last_audit_epoch=None,
+)
+NO_MONEY = AccountDocument(
+    peer=None,
+    vested=0,
+    escrow=0,
+    answers=0,
+    audits=0,
+    votes=0,
+    training=0,
+    forfeited=0,
+    claims=0,
+    indebted=False,
+)
+MOVEMENTS_OF_POOL = MovementsDocument(
+    schema="p2pverify/movements/1",
+    network="00" * 32,
+    unit="credit",
+    cut="11" * 32,
+    before=NO_MONEY,
+    account=replace(NO_MONEY, vested=-10),
+    movements=(
+        MovementDocument(
+            cut="11" * 32, epoch=7, part="vested", amount=-10, reason="answer", slot=None, record="22" * 32
+        ),
+    ),
+)
+CHEQUES = ChequesDocument(
+    schema="p2pverify/cheques/1",
+    network="00" * 32,
+    unit="credit",
+    price=10_000,
+    cheques=(ChequeDocument(debtor=ALICE, until=2047, cumulative=30_000, count=2, signature="33" * 64, known=10_000),),
+    tabs=(TabDocument(client=ALICE, uncovered=20_000, owed=50_000),),
+    bills=(BillDocument(creditor=ALICE, due=10_000, until=2047, cumulative=40_000, told=30_000),),
 )
 ACCOUNTS = AccountsDocument(
     schema="p2pverify/accounts/1",

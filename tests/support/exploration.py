@@ -31,6 +31,8 @@ from p2pverify.core.roles.disputes.evidence import EvidenceBox
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.settle.creditor import Creditor
+from p2pverify.core.settle.credit import DEFAULT_CREDIT
 from p2pverify.core.state.state import State
 from tests.support.networks import MANIFEST
 
@@ -115,7 +117,7 @@ class Replica:
     def __init__(self, seed: bytes, memo: Memo, cutter: type[Cutter] = PromptCutter) -> None:
         self.context = Context(NETWORK, seed, 0, memo)
         self.fold, self.ledger = self.context.fold, self.context.ledger
-        work = DisputeWork(self.context, Responder(self.context), EvidenceBox())
+        work = DisputeWork(self.context, Responder(self.context, Creditor(self.context, DEFAULT_CREDIT)), EvidenceBox())
         self.cutter = cutter(self.context, Objector(self.context, work, is_on=False))
 
     def take(self, records: Iterable[Record], now_ms: int) -> None:

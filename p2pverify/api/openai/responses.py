@@ -151,6 +151,7 @@ def verified(document: ReceiptDocument) -> Json:
         "policy": {"panel": document.panel, "every": document.every},
         "checks": [written(one) for one in document.checks],
         "answers": answers,
+        "cost": None if document.cost is None else written(document.cost),
     }
 
 

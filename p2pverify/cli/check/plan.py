@@ -1,12 +1,11 @@
 """`p2pverify plan`: what checking costs a client, and what it catches."""
 
 import json
-import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pverify.cli.params import Millionths
 from p2pverify.cli.table import pairs, table
 
 if TYPE_CHECKING:
@@ -15,18 +14,6 @@ if TYPE_CHECKING:
 SCHEMA = "p2pverify/plan/1"
 RATES_PPM = (1_000_000, 500_000, 200_000, 100_000, 50_000, 10_000)
 _PLACES = 6
-
-
-class Millionths(click.ParamType[str | int]):
-    """A decimal number of at most six places after the point, as a whole number of millionths."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of millionths. Raises BadParameter."""
-        if not re.fullmatch(rf"\d{{1,6}}(\.\d{{1,{_PLACES}}})?", str(value), re.ASCII):
-            self.fail(f"give a number like 0.01, with at most {_PLACES} places after the point", param, ctx)
-        return int(Decimal(str(value)).scaleb(_PLACES))
 
 
 @click.command()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from p2pverify.node.user_error import UserError
+from p2pverify.node.user_error import explain
 
 
 class Health(StrEnum):
@@ -51,9 +51,8 @@ def run(check: str, look: Check) -> Iterator[HealthFinding]:
     """The findings of a check. An error that is meant for people is a fault."""
     try:
         yield from look()
-    except UserError as error:
-        yield fault(check, error.reason, error.hint or SEE_MORE)
     except Exception as error:
-        if not type(error).__module__.startswith("p2pverify."):
+        found = explain(error)
+        if found is None:
             raise
-        yield fault(check, str(error), SEE_MORE)
+        yield fault(check, found.reason, found.hint or SEE_MORE)

@@ -25,7 +25,7 @@ from p2pverify.node.files.outputs import check_output, open_output
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
-from p2pverify.node.reports.shown import interval, short_ids
+from p2pverify.node.reports.shown import in_units, interval, short_ids
 
 if TYPE_CHECKING:
     from p2pverify.cli.run.ask_light import LightOptions
@@ -53,6 +53,9 @@ _FEWER = "the receipt has all answers, and --json prints it"
     help="Read the question from a file; - is stdin.",
 )
 @click.option(
+    "--row", metavar="JSON|FILE", help="Ask a model of rows: a JSON object of features and numbers, or a file with one."
+)
+@click.option(
     "--model", metavar="NAME", help="A model of the network, also with a suffix such as @n5z10. [the node's model]"
 )
 @click.option(
@@ -77,6 +80,7 @@ _FEWER = "the receipt has all answers, and --json prints it"
 def ask(
     prompt: str | None,
     file: Path | None,
+    row: str | None,
     model: str | None,
     panel: int | None,
     every: int | None,
@@ -91,6 +95,8 @@ def ask(
 ) -> None:
     """Ask the network's model the question PROMPT through this home's node.
 
+    A model that is trained on rows of data is asked with --row. Its answer is a label and the label's probability.
+
     The text comes on stdout as the model writes it. Then one line on stderr says who answered, what was checked, and
     which receipt has the proof. A full check has several peers answer, and prints what more than half of them say.
 
@@ -101,13 +107,13 @@ def ask(
     Exit codes: 0 answered, 1 refused, 2 usage, 3 node not running, 4 nobody can answer now, 5 the answers of a full
     check differ and none has a majority, 130 interrupted.
     """
-    text = _question(prompt, file)
+    text = _question(prompt, file) if row is None else _row(row, prompt, file)
     if peer is not None and (panel is not None or every is not None):
         raise click.UsageError("--peer asks one peer alone, so it takes no --panel and no --every")
     if bootstrap:
         from p2pverify.cli.run.ask_light import LightOptions
 
-        light = LightOptions(network_file, bootstrap, cut, weights, model, panel, every, peer)
+        light = LightOptions(network_file, bootstrap, cut, weights, model, panel, every, peer, is_row=row is not None)
         _ask_without_node(text, light, output, force=force, as_json=as_json)
         return
     if (network_file, cut, weights, output, force) != (None, None, None, None, False):
@@ -120,6 +126,7 @@ def ask(
         "messages": [{"role": "user", "content": text}],
         "stream": True,
         "p2pverify": {name: value for name, value in wish.items() if value is not None},
+        **({} if row is None else {"temperature": 0}),
     }
     with client.stream(
         home, "/v1/chat/completions", json.dumps(body).encode(), token=token, timeout_s=TIMEOUT_S
@@ -206,6 +213,22 @@ def _question(prompt: str | None, file: Path | None) -> str:
         raise CliError(f"{file} is not text in UTF-8", "convert it") from None
 
 
+def _row(row: str, prompt: str | None, file: Path | None) -> str:
+    """The text of a row, from the option or from the file that it names. Raises UsageError or CliError."""
+    if prompt is not None or file is not None:
+        raise click.UsageError("--row is the whole question, so it takes no PROMPT and no --file")
+    text = row
+    if not row.lstrip().startswith("{"):
+        text = _question(None, InputFile("give a JSON object, or a file with one").convert(row, None, None))
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not found:
+        raise click.BadParameter('give a JSON object such as {"age": 41, "amount": 1200}', param_hint="--row")
+    return text
+
+
 def _peer(home: Home, name: str) -> str:
     rows = client.get(home, "/v1/scores?view=final", ScoresDocument).document.scores
     return find_peer(name, [row.peer_id for row in rows])
@@ -280,11 +303,19 @@ def _refusal(status: int, value: Any) -> CliError:
 
 
 def _told(document: ReceiptDocument) -> str:
-    """One line: who answered, its score, what was checked, how it compares, the receipt."""
+    """One line: who answered, its score, what was checked, how it compares, what it cost, the receipt."""
     answer = document.returned(0)
-    return (
-        f"{_who(answer)}; checked: {', '.join(map(cell, answer.checked))}; {_compared(document)}; receipt {document.id}"
-    )
+    checked = f"checked: {', '.join(map(cell, answer.checked))}"
+    return "; ".join([_who(answer), checked, _compared(document), *_cost(document), f"receipt {document.id}"])
+
+
+def _cost(document: ReceiptDocument) -> list[str]:
+    """What the answers cost, if the network has a tariff."""
+    cost = document.cost
+    if cost is None:
+        return []
+    answers = "1 answer" if cost.answers == 1 else f"{cost.answers} answers"
+    return [f"cost {in_units(cost.total)} {cell(cost.unit)} for {answers}"]
 
 
 def _who(answer: ClientAnswer) -> str:

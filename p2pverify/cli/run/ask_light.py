@@ -43,6 +43,7 @@ class LightOptions:
     panel: int | None
     every: int | None
     peer: str | None
+    is_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def ask_light(text: str, options: LightOptions, show: Callable[[str], None]) -> 
     from p2pverify.cli.context import current_home
     from p2pverify.node.clients.language import PromptError
     from p2pverify.node.files.networkfile import load_network
-    from p2pverify.node.light.client import LightError, LightWish
+    from p2pverify.node.light.client import TEMPERATURE_MILLI, LightError, LightWish
 
     addresses = [_address(each) for each in options.bootstrap]
     path = options.network_file or current_home().network_path
@@ -69,7 +70,7 @@ def ask_light(text: str, options: LightOptions, show: Callable[[str], None]) -> 
     peer = None if options.peer is None else _peer(options.peer)
     trust = _trust(path, network, options.cut)
     language = _language(manifest, options.weights)
-    wish = LightWish(text, policy, peer)
+    wish = LightWish(text, policy, peer, 0 if options.is_row else TEMPERATURE_MILLI)
     try:
         return trio.run(_Asked(network, manifest, language, trust, addresses, wish, show).run)
     except LightError as error:

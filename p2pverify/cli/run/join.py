@@ -153,6 +153,7 @@ def join(
                 round(config.blobs.quota_gb * GIGABYTE),
             ),
             upgrade=UpgradeSettings(config.upgrade.policy == "notice", fetch or config.upgrade.fetch),
+            credit=config.credit.limits,
             alone=alone,
             rejoin=rejoin,
             start=start,

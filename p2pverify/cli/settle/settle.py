@@ -11,6 +11,7 @@ import click
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import document_date_s
 from p2pverify.cli.params import InputFile
+from p2pverify.cli.settle.orders import cheque, pledge, receive
 from p2pverify.cli.table import table, terminal_width
 from p2pverify.node.settle.documents import AccountDocument, MovementsDocument, NettingDocument
 
@@ -90,6 +91,10 @@ def net(ledger: Path | None, as_json: bool) -> None:
 
     document = _netting(_held(ledger))
     click.echo(json.dumps(written(document)) if as_json else _transfers(document))
+
+
+for _order in (pledge, cheque, receive):
+    settle.add_command(_order)
 
 
 def _export_accounts_csv(held: "Held") -> str:
@@ -197,7 +202,7 @@ def _plain(document: Any) -> dict[str, Any]:
 
 
 def _shown(amount: int) -> str:
-    from p2pverify.node.settle.report import in_units
+    from p2pverify.node.reports.shown import in_units
 
     return in_units(amount)
 

@@ -30,6 +30,7 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
+from p2pverify.core.settle.exchange import Pay
 from p2pverify.core.state.state import State
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
@@ -197,6 +198,12 @@ class Context:
         self._last_id += 1
         self._asks[self._last_id] = done
         yield FetchEvidence(self._last_id, peer, data, deadline_ms)
+
+    def pay(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> Effects[None]:
+        """Send a cheque to a creditor; `done` is called with its answer."""
+        self._last_id += 1
+        self._asks[self._last_id] = done
+        yield Pay(self._last_id, peer, data, deadline_ms)
 
     def job_done(self, event: Computed | MeasureDone | ComputeFailed, now_ms: int) -> Effects[None]:
         if not isinstance(event, MeasureDone):

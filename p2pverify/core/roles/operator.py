@@ -5,17 +5,22 @@ from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.publisher import Publisher
+from p2pverify.core.roles.settle.payer import Payer
 from p2pverify.core.roles.versions import VersionMover
+from p2pverify.core.settle.exchange import AnswerTaken
 
 
 class OrderTaker:
     """Gives each order to the part of the machine that carries it out."""
 
-    def __init__(self, context: Context, membership: Membership, mover: VersionMover, reporter: Reporter) -> None:
+    def __init__(
+        self, context: Context, membership: Membership, mover: VersionMover, reporter: Reporter, payer: Payer
+    ) -> None:
         self._context = context
         self._membership = membership
         self._mover = mover
         self._reporter = reporter
+        self._payer = payer
         self._publisher = Publisher(context)
 
     def carry_out(self, order: Order, now_ms: int, *, is_awake: bool) -> Effects[None]:
@@ -31,3 +36,5 @@ class OrderTaker:
                 self._reporter.take(order)
             case VersionHeld():
                 self._mover.take(order)
+            case AnswerTaken():
+                yield from self._payer.owe(order, now_ms)

@@ -24,6 +24,7 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.settle.creditor import Creditor
 
 #: Tokens of the answers kept in memory; each answer counts as at least `ANSWER_TOKENS_MIN`, so at most 4,096 are kept.
 #: A dropped answer is computed again on request, with the same result.
@@ -49,10 +50,14 @@ class _Waiting:
 
 
 class Responder:
-    """Serves requests; remembers its answers, so that a repeated request gets the same answer."""
+    """Serves requests; remembers its answers, so that a repeated request gets the same answer.
 
-    def __init__(self, context: Context) -> None:
+    The `creditor` counts what answers cost. A repeated answer costs nothing more.
+    """
+
+    def __init__(self, context: Context, creditor: Creditor) -> None:
         self._context = context
+        self._creditor = creditor
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept: Counter[bytes] = Counter()  # tokens of the answers to each requester
         self._tokens_kept = 0
@@ -93,6 +98,12 @@ class Responder:
         known = self.known_output(request.requester, request.question)
         if known is not None:
             yield self._respond(ticket, request, known, None)
+            return
+        try:
+            waiting = sum(requester == request.requester for requester, _ in self._waiting)
+            self._creditor.check(request.requester, now_ms, waiting)
+        except RequestRefused as refused:
+            yield self.refuse(ticket, refused)
             return
         params = self._context.params
         waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
@@ -148,11 +159,12 @@ class Responder:
         waiting.requests.append((ticket, request))
         yield Follow(ticket, waiting.job)
 
-    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed, _now_ms: int) -> Effects[None]:
-        """Remember an answer, and answer all requests that wait for it."""
+    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed, now_ms: int) -> Effects[None]:
+        """Remember an answer and what it costs, and answer all requests that wait for it."""
         if isinstance(event, Computed):
             self._keep(key, event.output)
-            yield Persist(answers=(StoredAnswer(*key, event.output),))
+            credit = self._creditor.gave(key[0], now_ms)
+            yield Persist(answers=(StoredAnswer(*key, event.output),), credit=credit)
         for ticket, request in self._waiting.pop(key).requests:
             if isinstance(event, Computed):
                 yield self._respond(ticket, request, event.output, event)

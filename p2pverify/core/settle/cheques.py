@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.tariff import AMOUNT_MAX
 from p2pverify.core.encoding import sign
-from p2pverify.core.encoding.canon import UINT_MAX, Value, as_uint, encode
+from p2pverify.core.encoding.canon import UINT_MAX, Value, as_array, as_bytes, as_uint, encode
 from p2pverify.core.errors import DecodeError
 
 CHEQUE_DOMAIN = "p2pverify/cheque/1"
+#: The greatest epoch of a record, in which a series can end.
+_UNTIL_MAX = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,39 @@ class ChequeStatement:
     def is_signed(self, signature: bytes) -> bool:
         """Whether the debtor's signature holds."""
         return sign.verify(self.debtor, self.encode(), signature)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheque:
+    """A cheque of a known debtor to a known creditor; the fields are those of `ChequeStatement`, and its signature."""
+
+    until: int
+    cumulative: int
+    count: int
+    signature: bytes
+
+    def statement(self, network: bytes, debtor: bytes, creditor: bytes) -> ChequeStatement:
+        """What the debtor signed, if it is a cheque of this debtor to this creditor."""
+        return ChequeStatement(network, debtor, creditor, self.until, self.cumulative, self.count)
+
+    def to_value(self) -> list[object]:
+        return [self.until, self.cumulative, self.count, self.signature]
+
+
+def sign_cheque(said: ChequeStatement, seed: bytes) -> SignedCheque:
+    """The statement with the signature of the debtor with this seed (32 B)."""
+    return SignedCheque(said.until, said.cumulative, said.count, said.sign(seed))
+
+
+def read_signed_cheque(value: Value) -> SignedCheque:
+    """A decoded cheque. Raises DecodeError; its signature is not checked here."""
+    until, cumulative, count, signature = as_array(value, "cheque", length=4)
+    return SignedCheque(
+        as_uint(until, "until", _UNTIL_MAX),
+        read_amount(cumulative, "cumulative"),
+        read_count(count),
+        as_bytes(signature, "signature", size=64),
+    )
 
 
 def read_amount(value: Value, name: str = "amount") -> int:

@@ -4,12 +4,14 @@
 65536 to 66536  a probability in thousandths plus 65536: the end of an answer
 """
 
+import json
 from collections.abc import Sequence
 from fractions import Fraction
 
 from p2pverify.core.contract.history.training import ONE_Q16
 from p2pverify.core.data.schema import CELL_MAX, MICRO, ONE, DataFeature, Schema
 from p2pverify.engine.tabular.numbers import Ints
+from p2pverify.node.clients.language import Message, PromptError
 
 CELL_ZERO = 32_768
 PERMILLE_ZERO = 65_536
@@ -50,6 +52,10 @@ def row_of(schema: Schema, text: str) -> tuple[int, ...]:
     """
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError(f"the text has more than {TEXT_CHARS_MAX} characters")
+    return _row(schema, _named_values(text))
+
+
+def _named_values(text: str) -> dict[str, Fraction]:
     values: dict[str, Fraction] = {}
     for part in text.split(";") if "=" in text else ():
         if not part.strip():
@@ -59,10 +65,80 @@ def row_of(schema: Schema, text: str) -> tuple[int, ...]:
             values[name.strip()] = _decimal(value.split()[0])
         except (ValueError, IndexError):
             raise ValueError(f"{part.strip()[:80]!r} is not the name of a feature, '=', and a decimal number") from None
+    return values
+
+
+def _json_values(text: str) -> dict[str, Fraction]:
+    """The values of a JSON object of numbers, or of texts that are decimal numbers. Raises ValueError."""
+    try:
+        found = json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        raise ValueError("the row is no JSON object") from None
+    if not isinstance(found, dict):
+        raise ValueError("the row is no JSON object")
+    values: dict[str, Fraction] = {}
+    for name, value in found.items():
+        try:
+            values[name] = _decimal(value if isinstance(value, str) else "")
+        except ValueError:
+            raise ValueError(f"{name[:64]!r} has no decimal number") from None
+    return values
+
+
+def _row(schema: Schema, values: dict[str, Fraction]) -> tuple[int, ...]:
     unknown = values.keys() - {feature.name for feature in schema.features}
     if unknown:
         raise ValueError(f"the schema has no feature {min(unknown)[:64]!r}")
     return tokens_of([one.cell(values[one.name]) if one.name in values else 0 for one in schema.features])
+
+
+class TabularLanguage:
+    """Fulfils the node's `Language` port for models of rows of one schema.
+
+    A client's message is a row: "name = value; name = value", or a JSON object of names and numbers. The text of an
+    answer is a label and its probability.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    @property
+    def vocab_tokens(self) -> int:
+        """See the port."""
+        return VOCAB_TOKENS
+
+    def chat(self, messages: Sequence[Message], tokens_max: int) -> tuple[int, ...]:
+        """The row of a conversation of one user's message. Raises PromptError."""
+        if [one.role for one in messages] != ["user"]:
+            raise PromptError("template_error", "a model of rows takes one user's message, which is a row")
+        return self.plain(messages[0].content, tokens_max)
+
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """A row has nothing around it."""
+        return (), ()
+
+    def plain(self, text: str, tokens_max: int) -> tuple[int, ...]:
+        """The row of a text. Features without a value are average. Raises PromptError."""
+        if len(text) > TEXT_CHARS_MAX:
+            raise PromptError("context_length_exceeded", f"the row has more than {TEXT_CHARS_MAX} characters")
+        try:
+            values = _json_values(text) if text.lstrip().startswith("{") else _named_values(text)
+            row = _row(self._schema, values)
+        except ValueError as error:
+            raise PromptError("template_error", f"this model takes a row of numbers: {error}") from None
+        if not values:
+            some = "; ".join(f"{one.name} = 0" for one in self._schema.features[:2])
+            raise PromptError("template_error", f"this model takes a row of numbers, such as '{some}'")
+        if len(row) > tokens_max:
+            raise PromptError("context_length_exceeded", f"a row has {len(row)} tokens, and {tokens_max} fit")
+        return row
+
+    def piece(self, token: int) -> bytes:
+        """The name of a label, or a blank and a probability; empty for any other token."""
+        labels = self._schema.labels
+        if 0 <= token < len(labels):
+            return labels[token].encode()
+        return f" {(token - PERMILLE_ZERO) / PERMILLE:.3f}".encode() if PERMILLE_ZERO <= token < VOCAB_TOKENS else b""
 
 
 def answer_of(schema: Schema, text: str) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from p2pverify.core.inference.stream import FRAME_BYTES_MAX, LAST_BYTES_MAX, Ans
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.proofs.exchange import PASSPORT_REQUEST_BYTES_MAX, PASSPORTS_BYTES_MAX
 from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
+from p2pverify.core.settle.exchange import CHEQUE_ANSWER_BYTES_MAX, CHEQUE_BYTES_MAX
 from p2pverify.net.border.framing import FrameTooLargeError, frame_bytes, read_frame, write_frame
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
@@ -36,6 +37,7 @@ from p2pverify.node.ports import AskError, Hear, Reply, unheard
 PROTOCOL = "/p2pverify/request/2"
 EVIDENCE_PROTOCOL = "/p2pverify/evidence/1"
 PASSPORT_PROTOCOL = "/p2pverify/passport/1"
+CHEQUE_PROTOCOL = "/p2pverify/cheque/1"
 #: The first byte of a frame: the last frame of a response, a refusal, or tokens of an answer that goes on.
 LAST = b"\x00"
 REFUSED = b"\x01"
@@ -47,6 +49,7 @@ _REASON_BYTES_MAX = 32
 EVIDENCE_SECONDS_MAX = 20.0
 PASSPORT_SECONDS_MAX = 20.0
 PASSPORTS_OPEN_MAX = 1
+CHEQUE_SECONDS_MAX = 20.0
 #: Requests that one peer may make, and that all peers together may make.
 RATE = Rate(per_second=8, burst=32)
 POOL = Rate(per_second=64, burst=256)
@@ -113,6 +116,17 @@ def passport_limits(limits: RequestLimits) -> RequestLimits:
     )
 
 
+def cheque_limits(limits: RequestLimits) -> RequestLimits:
+    """The limits for cheques: one of a peer at a time."""
+    return replace(
+        limits,
+        request_bytes_max=CHEQUE_BYTES_MAX,
+        response_bytes_max=CHEQUE_ANSWER_BYTES_MAX,
+        per_peer_max=1,
+        serve_seconds_max=CHEQUE_SECONDS_MAX,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Speech:
     """A protocol and the names of its counters; the reason is appended to `refused`.
@@ -145,6 +159,14 @@ PASSPORTS = Speech(
     "passports_abandoned",
     "passports_succeeded",
     "passports_failed",
+)
+CHEQUES = Speech(
+    CHEQUE_PROTOCOL,
+    "cheques_answered",
+    "cheques_refused_",
+    "cheques_abandoned",
+    "cheques_succeeded",
+    "cheques_failed",
 )
 
 

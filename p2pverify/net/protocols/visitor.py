@@ -32,7 +32,7 @@ from p2pverify.net.peers.peer_list import (
 )
 from p2pverify.net.peers.signed_addresses import SignedAddresses, seen_address, usable
 from p2pverify.net.protocols.blob import BlobLimits, BlobProtocol
-from p2pverify.net.protocols.requests import PASSPORTS, RequestLimits, Requests, passport_limits
+from p2pverify.net.protocols.requests import CHEQUES, PASSPORTS, RequestLimits, Requests, cheque_limits, passport_limits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address
 from p2pverify.node.ports import AskError, AskingPort, BlobPort, Hear, Reply, unheard
@@ -60,6 +60,7 @@ class Visitor(AskingPort, BlobPort):
         self._passports = Requests(
             _serve_nobody, _is_member, passport_limits(RequestLimits()), counters, speech=PASSPORTS
         )
+        self._cheques = Requests(_serve_nobody, _is_member, cheque_limits(RequestLimits()), counters, speech=CHEQUES)
         self._blobs = BlobProtocol(None, _is_member, BlobLimits(), counters)
         self._known: BoundedDict[bytes, tuple[Address, ...]] = BoundedDict(PEERS_KNOWN_MAX)
         self._met: dict[bytes, Link] = {}
@@ -93,6 +94,10 @@ class Visitor(AskingPort, BlobPort):
         """One request for passports, and its answer. Raises AskError. The caller sets the deadline."""
         reply = await self._passports.ask(await self._reach(peer), request, AnswerReader(0))
         return reply.data
+
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor, and its answer. Raises AskError. The caller sets the deadline."""
+        return (await self._cheques.ask(await self._reach(peer), request, AnswerReader(0))).data
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         """See the port."""

@@ -131,6 +131,8 @@ class Asking:
             if failed.is_fault and not candidate.is_own:
                 self._choice.note_failed(candidate.peer, epoch)
             raise
+        if not candidate.is_own:
+            self._requester.owe(candidate.peer)
         elapsed_ms = max(0, self._requester.now_ms() - began_ms)
         self._choice.note_speed(candidate.peer, epoch, elapsed_ms, len(exchanged.answer.output.tokens))
         self._counters.count("answered by this node" if candidate.is_own else "answered by peers")

@@ -19,6 +19,7 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import Question
+from p2pverify.core.settle.exchange import AnswerTaken
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
@@ -32,7 +33,14 @@ from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.models.catalog import Catalog
 from p2pverify.node.clients.models.served import Askers, OpenLanguage, ServedModel
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
-from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
+from p2pverify.node.clients.paper import (
+    answer_document,
+    check_document,
+    cost_document,
+    dumped,
+    event_document,
+    read_receipt,
+)
 from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.refusals import EngineBusy, ModelUnavailable
@@ -264,12 +272,17 @@ class Door:
         def cost_ms(question: Question) -> int:
             return driver.cost_ms(question) if manifest in own.held else 0
 
-        requester = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, cost_ms)
+        requester = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, cost_ms, self._owe)
         view = ModelView(self._view, manifest)
         choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
         asking = Asking(requester, network, choice, self._counters)
         fullcheck = FullCheck(own.network, asking, choice, self._counters, driver, self._lines)
         return Askers(choice, asking, fullcheck)
+
+    def _owe(self, peer: bytes) -> None:
+        """A peer's answer has its price in a network with a tariff."""
+        if self._context.network.tariff is not None:
+            self._driver.order(AnswerTaken(peer))
 
     def _panel(self, order: Order) -> int:
         """How many peers are to answer the client's next question. A client that names a peer is answered by it."""
@@ -334,6 +347,7 @@ class Door:
             finished_ms=self._driver.now_ms(),
             checks=tuple(check_document(index, each) for index, each in sorted(answers.items()) if each.panel > 1),
             answers=tuple(found),
+            cost=cost_document(network, found),
         )
         await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document), opened.report))
         opened.change(document)

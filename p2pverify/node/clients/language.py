@@ -41,6 +41,10 @@ class Language(Protocol):
         """
         ...
 
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids before and after the user's text in a conversation of one message."""
+        ...
+
     def plain(self, text: str, tokens_max: int) -> tuple[int, ...]:
         """Token ids of a text without a template. Raises PromptError if there are more than `tokens_max`."""
         ...

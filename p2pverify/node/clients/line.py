@@ -37,6 +37,7 @@ class Requester:
     """Who asks: its identity in a network, and its clock.
 
     `serve` answers with the own engine, and `cost_ms` is the time that this takes for a question; 0 if it is unknown.
+    `owe` hears of each answer that another peer (key, 32 B) gave.
     """
 
     network: Network
@@ -45,6 +46,7 @@ class Requester:
     now_ms: Callable[[], int]
     serve: Serve | None = None
     cost_ms: Callable[[Question], int] = lambda _: 0
+    owe: Callable[[bytes], None] = lambda _: None
 
     @property
     def epoch(self) -> int:

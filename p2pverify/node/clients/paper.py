@@ -1,6 +1,7 @@
 """Writes and reads receipts as documents."""
 
 import json
+from collections.abc import Sequence
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
@@ -11,6 +12,7 @@ from p2pverify.node.clients.choice import AnswerPeer
 from p2pverify.node.clients.language import Language
 from p2pverify.node.reports.documents.jsonform import DocumentError, parse, written
 from p2pverify.node.reports.documents.receipt import (
+    AnswerCost,
     AskedQuestion,
     ClientAnswer,
     ComparedName,
@@ -92,6 +94,15 @@ def answer_document(
         returned=returned,
         compared=None if relation is None else _COMPARED[relation],
     )
+
+
+def cost_document(network: Network, answers: Sequence[ClientAnswer]) -> AnswerCost | None:
+    """What answers cost; None in a network without a tariff. Answers of the own engine cost nothing."""
+    tariff = network.tariff
+    if tariff is None:
+        return None
+    count = sum(not one.own for one in answers)
+    return AnswerCost(unit=tariff.unit, price=tariff.answer, answers=count, total=count * tariff.answer)
 
 
 def event_document(at_ms: int, event: EventName, index: int, candidate: AnswerPeer, detail: str) -> ReceiptEvent:

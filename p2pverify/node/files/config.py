@@ -14,6 +14,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.core.inference.speed import check_claim
 from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
+from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.window import NO_CHECKS
 from p2pverify.node.clients.book import ReportWish
 from p2pverify.node.endpoints.address import (
@@ -36,6 +37,7 @@ COVER_PER_EPOCH_MAX = 16
 LANES_MAX = 64
 QUOTA_GB_MAX = 1_000_000
 UPLOAD_MB_PER_S_MAX = 10_000
+CREDIT_ANSWERS_MAX = 10**9
 
 #: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -157,6 +159,16 @@ TEMPLATE = """\
 # [upgrade]
 # policy = "manual"
 # fetch = false
+
+# In a network with a tariff: what clients of other nodes may owe this node for answers, in answers at the tariff's
+# price. One client may owe 'limit' answers in all, cheques that it has not paid included, and 'uncovered' answers
+# without a cheque. All clients that are no members may owe 'strangers' together. Beyond that they are refused. A
+# cheque is put on the ledger once it says 'cash' answers more than the ledger.
+# [credit]
+# limit = 65536
+# uncovered = 4096
+# strangers = 1024
+# cash = 64
 """
 
 
@@ -177,6 +189,21 @@ class BlobsConfig(BaseModel):
     serve: bool = False
     upload_mb_per_s: float = Field(default=32.0, ge=1, le=UPLOAD_MB_PER_S_MAX)
     quota_gb: float = Field(default=20.0, ge=0, le=QUOTA_GB_MAX)
+
+
+class CreditConfig(BaseModel):
+    """The table [credit] of config.toml, in answers at the tariff's price."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(default=DEFAULT_CREDIT.limit, ge=1, le=CREDIT_ANSWERS_MAX)
+    uncovered: int = Field(default=DEFAULT_CREDIT.uncovered, ge=1, le=CREDIT_ANSWERS_MAX)
+    strangers: int = Field(default=DEFAULT_CREDIT.strangers, ge=0, le=CREDIT_ANSWERS_MAX)
+    cash: int = Field(default=DEFAULT_CREDIT.cash, ge=1, le=CREDIT_ANSWERS_MAX)
+
+    @property
+    def limits(self) -> CreditLimits:
+        return CreditLimits(self.limit, self.uncovered, self.strangers, self.cash)
 
 
 class Config(BaseModel):
@@ -212,6 +239,7 @@ class Config(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     blobs: BlobsConfig = BlobsConfig()
     upgrade: UpgradeConfig = UpgradeConfig()
+    credit: CreditConfig = CreditConfig()
 
     @field_validator("listen", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """The light client: it gets passports of peers that it can reach, chooses by them, asks, and writes a receipt."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,9 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
 from p2pverify.core.proofs.exchange import AMONG_MAX, PASSPORTS_MAX, PassportsWanted
 from p2pverify.core.proofs.passport import Refuted
+from p2pverify.core.settle.cheques import ChequeStatement, sign_cheque
+from p2pverify.core.settle.credit import series_end
+from p2pverify.core.settle.exchange import decode_cheque_answer, encode_cheque
 from p2pverify.core.window import CheckPolicy
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import AnsweredQuestion, Asking, NoAnswer, Take, usual_answer
@@ -23,7 +27,7 @@ from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language, Message, model_name
 from p2pverify.node.clients.line import TOO_LONG, Requester
-from p2pverify.node.clients.paper import answer_document, check_document, event_document
+from p2pverify.node.clients.paper import answer_document, check_document, cost_document, event_document
 from p2pverify.node.light.view import LightView, Trust
 from p2pverify.node.reports.documents.receipt import CHECKED, EventName, ReceiptDocument, ReceiptEvent
 from p2pverify.node.user_error import UserError
@@ -52,6 +56,10 @@ class VisitPort(ports.AskingPort, Protocol):
         """One request for passports, and its answer. Raises AskError."""
         ...
 
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        """One cheque for a creditor, and its answer. Raises AskError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LightWish:
@@ -60,6 +68,7 @@ class LightWish:
     text: str
     policy: CheckPolicy
     peer: bytes | None = None
+    temperature_milli: int = TEMPERATURE_MILLI
 
 
 @dataclass(slots=True)
@@ -97,7 +106,8 @@ class LightClient:
         self.view = LightView(network, manifest.digest, trust)
         self.refused: list[str] = []  # why passports did not count
         self._choice = Choice(self.view, visit.met, self._dice)
-        self._requester = Requester(network, seed, public_key(seed), clock)
+        self._owed: Counter[bytes] = Counter()  # answers, by the peer that gave them
+        self._requester = Requester(network, seed, public_key(seed), clock, owe=self._owe)
         self._asking = Asking(self._requester, visit, self._choice, self.counters)
         self._fullcheck = FullCheck(network, self._asking, self._choice, self.counters)
 
@@ -138,7 +148,31 @@ class LightClient:
                 answered = await self._ask(question, wish, panel, take, order)
             except NoAnswer as again:
                 raise _no_answer(again) from None
+        await self._pay()
         return self._receipt(began_ms, wish, question, answered, order)
+
+    def _owe(self, peer: bytes) -> None:
+        self._owed[peer] += 1
+
+    async def _pay(self) -> None:
+        """Pay the answers with cheques at once: a client that is no member owes no audits, so this tells nothing."""
+        tariff = self._network.tariff
+        if tariff is None or not tariff.answer:
+            return
+        with trio.move_on_after(SOURCE_S):
+            async with trio.open_nursery() as nursery:
+                for peer, count in sorted(self._owed.items()):
+                    nursery.start_soon(self._send_cheque, peer, count * tariff.answer)
+
+    async def _send_cheque(self, peer: bytes, amount: int) -> None:
+        own, epoch = self._requester, max(0, self._requester.epoch)
+        said = ChequeStatement(self._network.id, own.key, peer, series_end(epoch), amount, 1)
+        try:
+            answer = decode_cheque_answer(await self._visit.pay(peer, encode_cheque(sign_cheque(said, own.seed))))
+        except (ports.AskError, DecodeError) as error:
+            self.counters.count(f"cheques not sent: {error.reason}")
+            return
+        self.counters.count(f"cheques refused: {answer.refused}" if answer.refused else "cheques sent")
 
     async def _fetch(self, source: bytes, wanted: bytes, others: trio.CancelScope) -> None:
         """Get the passports of one source. After the first one that has some, the others have little time left."""
@@ -177,7 +211,7 @@ class LightClient:
         seed = self._dice.randbytes(16)
         named = None if wish.peer is None else self.view.named(wish.peer)
         model = self.view.model if named is None else named.model
-        return Question(model, prompt, tokens_max, TEMPERATURE_MILLI, seed, self._requester.key)
+        return Question(model, prompt, tokens_max, wish.temperature_milli, seed, self._requester.key)
 
     def _receipt(
         self, began_ms: int, wish: LightWish, question: Question, answered: AnsweredQuestion, order: _Order
@@ -203,6 +237,7 @@ class LightClient:
             every=wish.policy.every,
             checks=(check_document(0, answered),) if answered.panel > 1 else (),
             answers=tuple(answers),
+            cost=cost_document(self._network, answers),
             events=tuple(order.events),
         )
 

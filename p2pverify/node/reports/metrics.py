@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import (
 
 from p2pverify.core.outlook import next_cut
 from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.settle.books import AccountRow, account_rows
 from p2pverify.core.state import view
 from p2pverify.core.state.score import MILLION, Standing
 from p2pverify.node.reports.readiness import Node, unready
@@ -42,6 +43,8 @@ LEVELS: Mapping[str, str | None] = {
     "driver strangers": "stranger_authors",
     "driver records of strangers": "stranger_records",
     "driver sync neighbours": "sync_neighbours",
+    "tabs": "settle_tabs",
+    "bills": "settle_bills",
     "net links": "connections",
     "store answers": "stored_answers",
     "store records_damaged": "damaged_records",
@@ -87,6 +90,8 @@ _TEXTS = {
     "stranger_authors": "Authors of stored records that are not members of the newest final view.",
     "stranger_records": "Records of such authors.",
     "sync_neighbours": "Neighbours whose record lists are kept for sync.",
+    "settle_tabs": "Clients whose debts for answers are counted.",
+    "settle_bills": "Peers that are paid for answers to clients of this node.",
     "connections": "Open connections, those to peers of other networks included.",
     "stored_answers": "Stored answers, for questions that are asked again.",
     "damaged_records": "Stored records that were found damaged and are not replaced yet.",
@@ -112,6 +117,7 @@ def families(node: Node, figures: Mapping[str, int]) -> Iterator[Metric]:
     own = next((score for score in scores if score.peer == node.machine.key), None)
     yield from _own(own)
     yield from _members(node, scores)
+    yield from _money(node)
     yield from _engine(node.driver.engine_statistics())
     text = "Own answers to inference requests, from receiving the request to sending the answer. Without refusals."
     yield _times("answer_duration_seconds", text, node.driver.answer_times)
@@ -208,6 +214,22 @@ def _members(node: Node, scores: Iterable[view.Score]) -> Iterator[Metric]:
     )
     yield _counter("convictions", "Peers convicted since the network began.", len(latest.convicted))
     yield _counter("forks", "Proven forks of logs since the network began.", latest.totals.get("forks", 0))
+
+
+def _money(node: Node) -> Iterator[Metric]:
+    """The accounts of a network with a tariff, in millionths of its unit."""
+    books, tariff = node.latest.books, node.machine.network.tariff
+    if books is None or tariff is None:
+        return
+    rows = account_rows(books)
+    own = next((row for row in rows if row.key == node.machine.key), AccountRow(node.machine.key))
+    text = "Sum over all accounts of the newest final view. It must be 0: otherwise report a bug."
+    yield _gauge("settle_sum", text, sum(row.total for row in rows))
+    text = "What this peer has vested among all others, in millionths of the tariff's unit; below 0 it owes."
+    yield _gauge("settle_own_vested", text, own.vested)
+    yield _gauge("settle_own_escrow", "What vests later for this peer, in millionths.", own.escrow)
+    owing = books.is_indebted(node.machine.key, tariff.limit)
+    yield _gauge("settle_own_indebted", "Whether this peer owes the limit, so that it earns nothing.", int(owing))
 
 
 def _engine(figures: Mapping[str, int]) -> Iterator[Metric]:

@@ -43,7 +43,9 @@ from p2pverify.node.reports.documents.status import (
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
-from p2pverify.node.settle.documents import AccountsDocument
+from p2pverify.node.settle.cheques import cheques_document
+from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
+from p2pverify.node.settle.movements import Bookkeeper
 from p2pverify.node.settle.report import accounts_document
 from p2pverify.node.training.documents import RoundsDocument
 from p2pverify.node.training.report import rounds_document, waiting_rounds
@@ -81,6 +83,7 @@ class NodeReports(Reports):
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context, self._machine.objector.finding)
         self._explainer = Explainer(driver, network, self._log)
+        self._bookkeeper = Bookkeeper(self._machine)
         self._cuts: dict[bytes, RecentCut] = {}
         self._scores: tuple[bytes, Mapping[bytes, view.Score]] = (b"", {})
         driver.on_final(self._log.note_final)
@@ -158,6 +161,12 @@ class NodeReports(Reports):
     def accounts(self, *, final: bool) -> AccountsDocument:
         state = self._machine.fold.latest if final else self._machine.provisional(self._driver.now_ms())
         return accounts_document(self._machine.network, state, final=final)
+
+    async def movements(self, key: bytes) -> MovementsDocument:
+        return await self._bookkeeper.movements(key)
+
+    def cheques(self) -> ChequesDocument:
+        return cheques_document(self._machine, self._driver.now_ms())
 
     def rounds(self) -> RoundsDocument:
         return rounds_document(self._machine)

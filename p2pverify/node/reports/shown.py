@@ -100,3 +100,9 @@ def interval(low: float, high: float) -> str:
 def is_interval(text: str) -> bool:
     """Whether `interval` wrote this."""
     return re.fullmatch(r"\d+-\d+ %", text) is not None
+
+
+def in_units(amount: int) -> str:
+    """An amount of millionths in units, with six digits behind the point."""
+    whole, rest = divmod(abs(amount), 1_000_000)
+    return f"{'-' if amount < 0 else ''}{whole}.{rest:06}"

@@ -94,3 +94,52 @@ class NettingDocument(ApiDocument):
     cut: str
     epoch: Count
     transfers: tuple[TransferDocument, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChequeDocument:
+    """The newest cheque of a client to this node. `known` is what the newest final cut has of its series."""
+
+    debtor: str
+    until: Count = field(metadata={"description": "the last epoch of its series"})
+    cumulative: Count
+    count: Count
+    signature: str
+    known: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabDocument:
+    """What a client of this peer owes: answers without a cheque, and all that is not settled."""
+
+    client: str
+    uncovered: Count
+    owed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillDocument:
+    """What this node owes a peer for answers to its clients.
+
+    `due` is on no cheque yet. `cumulative` is on the newest cheque of the series that ends with the epoch `until`, and
+    the peer has confirmed `told` of it.
+    """
+
+    creditor: str
+    due: Count
+    until: Count | None
+    cumulative: Count
+    told: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChequesDocument(ApiDocument):
+    """What is owed for answers beside the ledger, in millionths of `unit`: to this node, and by it."""
+
+    schema: Literal["p2pverify/cheques/1"]
+    network: str
+    unit: str | None
+    price: Count = field(metadata={"description": "of one answer"})
+    cheques: tuple[ChequeDocument, ...]
+    tabs: tuple[TabDocument, ...]
+    bills: tuple[BillDocument, ...]

@@ -16,14 +16,6 @@ from p2pverify.node.settle.documents import (
     TransferDocument,
 )
 
-MILLION = 1_000_000
-
-
-def in_units(amount: int) -> str:
-    """An amount of millionths in units, with six digits behind the point."""
-    whole, rest = divmod(abs(amount), MILLION)
-    return f"{'-' if amount < 0 else ''}{whole}.{rest:06}"
-
 
 def accounts_document(network: Network, state: State, *, final: bool) -> AccountsDocument:
     """All accounts of a state, the pool's first. `final`: whether the state is that of a certified cut."""

@@ -25,6 +25,10 @@ The sponsor has pledged an amount for each round. A round earns it in proportion
 number of rows, the rest by credit; late updates earn less. Right answers, audits and votes are paid by all together, in
 equal parts. Every member computes all accounts from the ledger, and the sum is always 0.
 
+A client of the sponsor's node asks the bureau and a bank whether credits will be repaid, with rows of customers. Each
+answer has a price, and the node pays with cheques, two epochs later. What the bureau then holds in escrow goes back to
+the client when the bureau is convicted for false answers.
+
 In the middle of the run the publishers recall the newest version. The version before it is current again, and the
 rounds go on from there. A quarter of the rows belongs to no bank. The runner measures each version on them.
 """

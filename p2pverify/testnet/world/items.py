@@ -9,6 +9,7 @@ An item is a tuple. Its first member is the kind; the other members are:
   - ENGINE: job, time of queueing (ms);
   - REQUEST: ticket, bytes, requester;
   - EVIDENCE: ticket, bytes, key of the asker;
+  - CHEQUE: ticket, bytes, key of the debtor;
   - RESPONSE: ask, bytes, elapsed time (ms);
   - FAILED: ask, reason;
   - ORDER: the order of its operator;
@@ -30,6 +31,7 @@ SYNC_FRAME = 11
 ORDER = 12
 EVIDENCE = 13
 TRAINED = 14
+CHEQUE = 15
 
 #: Items of the world instead of a peer: (kind, subject, ...).
 DIAL = 20

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from p2pverify.core.events import FetchEvidence, Respond, Send
 from p2pverify.core.gossip.types import Rpc
+from p2pverify.core.settle.exchange import Pay
 from p2pverify.testnet.world import items
 from p2pverify.testnet.world.simulation import Simulation
 
@@ -147,6 +148,10 @@ class Links:
         return self._simulation.chance.below(MILLION) < self.loss_ppm
 
 
+#: What arrives at the other end.
+_ITEMS = {Send: items.REQUEST, FetchEvidence: items.EVIDENCE, Pay: items.CHEQUE}
+
+
 @dataclass(frozen=True, slots=True)
 class _Ticket:
     asker: int
@@ -166,8 +171,8 @@ class SimulatedRequests:
         self._tickets: dict[int, _Ticket] = {}
         self._last = 0
 
-    def send(self, asker: End, effect: Send | FetchEvidence) -> None:
-        """Send a request for an answer or for evidence. A request without a response fails at its deadline."""
+    def send(self, asker: End, effect: Send | FetchEvidence | Pay) -> None:
+        """Send a request for an answer or for evidence, or a cheque. Without a response it fails at its deadline."""
         world = self._simulation
         post = world.post
         other = self._by_key.get(effect.peer)
@@ -182,10 +187,7 @@ class SimulatedRequests:
         self._last += 1
         self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number, world.now_ms)
         at_ms = world.now_ms + world.latency_ms(asker.number, other.number)
-        if isinstance(effect, FetchEvidence):
-            post(at_ms, other.number, (items.EVIDENCE, other.life, self._last, effect.data, asker.key))
-        else:
-            post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
+        post(at_ms, other.number, (_ITEMS[type(effect)], other.life, self._last, effect.data, asker.key))
 
     def respond(self, responder: End, effect: Respond) -> None:
         """Send a response back. It is ignored unless the ticket belongs to this responder."""

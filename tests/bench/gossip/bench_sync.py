@@ -29,6 +29,7 @@ from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.negentropy import Initiator, RangeResponder
 from p2pverify.net.adapter import Libp2pNetwork
@@ -134,8 +135,9 @@ class _Journal(StoreJournal):
         answers: Sequence[StoredAnswer],
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
+        credit: Sequence[StoredCredit] = (),
     ) -> None:
-        await super().persist(records, answers, evidence, evidence_from)
+        await super().persist(records, answers, evidence, evidence_from, credit)
         self._missing -= len(records)
         if self._missing <= 0:
             self.full.set()

@@ -133,6 +133,20 @@ def test_questions_from_files(home: Home, tmp_path: Path) -> None:
     assert [json.loads(sent)["messages"][0]["content"] for sent in api.posted] == ["why\n\u00e9?", "what?"]
 
 
+def test_a_row_is_asked_at_temperature_0(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "row.json"
+    file.write_text('{"age": 41}', encoding="utf-8")
+    for row in ('{"age": 41}', str(file)):
+        with node(home) as api:
+            assert ask(home, "--row", row) == 0
+            sent = json.loads(api.posted[-1])
+            assert (sent["messages"][0]["content"], sent["temperature"]) == ('{"age": 41}', 0)
+    with node(home) as api:
+        for wrong in (("--row", "{"), ("--row", "{}"), ("--row", "{}", "hello"), ("--row", str(tmp_path / "none"))):
+            assert ask(home, *wrong) == 2
+        assert not api.posted
+
+
 @pytest.mark.parametrize(
     ("data", "said"), [(b"\xff", "is not text in UTF-8"), (b"x" * (PROMPT_BYTES_MAX + 1), "has more than")]
 )

@@ -18,6 +18,8 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.roles import responder
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.responder import ANSWER_TOKENS_MIN, Responder
+from p2pverify.core.roles.settle.creditor import Creditor
+from p2pverify.core.settle.credit import DEFAULT_CREDIT
 from tests.support.networks import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(3)
@@ -30,7 +32,8 @@ def _question(number: int) -> bytes:
 
 def _keeper(context_tokens: int = 64) -> Responder:
     held = HeldModel(MANIFEST, context_tokens)
-    return Responder(Context(make_network(IDENTITIES), IDENTITIES[0], 0, held=held))
+    context = Context(make_network(IDENTITIES), IDENTITIES[0], 0, held=held)
+    return Responder(context, Creditor(context, DEFAULT_CREDIT))
 
 
 def _ask(keeper: Responder, requester: bytes, numbers: range) -> None:

@@ -1,6 +1,8 @@
 """A light client in a world of machines: what it believes, whom it asks, and what it writes."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -9,6 +11,7 @@ import trio
 
 from p2pverify.client.checking import check_receipt
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, PassportsWanted
@@ -22,6 +25,7 @@ from p2pverify.node.ports import AskError, Hear, Reply, unheard
 from p2pverify.testnet.world import World
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.doors import EPOCHS, GatedToy, grown_world, shrink_context
+from tests.support.money import TARIFF, with_tariff
 from tests.support.networks import make_network, seeds
 from tests.support.toyworld import ToyWorld
 
@@ -82,6 +86,9 @@ class FakeVisit:
             raise AskError("reset")
         return Reply(await self.drivers[peer].serve(request, public_key(SEED), hear), 1)
 
+    async def pay(self, peer: bytes, request: bytes) -> bytes:
+        return await self.drivers[peer].cheque(request, public_key(SEED))
+
 
 @dataclass
 class Bench:
@@ -101,8 +108,8 @@ class Bench:
         )
 
 
-@pytest.fixture
-async def bench(toys, world):
+@asynccontextmanager
+async def opened(toys: ToyWorld, world: World) -> AsyncIterator[Bench]:
     engines = {peer.machine.key: GatedToy() for peer in world.peers}
     drivers = {
         peer.machine.key: Driver(peer.machine, FakeJournal(), engines[peer.machine.key], clock=lambda: world.now_ms)
@@ -114,6 +121,12 @@ async def bench(toys, world):
                 await nursery.start(driver.run, FakeNetwork())
             yield Bench(world, toys.manifest, FakeVisit(drivers), engines, world.now_ms)
             nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def bench(toys, world):
+    async with opened(toys, world) as made:
+        yield made
 
 
 async def test_it_asks_a_trusted_peer_and_writes_a_receipt_that_holds(bench):
@@ -152,6 +165,31 @@ async def test_a_panel_and_a_liar_in_it(bench):
     (check,) = receipt.checks
     assert (check.answers, check.agree, check.differ, check.majority) == (5, 4, 1, True)
     assert all(each.facts.passport for each in check_receipt(bench.world.network, receipt).answers)
+
+
+class PayingToys(ToyWorld):
+    """A world with a tariff."""
+
+    def _contract(self, usual: Network) -> Network:
+        return with_tariff(super()._contract(usual))
+
+
+async def test_it_pays_each_peer_of_a_panel_at_once():
+    """Its key is nobody's, so peers count it among strangers; a cheque covers what it owes to each."""
+    toys = PayingToys(5, seed=4, slots_milli=3000)
+    toys.run_epochs(EPOCHS)
+    async with opened(toys, toys.world) as bench:
+        client = bench.client()
+        await client.look()
+        receipt = await client.answer(LightWish("why?", CheckPolicy(3, 1)), lambda _: None)
+        assert receipt.cost is not None
+        assert (receipt.cost.answers, receipt.cost.total) == (3, 3 * TARIFF.answer)
+        assert client.counters["cheques sent"] == 3
+        tabs_of = [driver.machine.money.creditor.credit for driver in bench.visit.drivers.values()]
+        tabs = [credit.tabs[public_key(SEED)] for credit in tabs_of if public_key(SEED) in credit.tabs]
+        assert [(tab.uncovered, [each.cumulative for each in tab.cheques]) for tab in tabs] == [
+            (0, [TARIFF.answer])
+        ] * 3
 
 
 async def test_without_a_majority_the_receipt_is_a_failed_one(bench):

@@ -81,6 +81,16 @@ class FullCheckDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerCost:
+    """What the answers of other peers cost by the network's tariff, in millionths of its unit."""
+
+    unit: str
+    price: Count = field(metadata={"description": "of one answer"})
+    answers: Count = field(metadata={"description": "answers of other peers, also of those in a full check"})
+    total: Count
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReceiptEvent:
     """Something that happened: when, to which answer, with which peer, and why."""
 
@@ -108,6 +118,9 @@ class ReceiptDocument(ApiDocument):
     checks: tuple[FullCheckDocument, ...]
     answers: tuple[ClientAnswer, ...]
     events: tuple[ReceiptEvent, ...]
+    cost: AnswerCost | None = field(
+        default=None, metadata={"description": "what it cost; null in a network without a tariff"}
+    )
 
     def returned(self, index: int) -> ClientAnswer:
         """The answer to a question that the client got. Raises StopIteration if there is none."""

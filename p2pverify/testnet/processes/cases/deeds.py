@@ -17,6 +17,7 @@ from p2pverify.engine.tabular.model import MAGIC
 from p2pverify.node.data.documents import SignedDocument, SignedKind
 from p2pverify.node.files.home import Home
 from p2pverify.node.lines.documents import VersionDocument, VersionsDocument
+from p2pverify.node.settle.documents import ChequesDocument
 from p2pverify.store.reading import reading, stored_rows
 from p2pverify.testnet.cases.facts import CheckFacts, EventFacts
 from p2pverify.testnet.cases.roles import FINANCE, HEALTHCARE, SPONSOR, SUPPLY_CHAIN
@@ -127,6 +128,15 @@ class Deeds:
                 if found.record is not None:
                     return
             await trio.sleep(_AGAIN_S)
+
+    async def signed_to(self, peer: PeerPlan) -> int:
+        """What the cheques say that a peer holds, beside the ledger or on it (millionths)."""
+        url = self._home(peer.name).read_api()
+        with suppress(ReadError):
+            if url is not None:
+                found: ChequesDocument = await trio.to_thread.run_sync(fetch, url, "/v1/cheques", ChequesDocument)
+                return sum(each.cumulative for each in found.cheques)
+        return 0
 
     async def versions(self) -> Sequence[VersionDocument]:
         """The versions in the newest final view of the reference peer."""

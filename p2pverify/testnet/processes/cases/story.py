@@ -24,6 +24,7 @@ from p2pverify.testnet.cases.facts import CaseFacts, CheckFacts, EventFacts
 from p2pverify.testnet.cases.study import rho_of
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
+from p2pverify.testnet.processes.cases.clients import CaseClients
 from p2pverify.testnet.processes.cases.deeds import EVENTS, Deeds
 from p2pverify.testnet.processes.cases.making import MadeCase
 from p2pverify.testnet.processes.cases.reading import CaseReader, mode_of, read_ledger
@@ -60,6 +61,8 @@ class CasePlay:
         self._stage = stage
         self._progress: CaseProgress = testnet.watch.case
         self._deeds = Deeds(testnet.fleet, testnet.home, made, testnet.network, testnet.directory, testnet.watch)
+        tariff = made.study.tariff
+        self._clients = None if tariff is None else CaseClients(self._deeds, tariff)
         self._events: list[EventFacts] = []
         self._checks: list[CheckFacts] = []
 
@@ -75,9 +78,10 @@ class CasePlay:
         assert self._plan.case is not None
         rounds = self._plan.case.rounds
         await self._watch.wait_for(lambda watch: all(peer.name in watch.final for peer in self._plan.honest))
-        await self._commit()
-        await self._until(lambda seen: seen.decided >= self._made.study.event_after)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask)
+            await self._commit()
+            await self._until(lambda seen: seen.decided >= self._made.study.event_after)
             nursery.start_soon(self._event)
             await self._until(lambda seen: seen.decided >= rounds)
         self._stage.tell(f"all {rounds} rounds are decided")
@@ -110,6 +114,11 @@ class CasePlay:
         if peer.cheat is not None and peer.cheat.fate is CheaterFate.UNCOUNTED:
             rounds = max(1, rule.rounds // 2)
         return rho_of(rule) * rounds
+
+    async def _ask(self) -> None:
+        """Clients ask and pay, if the network has a tariff."""
+        if self._clients is not None:
+            self._events += await self._clients.ask()
 
     async def _event(self) -> None:
         happened, checks = await EVENTS[self._made.study.name](self._deeds, self._plan)
@@ -176,6 +185,8 @@ class CasePlay:
             happened, replayed = replay_facts(made, ledger, self._deeds.withdrawn, seeds, reader.weights_of)
             self._events += happened
             checks += replayed
+        if self._clients is not None:
+            checks += self._clients.checks(ledger)
         if files := self._deeds.handovers():
             happened, traced = reader.handovers(files)
             self._events += happened

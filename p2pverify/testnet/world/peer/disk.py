@@ -3,6 +3,7 @@
 from collections import deque
 
 from p2pverify.core.events import Persist, StoredAnswer, StoredEvidence
+from p2pverify.core.settle.exchange import StoredCredit
 
 
 class Disk:
@@ -13,17 +14,20 @@ class Disk:
         self._records: list[bytes] = []
         self._answers: list[StoredAnswer] = []
         self._evidence: list[StoredEvidence] = []
-        self._writing: deque[tuple[int, int, int, int]] = deque()  # time of completion, lengths before the write
+        self._credit: list[StoredCredit] = []
+        self._writing: deque[tuple[int, int, int, int, int]] = deque()  # time of completion, lengths before the write
 
     def write(self, effect: Persist, now_ms: int) -> int:
         """Begin to write an effect's contents. Returns the time (ms) when they are safe."""
         self._settle(now_ms)
         done_ms = now_ms + self._write_ms
         if self._write_ms:
-            self._writing.append((done_ms, len(self._records), len(self._answers), len(self._evidence)))
+            lengths = (len(self._records), len(self._answers), len(self._evidence), len(self._credit))
+            self._writing.append((done_ms, *lengths))
         self._records += [record.data for record in effect.records]
         self._answers += effect.answers
         self._evidence += effect.evidence
+        self._credit += effect.credit
         return done_ms
 
     def crash(self, now_ms: int) -> int:
@@ -31,15 +35,21 @@ class Disk:
         self._settle(now_ms)
         lost = 0
         if self._writing:
-            _, records, answers, evidence = self._writing[0]
+            _, records, answers, evidence, credit = self._writing[0]
             lost = len(self._records) - records
             del self._records[records:], self._answers[answers:], self._evidence[evidence:]
+            del self._credit[credit:]
             self._writing.clear()
         return lost
 
     def read(self) -> tuple[list[bytes], list[StoredAnswer], list[StoredEvidence]]:
         """The records, answers and evidence on the disk."""
         return list(self._records), list(self._answers), list(self._evidence)
+
+    def credit(self) -> list[StoredCredit]:
+        """The newest tab of each client, and the newest bill of each creditor."""
+        newest = {(kept.side, kept.peer): kept for kept in self._credit}
+        return [kept for kept in newest.values() if kept.data]
 
     def _settle(self, now_ms: int) -> None:
         while self._writing and self._writing[0][0] <= now_ms:

@@ -38,11 +38,13 @@ from p2pverify.core.events import (
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.machine import Machine
+from p2pverify.core.settle.exchange import ChequeArrived, Pay, decode_sent_cheque
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import encode_batches
 from p2pverify.testnet.world.items import (
     BEAT,
+    CHEQUE,
     DOWN,
     ENGINE,
     EVIDENCE,
@@ -120,6 +122,7 @@ class Peer:
         assert not self.is_up
         self.is_up = True
         now = self._local_ms
+        self.machine.money.load(self.disk.credit())
         self.actor.load(records, answers, now, evidence)
         context = self.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
@@ -216,6 +219,9 @@ class Peer:
         if kind == REQUEST:
             self.feed(RequestArrived(item[2], item[3], item[4]))
             return crc32(item[3])
+        if kind == CHEQUE:
+            self.feed(ChequeArrived(item[2], decode_sent_cheque(item[3]), item[4]))
+            return crc32(item[3])
         if kind == EVIDENCE:
             shown = self.actor.evidence(item[3], item[4], self._local_ms)
             if shown is not None:
@@ -263,7 +269,7 @@ class Peer:
                 self._delivered.append(effect)
             elif type(effect) is gossip.Disconnect:
                 link = self.links.pop(effect.peer, None)
-                self._note(f"disconnected: {effect.reason}")
+                self.notes.count(f"disconnected: {effect.reason}")
                 if link is not None:
                     self._around.links.close(link, by=self.number)
 
@@ -292,7 +298,7 @@ class Peer:
         self._route(gossip.Verdicts(tuple(told)))
         faults = () if judged is None else judged.faults
         for fault in (*("malformed batch",) * found.count(()), *faults):
-            self._note(f"rejected: {fault}")
+            self.notes.count(f"rejected: {fault}")
         if self._delivered:
             self._judge()
 
@@ -313,7 +319,7 @@ class Peer:
             elif kind is Finalised:
                 self._around.finalised(self.number, effect)  # type: ignore[arg-type]
             elif kind is Note:
-                self._note(effect.text.split(":")[0][:40])  # type: ignore[union-attr]
+                self.notes.count(effect.text.split(":")[0][:40])  # type: ignore[union-attr]
             elif safe_ms <= now_ms:
                 self.carry_out(effect)
             else:
@@ -339,7 +345,7 @@ class Peer:
                     self._next_job()
                 else:
                     self._drop(effect, "too many jobs wait")
-            case Send() | FetchEvidence():
+            case Send() | FetchEvidence() | Pay():
                 self._asks.add(effect.ask)
                 self._around.requests.send(self, effect)
             case Respond():
@@ -351,10 +357,10 @@ class Peer:
 
     def _misbehave(self, effect: WorldEffect) -> None:
         """Carry out an effect that only hostile actors have: it bypasses their own router or the topology."""
-        world = self._simulation
         match effect:
             case PublishTo():
-                messages = [gossip.GossipMessage(world.topic, data) for data in encode_batches(effect.records)]
+                topic = self._simulation.topic
+                messages = [gossip.GossipMessage(topic, data) for data in encode_batches(effect.records)]
                 for key in effect.peers:
                     for message in messages if key in self.links else ():
                         self._around.links.send_rpc(self.links[key], self.number, gossip.Rpc(publish=(message,)))
@@ -384,9 +390,6 @@ class Peer:
         say = partial(self.actor.answer, now_ms=self._local_ms)
         self.feed(self.engine.outcome(job, total_ms, say))
 
-    def _note(self, text: str) -> None:
-        self.notes.count(text)
-
     @property
     def ip(self) -> str:
         return f"10.{self.number >> 16}.{self.number >> 8 & 255}.{self.number & 255}"
@@ -394,4 +397,4 @@ class Peer:
 
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
 _FOR_MACHINE = (ORDER, TRAINED)
-_MESSAGES = (REQUEST, EVIDENCE, RESPONSE, FAILED)
+_MESSAGES = (REQUEST, EVIDENCE, CHEQUE, RESPONSE, FAILED)
