@@ -27,6 +27,7 @@ from p2pverify.node.engines.classes import ClassError
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.node.files.networkfile import dump_network, load_start, manifest_of, new_network
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
+from p2pverify.node.user_error import UserError
 from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.errors import StoreError
 from tests.support.golden import beside_another_model, golden_path, make_golden
@@ -211,7 +212,7 @@ async def test_a_port_in_use_is_explained(settings):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with trio.fail_after(30), pytest.raises(NodeError, match="another program uses it"):
+        with trio.fail_after(30), pytest.raises(UserError, match="another program uses it"):
             await run_node(replace(settings, listen=(f"/ip4/127.0.0.1/tcp/{port}",)))
         assert settings.home.read_api() is None
 

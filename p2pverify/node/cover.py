@@ -93,13 +93,13 @@ class Cover:
         if context.is_leaving or not context.may_write(self._driver.now_ms()):
             return []
         anchor = find_anchor(context, epoch)
-        member = None if anchor is None else anchor.members.get(context.key)
+        member = None if anchor is None else anchor.cut.members.get(context.key)
         if anchor is None or member is None or not member.active or member.is_convicted:
             return []
         beta = self._dice.randbytes(64)
         params = replace(context.params, slots_milli=round(1000 * self._plan.per_epoch))
         slots = sortition.slots(beta, params)
-        panels = [make_panel(context.network, anchor, context.key, beta, slot) for slot in slots]
+        panels = [make_panel(context.network, anchor.cut, context.key, beta, slot) for slot in slots]
         return [(slot, panel) for slot, panel in zip(slots, panels, strict=True) if panel.targets]
 
     # ------------------------------------------------------------ one slot

@@ -123,7 +123,7 @@ async def test_a_peer_that_does_not_read(live: Live, monkeypatch: pytest.MonkeyP
             mallory.stranger.stop_reading()
             while node.mesh._host.link(mallory.stranger.host.peer) is not None:
                 epoch = live.neighbour.epoch
-                cut = Cut(epoch, bytes(32), bytes(32), bytes(80), heads, bytes(32), bytes(32))
+                cut = Cut(epoch, bytes(32), bytes(32), bytes(80), heads, bytes(32), bytes(32), bytes(32))
                 await live.spread(author.record(Kind.CUT, cut.encode(), epoch))
     await live.survives("net links_closed")
 

@@ -266,4 +266,4 @@ def test_every_fault_of_a_fold_has_a_vector() -> None:
 
 def test_fold_files_stay_small() -> None:
     """Files of folds stay readable for people and machines."""
-    assert all(file.stat().st_size < 200_000 for file in VECTORS.glob("fold/*.json"))
+    assert all(file.stat().st_size < 210_000 for file in VECTORS.glob("fold/*.json"))

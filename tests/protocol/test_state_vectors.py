@@ -10,13 +10,13 @@ from p2pverify.core.contract.network import decode_network
 from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.encoding.merkle import root
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.codec.sections import (
     MONEY_SECTIONS,
     STATE_BYTES_MAX,
     decode_state,
     encode_state,
     sections_of,
-    state_root,
 )
 from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
 from tests.support.grammar import conforms

@@ -101,7 +101,9 @@ class AccountsWorld:
         """Check all cuts that are new on the path of a peer."""
         fold = self.world.peers[self._dice.randrange(PEERS)].machine.fold
         for index in range(self._last + 1, fold.latest.index + 1):
-            state = fold.state(fold.latest.path[index])
+            cut = fold.latest.at_index(index)
+            assert cut is not None  # it is a new one
+            state = fold.state(cut)
             assert state is not None  # it is on the path
             total = sum(row.total for row in rows_of(state))
             self.found.cuts += 1

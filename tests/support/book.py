@@ -47,7 +47,7 @@ class Book:
         base = self.fold.latest
         proof = vrf.prove(own, sortition.propose_alpha(self.network.id, epoch, base.beacon))
         chosen = tuple(self.ledger.moved(base.heads)) if moved is None else moved
-        empty = Cut(epoch, base.id, vrf.public_key(own), proof, chosen, bytes(32), bytes(32))
+        empty = Cut(epoch, base.id, vrf.public_key(own), proof, chosen, bytes(32), bytes(32), bytes(32))
         return self.fold.propose(empty, sign.public_key(seed)) or empty
 
     def certify(self, seed: bytes, cut: Cut, signers: Iterable[bytes]) -> Record:

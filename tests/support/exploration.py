@@ -139,7 +139,9 @@ class Replica:
         context, base = self.context, self.fold.latest
         proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(NETWORK.id, epoch, base.beacon))
         heads = tuple(self.ledger.moved(base.heads)) if moved is None else moved
-        cut = self.fold.propose(Cut(epoch, base.id, context.vrf_key, proof, heads, bytes(32), bytes(32)), context.key)
+        cut = self.fold.propose(
+            Cut(epoch, base.id, context.vrf_key, proof, heads, bytes(32), bytes(32), bytes(32)), context.key
+        )
         return None if cut is None else self.write(Kind.CUT, cut.encode(), late_ms(epoch))
 
     def act(self, now_ms: int) -> None:

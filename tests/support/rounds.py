@@ -144,7 +144,8 @@ class RoundStory:
             replace(ResultRow(author, UpdateFinding.RIGHT, 100), **findings.get(f"c{number}", {}))
             for number, author in enumerate(sorted(self.open.updates))
         )
-        closing = self.state.path[self.open.vote.opened_index]
+        closing = self.state.at_index(self.open.vote.opened_index)
+        assert closing is not None
         weights, manifest = (digest([part, name, self.open.number]) for part in ("weights", "manifest"))
         return RoundResult(closing, rows, 5000, weights, manifest)
 

@@ -1,7 +1,7 @@
 """Why a seal or an opening is not counted. The texts are the names of counters."""
 
 from p2pverify.core.blind import committees, rounds
-from p2pverify.core.blind.values import BlindVote, Round, RoundPhase
+from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, VoteTurns
 
 
 def refuse_seal(vote: BlindVote, voter: bytes) -> str | None:
@@ -18,11 +18,11 @@ def refuse_ticket(current: Round, beta: bytes) -> str | None:
 
 
 def refuse_opening(
-    vote: BlindVote, cited: BlindVote, voter: bytes, head_seq: int, *, is_work_shown: bool
+    vote: BlindVote, cited: VoteTurns, voter: bytes, head_seq: int, *, is_work_shown: bool
 ) -> str | None:
     """The reason why this voter may not open its answer yet, or not in this way; None if it may.
 
-    `cited` is the same vote in the state of the cut that the opening cites. `head_seq` is the number of the voter's
+    `cited` are the turns at the cut that the opening cites. `head_seq` is the number of the voter's
     newest record in that cut, -1 if there is none.
     """
     sealed = vote.commits.get(voter)
@@ -30,7 +30,7 @@ def refuse_opening(
         return "no commit was counted"
     if head_seq < sealed.seq:
         return "certificate does not hold the commit"
-    if not rounds.may_open(cited, voter):
+    if not rounds.has_turn(vote, cited, voter):
         return "certificate gives it no turn"
     if is_work_shown != rounds.is_informed(vote, sealed.stage):
         return "shows work without need" if is_work_shown else "shows no work"

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from p2pverify.core.blind import committees
 from p2pverify.core.blind.committees import EVERYONE
-from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, Sealed
+from p2pverify.core.blind.values import BlindVote, Round, RoundPhase, Sealed, VoteTurns
 
 #: Answers can be sealed for at most this many cuts after a round began, or after its lots could be drawn.
 SEAL_CUTS = 3
@@ -102,13 +102,26 @@ def last_sealing_index(current: Round, seal_cuts: int = SEAL_CUTS) -> int:
     return current.began_index + seal_cuts + current.is_by_lot
 
 
+def turns_of(vote: BlindVote) -> VoteTurns:
+    """Who may open its answer in this state of the vote, if it has sealed one."""
+    is_closed, current = vote.closed_index >= 0, vote.round
+    if current.phase is not RoundPhase.OPENING:
+        return VoteTurns(is_closed, voters=vote.heard)
+    if not current.is_committee:
+        return VoteTurns(is_closed, everybody=True)
+    return VoteTurns(is_closed, voters=current.seats | vote.heard)
+
+
+def has_turn(vote: BlindVote, turns: VoteTurns, voter: bytes) -> bool:
+    """Whether a voter that has sealed its answer may open it, by the turns in some state of the vote."""
+    if voter in vote.sealed_before:
+        return turns.is_closed
+    return turns.everybody or voter in turns.voters
+
+
 def may_open(vote: BlindVote, voter: bytes) -> bool:
     """Whether a voter that has sealed its answer may open it in this state of the vote."""
-    if voter in vote.sealed_before:
-        return vote.closed_index >= 0
-    if vote.round.phase is not RoundPhase.OPENING:
-        return voter in vote.heard
-    return not vote.round.is_committee or voter in vote.round.seats or voter in vote.heard
+    return has_turn(vote, turns_of(vote), voter)
 
 
 def is_informed(vote: BlindVote, stage: int) -> bool:
@@ -174,8 +187,8 @@ def unopened(vote: BlindVote, index: int) -> list[bytes]:
     """The voters that sealed an answer, could have opened it, and did not; sorted."""
     if index - max(vote.closed_index, vote.round.sealed_index) < 2:
         return []  # there was no certified cut in between, so nobody could open an answer
-    sealed = vote.commits.keys() | vote.sealed_before
-    return sorted(voter for voter in sealed - vote.votes.keys() if may_open(vote, voter))
+    sealed, turns = vote.commits.keys() | vote.sealed_before, turns_of(vote)
+    return sorted(voter for voter in sealed - vote.votes.keys() if has_turn(vote, turns, voter))
 
 
 def _counted(vote: BlindVote) -> frozenset[bytes]:

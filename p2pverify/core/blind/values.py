@@ -105,3 +105,15 @@ class BlindVote:
     def quorum(self) -> int:
         """The equal votes that decide where everybody votes."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class VoteTurns:
+    """Who could open its answer in a vote at a cut, as later cuts ask: `everybody`, or these `voters`.
+
+    Those that had sealed their answers before the vote can open them once the sealing `is_closed`.
+    """
+
+    is_closed: bool
+    everybody: bool = False
+    voters: frozenset[bytes] = frozenset()

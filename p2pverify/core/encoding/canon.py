@@ -54,6 +54,11 @@ def encode(value: object) -> bytes:
         raise LocalProtocolError("cannot encode text that is not valid Unicode") from None
 
 
+def encode_plain(value: object) -> bytes:
+    """As `encode`, but fast, for values that are known to hold only what `decode` would read back, and no maps."""
+    return cbor2.dumps(value)
+
+
 def encode_uint(number: int) -> bytes:
     """As `encode`, but fast for numbers below 256, which most fields hold."""
     return _SMALL[number] if 0 <= number < 256 else encode(number)

@@ -69,7 +69,8 @@ def _next_level(level: list[bytes]) -> list[bytes]:
 
     Pairing from the left, and passing an odd last node up unchanged, gives the same tree in linear time.
     """
-    paired = [_node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    sha256 = hashlib.sha256  # most hashes of a fold are computed here, so there is no call of `_node`
+    paired = [sha256(_NODE + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
     return [*paired, level[-1]] if len(level) % 2 else paired
 
 

@@ -117,7 +117,7 @@ def _recent(fold: Fold) -> Iterator[State]:
     for cut_id in fold.latest.path[: -CUTS_BACK_MAX - 1 : -1]:
         if cut_id == fold.network_id:
             return
-        state = fold.state(cut_id)
+        state = fold.kept(cut_id)
         if state is not None:
             yield state
 
@@ -127,7 +127,9 @@ def _stub(ledger: Ledger, cut_id: bytes) -> CutStub:
     assert record is not None  # it is certified
     cut = decode_cut(record.payload)
     heads = digest([list(head) for head in cut.moved])
-    return CutStub(record.author, record.seq, record.header.prev, cut.base, cut.vrf_key, cut.proof, heads)
+    return CutStub(
+        record.author, record.seq, record.header.prev, cut.base, cut.vrf_key, cut.proof, heads, cut.state_root
+    )
 
 
 def _signatures(fold: Fold, state: State, weighted: tuple[bytes, ...]) -> tuple[SignatureStub, ...]:

@@ -51,7 +51,7 @@ class Refuted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CutStub:
-    """A cut record without its heads and signature. Its epoch and its roots are those of the view."""
+    """A cut record without its heads and signature. Its epoch and its other roots are those of the view."""
 
     author: bytes
     seq: int
@@ -60,15 +60,17 @@ class CutStub:
     vrf_key: bytes
     proof: bytes
     heads: bytes  # SHA-256 of the canonical heads
+    state_root: bytes
 
     def id(self, head: ViewHead) -> bytes:
         """The id of the cut that names a view."""
-        fields = [head.epoch, self.base, self.vrf_key, self.proof, self.heads, head.ledger_root, head.root]
+        roots = (head.ledger_root, head.root, self.state_root)
+        fields = [head.epoch, self.base, self.vrf_key, self.proof, self.heads, *roots]
         header = Header(head.network, self.author, head.epoch, self.seq, self.prev, int(Kind.CUT), digest(fields))
         return sha256(header.encode())
 
     def to_value(self) -> list[object]:
-        return [self.author, self.seq, self.prev, self.base, self.vrf_key, self.proof, self.heads]
+        return [self.author, self.seq, self.prev, self.base, self.vrf_key, self.proof, self.heads, self.state_root]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def check_passports(network: Network, certificate: Certificate, scores: Sequence
 
 
 def _cut(value: Value) -> CutStub:
-    author, seq, prev, base, vrf_key, proof, heads = as_array(value, "cut", length=7)
+    author, seq, prev, base, vrf_key, proof, heads, state_root = as_array(value, "cut", length=8)
     return CutStub(
         as_bytes(author, "author", size=32),
         as_uint(seq, "seq", SEQ_MAX),
@@ -218,6 +220,7 @@ def _cut(value: Value) -> CutStub:
         as_bytes(vrf_key, "VRF key", size=32),
         as_bytes(proof, "VRF proof", size=80),
         as_bytes(heads, "heads", size=32),
+        as_bytes(state_root, "state root", size=32),
     )
 
 

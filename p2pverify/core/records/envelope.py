@@ -22,7 +22,7 @@ PAYLOAD_BYTES_MAX = 61_440
 EPOCH_MAX = 2**40
 SEQ_MAX = 2**40
 NO_PREV = bytes(32)
-_CUT_FIELDS, _CUT_HEADS = 7, 4
+_CUT_FIELDS, _CUT_HEADS = 8, 4
 
 
 class Kind(IntEnum):

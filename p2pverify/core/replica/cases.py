@@ -160,7 +160,7 @@ def _is_duty(record: Record, note: DutyNote) -> bool:
 def _counted(fold: Fold, state: State, record: Record, audits: list[Record]) -> Iterator[Case]:
     """The audits of a duty that were settled by their openings in this state."""
     duty = decode_duty(record.payload)
-    anchor = fold.state(duty.anchor)
+    anchor = state.past_of(duty.anchor)
     assert anchor is not None  # the fold took the duty
     beta = vrf.proof_to_beta(duty.proof)
     owed = sortition.slots(beta, fold.network.params)

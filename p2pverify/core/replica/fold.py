@@ -16,6 +16,7 @@ from p2pverify.core.replica.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
+from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
@@ -152,6 +153,26 @@ class Fold(States):
         needed = (head for head in earlier.heads.values() if head[0] not in forgotten)
         return self.ledger.extends(later.heads, (head for head in needed if not later.is_forked(head[0], head[1])))
 
+    def contains_cut(self, later: State, cut_id: bytes) -> bool:
+        """Whether a cut contains another one, with the same exceptions.
+
+        The newest cut on the paths of both is contained anyway. A cut that left this path so long ago that the path
+        has forgotten it has no effect on it any more.
+        """
+        moved: dict[bytes, Head] = {}
+        for _ in range(NEAR_CUTS):
+            record = None if cut_id in later.path else self.ledger.get(cut_id)
+            if record is None:
+                break
+            cut = decode_cut(record.payload)
+            moved = {**{head[0]: head for head in cut.moved}, **moved}
+            cut_id = cut.base
+        if cut_id not in later.path:
+            return True
+        since = later.index - later.path[::-1].index(cut_id)
+        needed = (head for head in moved.values() if later.forgotten.get(head[0], -1) <= since)
+        return self.ledger.extends(later.heads, (head for head in needed if not later.is_forked(head[0], head[1])))
+
     def _forgotten(self, later: State, earlier: State) -> frozenset[bytes]:
         """The authors that the later cut has forgotten since the newest cut that is on the paths of both."""
         missing = earlier.heads.keys() - later.heads.keys()
@@ -159,8 +180,11 @@ class Fold(States):
             return frozenset()
         on_path = frozenset(later.path)
         common = next((cut_id for cut_id in reversed(earlier.path) if cut_id in on_path), None)
-        before = None if common is None else self.state(common)
-        return frozenset() if before is None else frozenset(missing & before.heads.keys())
+        since = -1 if common is None else later.index - later.path[::-1].index(common)
+        return frozenset(author for author in missing if later.forgotten.get(author, -1) > since >= 0)
+
+    def _in_use(self) -> Iterable[bytes]:
+        return (*super()._in_use(), *self._bases())
 
     def _certify(self, cut_id: bytes) -> State | None:
         """Certify a cut if its signatures and records are here; returns its state, or None."""

@@ -1,10 +1,11 @@
 """States of cuts: they are computed from the records inside the cuts, and cached for the newest cuts.
 
-The state of a cut needs the state of its base, and the convictions of other cuts inside it. These are computed first,
-in a loop, because after a long pause one cut may contain hundreds of cuts that were never certified.
+The state of a cut needs the state of its base, and the outcomes of cuts beside the path that it is the first to
+contain. These are computed first, in a loop, because after a long pause one cut may contain hundreds of cuts that were
+never certified. All of them are based on one of the newest cuts of the path, so older states are never needed again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -17,18 +18,21 @@ from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.settle.books import Movement
+from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.fork import first_state
-from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.rows import JOIN_EPOCHS
-from p2pverify.core.state.state import Convictions, State
-from p2pverify.core.state.transition import Frame, Transition, class_steps
+from p2pverify.core.state.state import State
+from p2pverify.core.state.transition import CutOutcome, Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
 
-STATES_KEPT = 96
+STATES_KEPT = 8
 FAULTS_KEPT = 4096
-#: Cuts whose convictions are cached longer than their states: more cuts than honest members sign in a long pause.
-CONVICTIONS_KEPT = 65_536
+#: Cuts whose outcomes are cached longer than their states: more cuts than honest members sign in a long pause.
+OUTCOMES_KEPT = 65_536
+#: Cuts of which the number of records is remembered.
+COUNTS_KEPT = 256
 #: New authors of one cut, without founders. Limited because keys are free and a cut has room for HEADS_MAX.
 NEW_AUTHORS_MAX = 16
 
@@ -36,7 +40,7 @@ T = TypeVar("T")
 
 
 class _NeedsOthers(Exception):
-    """A transition needs the convictions of cuts that were not folded yet."""
+    """A transition needs the outcomes of cuts that were not folded yet."""
 
     def __init__(self, cuts: list[bytes]) -> None:
         super().__init__()
@@ -60,8 +64,11 @@ class States:
         self._memo = memo
         self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last comes last
         self._faults: BoundedDict[bytes, str] = BoundedDict(FAULTS_KEPT)
-        self._convictions: BoundedDict[bytes, Convictions] = BoundedDict(CONVICTIONS_KEPT)
-        self._frame = Frame(self.state, ledger.extends, self._convictions_of)
+        #: How many records each cut holds that was folded lately.
+        self.records_in: BoundedDict[bytes, int] = BoundedDict(COUNTS_KEPT)
+        self._outcomes: BoundedDict[bytes, CutOutcome | None] = BoundedDict(OUTCOMES_KEPT)
+        self._needed: set[bytes] = set()  # cuts of which an outcome is needed now
+        self._frame = Frame(self._outcomes_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
 
     def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
@@ -113,18 +120,26 @@ class States:
         state, fault = known
         if state is not None:
             self._states[cut_id] = state
-            self._convictions[cut_id] = state.convictions()
-            return
-        self._faults[cut_id] = fault or ""
-        self._convictions[cut_id] = ()
+            self.records_in[cut_id] = state.totals.get("records", 0)
+        else:
+            self._faults[cut_id] = fault or ""
+        if cut_id in self._needed:
+            self._needed.discard(cut_id)
+            self._outcomes[cut_id] = None if state is None else CutOutcome(state.convictions(), state.as_past())
 
-    def _convictions_of(self, cuts: Iterable[bytes]) -> list[Convictions]:
-        """The convictions of cuts whose records are all here. Raises _NeedsOthers if some were not folded yet."""
-        cuts = list(cuts)
-        unknown = [cut_id for cut_id in cuts if cut_id not in self._convictions]
+    def _outcomes_of(self, cuts: Sequence[bytes]) -> list[CutOutcome | None]:
+        """The outcomes of cuts whose records are all here. Raises _NeedsOthers if some were not folded yet."""
+        for cut_id in cuts:
+            state = self._states.get(cut_id)
+            if state is not None:
+                self._outcomes[cut_id] = CutOutcome(state.convictions(), state.as_past())
+            elif cut_id in self._faults:
+                self._outcomes[cut_id] = None
+        unknown = [cut_id for cut_id in cuts if cut_id not in self._outcomes]
         if unknown:
+            self._needed.update(unknown)
             raise _NeedsOthers(unknown)
-        return [self._convictions[cut_id] for cut_id in cuts]
+        return [self._outcomes[cut_id] for cut_id in cuts]
 
     def _resolved(self, work: Callable[[], T]) -> T:
         """The result of `work`; cuts that it needs are folded first."""
@@ -134,7 +149,7 @@ class States:
             except _NeedsOthers as needs:
                 for cut_id in needs.cuts:
                     if self.state(cut_id) is None:
-                        self._convictions.setdefault(cut_id, ())
+                        self._outcomes.setdefault(cut_id, None)
 
     def _compute(self, cut_id: bytes) -> tuple[State | None, str | None]:
         record = self.ledger.get(cut_id)
@@ -157,6 +172,8 @@ class States:
             return "the ledger root is not that of the heads"
         if cut.view_root != view_root(self.network, state):
             return "the view root is not what the records give"
+        if cut.state_root != state_root(self.network_id, state):
+            return "the state root is not what the records give"
         return None
 
     def _build(self, author: bytes, cut: Cut, base: State, cut_id: bytes) -> tuple[State, str | None]:
@@ -225,11 +242,15 @@ class States:
         """Drop the least recently used states, except the newest certified cuts and the cuts in `todo`."""
         if len(self._states) <= STATES_KEPT:
             return
-        needed = {self.network_id, self.latest.id, *self.latest.path[-NEAR_CUTS:], *todo}
+        needed = {self.network_id, *self._in_use(), *todo}
         for cut_id in [key for key in self._states if key not in needed]:
             if len(self._states) <= STATES_KEPT:
                 return
             del self._states[cut_id]
+
+    def _in_use(self) -> Iterable[bytes]:
+        """Cuts on which another one may be based that a next cut contains."""
+        return self.latest.path[-NEAR_CARRY:]
 
     # ------------------------------------------------------------ proposals
 
@@ -238,7 +259,12 @@ class States:
         state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
         if fault is not None:
             return None
-        filled = replace(cut, ledger_root=state.ledger_root, view_root=view_root(self.network, state))
+        filled = replace(
+            cut,
+            ledger_root=state.ledger_root,
+            view_root=view_root(self.network, state),
+            state_root=state_root(self.network_id, state),
+        )
         self._proposal = author, filled, state
         return filled
 

@@ -194,7 +194,7 @@ class Cutter(Part):
         moved = self._moved(latest, epoch)
         if context.key not in latest.heads and all(head[0] != context.key for head in moved):
             return
-        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32))
+        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32), bytes(32))
         filled = context.fold.propose(cut, context.key)
         if filled is None:
             return
@@ -261,8 +261,8 @@ class Cutter(Part):
         weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
         joining = [h for h in moved if h[0] not in latest.heads and h[0] not in latest.members]
         joining = [head for head in joining if context.fold.has_joined(head, epoch)]
-        signed = None if self._last_signed is None else context.fold.state(self._last_signed[0])
-        bound = latest.heads if signed is None else signed.heads
+        signed = self._signed_cut
+        bound = () if signed is None else {head[0] for head in decode_cut(signed.payload).moved}
         since = self._taken_in(latest)
         joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), _lot(latest, head)))
         first = [*weighted, *joining[: new_authors_max(latest.epoch, epoch)]]
@@ -272,6 +272,10 @@ class Cutter(Part):
         if len(others) > room:
             others.sort(key=lambda head: (self._waits_since(latest, head), _lot(latest, head)))
         return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
+
+    @property
+    def _signed_cut(self) -> Record | None:
+        return None if self._last_signed is None else self._context.ledger.get(self._last_signed[0])
 
     def _taken_in(self, latest: State) -> dict[bytes, int]:
         """New authors in signed proposals on the newest cut, each with the epoch of the first such proposal.
@@ -328,13 +332,11 @@ class Cutter(Part):
         None if this peer has signed no cut on the newest certified one.
         """
         fold = self._context.fold
-        if self._last_signed is None:
+        signed = self._signed_cut
+        before = None if signed is None or decode_cut(signed.payload).base != latest.id else fold.state(signed.id)
+        if signed is None or before is None:
             return None
-        signed_id = self._last_signed[0]
-        signed, before = self._context.ledger.get(signed_id), fold.state(signed_id)
-        if signed is None or before is None or decode_cut(signed.payload).base != latest.id:
-            return None
-        signers = fold.signers(signed_id)
+        signers = fold.signers(signed.id)
         weighted = (peer for peer, member in latest.members.items() if member.weight)
         return {peer: before.heads.get(peer) for peer in weighted if peer not in signers}
 
@@ -384,8 +386,7 @@ class Cutter(Part):
             return False
         if self._last_signed is None:
             return True
-        signed_id, seq = self._last_signed
-        own, record = state.heads.get(self._context.key), self._context.ledger.get(signed_id)
+        (signed_id, seq), record, own = self._last_signed, self._signed_cut, state.heads.get(self._context.key)
         if own is None or own[1] < seq or record is None:
             return False
         head = state.heads.get(record.author)
@@ -396,5 +397,4 @@ class Cutter(Part):
         final = latest.heads.get(self._context.key)
         if signed_id not in latest.noted and final is not None and final[1] >= seq:
             return True  # the fold has forgotten that cut, so nothing of it is carried on any more
-        before = fold.state(signed_id)
-        return before is not None and fold.contains(state, before)
+        return fold.contains_cut(state, signed_id)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.lengths import context_tokens
@@ -12,7 +13,7 @@ from p2pverify.core.events import OWN, Effects
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.roles.context import Context, JobDone
-from p2pverify.core.state.state import State
+from p2pverify.core.state.past.notes import PastCut
 from p2pverify.core.state.verdicts.derive import derive_question
 from p2pverify.core.state.verdicts.notes import Panel
 from p2pverify.core.state.verdicts.targets import make_panel
@@ -65,32 +66,39 @@ class EpochPlan:
         return all(slot.is_done for slot in self.slots)
 
 
-def find_anchor(context: Context, epoch: int) -> State | None:
+class Anchor(NamedTuple):
+    """A cut from which an epoch's slots are drawn: its id, and what the newest state keeps of it."""
+
+    id: bytes
+    cut: PastCut
+
+
+def find_anchor(context: Context, epoch: int) -> Anchor | None:
     """The newest certified cut that an epoch's draw may use, or None."""
-    params = context.params
-    for cut_id in reversed(context.fold.latest.path):
-        state = context.fold.state(cut_id)
-        if state is None or state is context.fold.genesis:
+    params, latest = context.params, context.fold.latest
+    for cut_id in reversed(latest.path):
+        cut = latest.past_of(cut_id)
+        if cut is None or cut_id == context.network_id:
             return None
-        age = epoch - state.epoch
+        age = epoch - cut.epoch
         if age > params.anchor_lag + params.anchor_window:
             return None
         if age >= params.anchor_lag:
-            return state
+            return Anchor(cut_id, cut)
     return None
 
 
-def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
+def make_plan(context: Context, epoch: int, anchor: Anchor) -> EpochPlan | None:
     """Draw the duty of an epoch; None if this peer was not a member at the anchor."""
-    member = anchor.members.get(context.key)
+    member = anchor.cut.members.get(context.key)
     if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
         return None
     params = context.params
-    proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.beacon))
+    proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.cut.beacon))
     beta = vrf.proof_to_beta(proof)
-    plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
+    plan = EpochPlan(epoch, anchor.id, anchor.cut.beacon, beta, proof)
     for slot in sortition.slots(beta, params):
-        panel = make_panel(context.network, anchor, context.key, beta, slot)
+        panel = make_panel(context.network, anchor.cut, context.key, beta, slot)
         phase = SlotPhase.PLANNED if panel.targets else SlotPhase.GIVEN_UP
         plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), phase))
     return plan

@@ -42,6 +42,36 @@ def take(step: Transition, proposals: Sequence[Record], signatures: Sequence[Rec
     _trim(step, frozenset(record.author for record in proposed))
 
 
+def contain(step: Transition) -> None:
+    """Note the cuts beside the path that this one is the first to contain, and what comes of the supported ones.
+
+    Two quorums of two thirds share at least a third, and honest members sign only cuts that hold their own earlier
+    signatures. So every cut inside this one that was ever certified is supported here, unless a hostile signer holds
+    back its signature (protocol/model). A cut that is supported only later has no effect, so that no old state is ever
+    needed again.
+    """
+    state, path = step.state, step.base.path
+    beside = sorted(state.cuts.keys() - set(path))
+    for base_is_beside in (False, True):
+        found = []
+        for cut_id in beside:
+            if (state.cuts[cut_id].base not in path) is base_is_beside and step.holds(cut_id):
+                known = state.beside.setdefault(cut_id)
+                if known is None and step.is_near(cut_id) and step.is_supported(cut_id):
+                    found.append(cut_id)
+        for cut_id, outcome in zip(found, step.frame.outcomes_of(found), strict=True):
+            if outcome is not None:
+                state.beside[cut_id] = outcome.cut
+                step.carried.append(outcome.convictions)
+
+
+def carry_convictions(step: Transition) -> None:
+    """Take over the convictions of the supported cuts that this one is the first to contain."""
+    for convictions in step.carried:
+        for peer, reason in convictions:
+            step.state.convict(peer, reason)
+
+
 def _counts(step: Transition, record: Record) -> bool:
     return has_recent_weight(step.state, record.author, step.network.params)
 

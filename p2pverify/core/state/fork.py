@@ -12,7 +12,8 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.rules import carried
-from p2pverify.core.state.codec.sections import decode_state, encode_state, sections_of, state_root
+from p2pverify.core.state.codec.roots import state_root
+from p2pverify.core.state.codec.sections import decode_state, encode_state, sections_of
 from p2pverify.core.state.state import Loss, Member, State, genesis
 from p2pverify.core.state.verdicts.objections import objectors_to, rests_on
 from p2pverify.core.state.weights import loses_weight

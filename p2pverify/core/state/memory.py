@@ -8,13 +8,18 @@ from collections.abc import Collection, Mapping
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.state.past.notes import CutIds
 from p2pverify.core.state.state import Contact, State
 from p2pverify.core.state.verdicts.notes import AuditNote
 
 #: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
 MEMORY_CUTS_MAX = 320
-#: How many cuts back on the path a base may lie.
+#: A path has at least this many cuts, and the head of a dropped author is kept for as many more.
 NEAR_CUTS = 64
+#: How many of the newest cuts of the path can be the base of a cut beside it that the next cut takes in.
+NEAR_CARRY = 4
+#: Ids of one author's records in one cut that a state remembers.
+RECENT_IDS_MAX = 256
 #: Proposals of one author that are remembered although they are not on the path and less than a third signed them.
 PROPOSALS_MAX = 2
 #: Signatures of one signer that are remembered although their cut is not.
@@ -105,6 +110,29 @@ def forget(state: State, params: Params) -> None:
     for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
         del state.dropped[author]
         del state.heads[author]
+        state.forgotten[author] = state.index
+    state.forgotten = {author: at for author, at in state.forgotten.items() if at >= cuts_from}
+    state.recent = (*state.recent[1 - NEAR_CARRY : -1], *(newest_ids(ids) for ids in state.recent[-1:]))
+    # The weights at the bases of remembered cuts count their signatures.
+    state.past = {key: cut for key, cut in state.past.items() if cut.index >= cuts_from - 2 * NEAR_CARRY}
+    _forget_outcomes(state)
+
+
+def newest_ids(ids: CutIds) -> CutIds:
+    """The newest ids of each author in a cut, so that long logs swell no state."""
+    return {
+        author: (max(first, first + len(found) - RECENT_IDS_MAX), found[-RECENT_IDS_MAX:])
+        for author, (first, found) in ids.items()
+    }
+
+
+def _forget_outcomes(state: State) -> None:
+    """Forget what is known of cuts beside the path whose base is forgotten: they can certify nothing any more."""
+    known = state.beside
+    for cut_id, cut in known.items():
+        base = state.cuts[cut_id].base
+        if cut is not None and base not in state.past and known.get(base) is None:
+            state.beside = {**state.beside, cut_id: None}
 
 
 def forget_cuts(state: State, gone: Collection[bytes]) -> None:
@@ -115,8 +143,14 @@ def forget_cuts(state: State, gone: Collection[bytes]) -> None:
     state.cuts = {key: cut for key, cut in state.cuts.items() if key not in gone}
     state.signatures = {key: signed for key, signed in state.signatures.items() if key not in gone}
     state.last_signed = {peer: key for peer, key in state.last_signed.items() if key not in gone}
-    held = ((key, tuple(cut for cut in cuts if cut not in gone)) for key, cuts in state.proposals.items())
+    state.beside = {key: cut for key, cut in state.beside.items() if key not in gone}
+    held = ((key, without(cuts, gone)) for key, cuts in state.proposals.items())
     state.proposals = {key: cuts for key, cuts in held if cuts}
+
+
+def without(cuts: tuple[bytes, ...], gone: Collection[bytes]) -> tuple[bytes, ...]:
+    """The same cuts, or fewer."""
+    return tuple(cut for cut in cuts if cut not in gone) if any(cut in gone for cut in cuts) else cuts
 
 
 def _waiting(

@@ -5,6 +5,7 @@ Duties, disputes and weights have their own modules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, Record
@@ -15,6 +16,7 @@ from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
+from p2pverify.core.state.past.notes import ids_of
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
@@ -49,6 +51,7 @@ def advance(
         by_kind.setdefault(record.kind, []).append(record)
         authors.add(record.author)
         state.count("records")
+    state.recent = (*base.recent, ids_of(chain.from_iterable(by_kind.values())))
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))
     # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
@@ -59,6 +62,7 @@ def advance(
         sponsors.take(step, record)
     _take_lines(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
+    cuts.contain(step)
     for record in by_kind.get(Kind.AUDIT, ()):
         _audit(step, record)
     opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
@@ -80,7 +84,7 @@ def advance(
     datasets.take(state, by_kind)
     _test(step)
     capital.take_bets(step)
-    _carry_convictions(step)
+    cuts.carry_convictions(step)
     sponsors.punish(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)
@@ -204,18 +208,3 @@ def _test(step: Transition) -> None:
         step.state.change(peer, long_cusum=value, long_losses=member.long_losses if value else ())
         if value >= step.steps[member.class_index].long_threshold:
             step.state.convict(peer, WRONG_WHEN_LONG)
-
-
-def _carry_convictions(step: Transition) -> None:
-    """Take over the convictions of every supported cut inside this one, also of cuts that are not on the path.
-
-    Two quorums of two thirds share at least a third, and honest members sign only cuts that hold their own earlier
-    signatures. So every cut inside this one that was ever certified is supported here, unless a hostile signer holds
-    back its signature (protocol/model).
-    """
-    state = step.state
-    beside = sorted(set(state.cuts) - set(state.path))
-    supported = [cut_id for cut_id in beside if cut_id in state.signatures and step.is_supported(cut_id)]
-    for convictions in step.frame.convictions_of(supported):
-        for peer, reason in convictions:
-            state.convict(peer, reason)

@@ -4,13 +4,13 @@ A computed state never changes, so that many machines can share it. Disputes and
 dictionaries that hold all these, are copied before their first change in a step.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.contract.sortition import Slot, first_beacon
+from p2pverify.core.contract.sortition import first_beacon
 from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
 from p2pverify.core.limits import BoundedDict
@@ -18,21 +18,25 @@ from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import Books
 from p2pverify.core.state.history.notes import LiveDataset
-from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
+from p2pverify.core.state.lines.notes import LineNotes, ServedVersion
+from p2pverify.core.state.past.notes import (
+    NOTHING_PAST,
+    CutIds,
+    PastCut,
+    past_disputes,
+    past_rounds,
+    past_rows,
+    shared,
+)
+from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster
 from p2pverify.core.state.rounds.notes import LineRounds
-from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote, Panel
+from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
 #: The reason of a conviction by the sequential test, by the same test over long answers, and by the pooled test.
 LOST_DISPUTES, WRONG_WHEN_LONG, FAR_OFF = "lost disputes", "wrong in long answers", "answers too far off"
-
-
-#: The panels that a state remembers.
-PANELS_KEPT = 4096
-
-PanelsDrawn = BoundedDict[tuple[bytes, bytes, Slot], Panel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,20 @@ class RowDigests:
     rows: Mapping[bytes, RowDigest] = field(default_factory=dict)  # by peer
 
 
+#: The value that a leaf of a state was computed from, the hash of the leaf, and the bytes of the contacts of a row.
+HashedLeaf = tuple[Any, bytes, Mapping[bytes, tuple[Contact, bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class HashedSection:
+    """The leaves of a section of a state, in order, and their root."""
+
+    leaves: Mapping[Any, HashedLeaf]
+    root: bytes
+
+
 @dataclass(slots=True)
-class State:
+class State(Roster):
     """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
 
     Old entries are forgotten by index, never by epoch, so that nothing is forgotten while no cut is certified.
@@ -186,15 +202,21 @@ class State:
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
+    past: dict[bytes, PastCut] = field(default_factory=dict)  # newest cuts of the path before this one, oldest first
+    beside: dict[bytes, PastCut | None] = field(default_factory=dict)  # cuts beside the path that this one contains
+    recent: tuple[CutIds, ...] = ()  # records of the newest cuts of the path, this one last
+    forgotten: dict[bytes, int] = field(default_factory=dict)  # author -> index at which its head was forgotten
     books: Books | None = None  # None in a network without a tariff
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
     rested_epoch: int = -1  # of the newest change between resting weight and weight
     convicted: frozenset[bytes] = frozenset()
     row_digests: RowDigests = field(default_factory=RowDigests)  # of the view of this state, or of an earlier one
+    hashed: Mapping[str, HashedSection] = field(default_factory=dict)  # of this state, or of an earlier one
     decided: tuple[Dispute, ...] = ()  # those whose decision took effect with this cut
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""
+    _as_past: PastCut | None = None
     _total_weight: int = -1
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict)  # by line and manifest: a memory
     #: By challenger, VRF output and slot: a memory of those drawn from this state.
@@ -231,25 +253,49 @@ class State:
             dict(self.totals),
             dict(self.datasets),
             dict(self.rounds),
+            {**self.past, self.id: self.as_past()},
+            dict(self.beside),
+            self.recent,
+            dict(self.forgotten),
             None if self.books is None else self.books.copy(),
             self.admitted_epoch,
             self.sponsored_epoch,
             self.rested_epoch,
             self.convicted,
             self.row_digests,
+            self.hashed,
         )
 
     def named(self, cut_id: bytes) -> "State":
         """The same state with the id of its cut. Only `id` and `path` depend on it."""
         return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
 
-    # Some are cached at the first call, so they are only for a computed state, not for one under construction.
+    def as_past(self) -> PastCut:
+        """What later cuts ask of this one. It shares what did not change since the cut before."""
+        if self._as_past is None:
+            before = next(reversed(self.past.values()), NOTHING_PAST)
+            forks = {peer: member.fork_until for peer, member in self.members.items()}
+            rounds = ((line, known.open) for line, known in self.rounds.items())
+            self._as_past = PastCut(
+                self.epoch,
+                self.index,
+                self.beacon,
+                shared(before.members, past_rows(self.members, forks)),
+                shared(before.served, self.served),
+                shared(before.lines, self.lines),
+                shared(before.disputes, past_disputes(self.disputes)),
+                shared(before.rounds, past_rounds(rounds)),
+            )
+        return self._as_past
 
-    @property
-    def total_weight(self) -> int:
-        if self._total_weight < 0:
-            self._total_weight = sum(m.weight for m in self.members.values())
-        return self._total_weight
+    def past_of(self, cut_id: bytes) -> PastCut | None:
+        """What is known of this cut, of an earlier one of the path, or of one beside it that was supported in time."""
+        return self.as_past() if cut_id == self.id else self.past.get(cut_id) or self.beside.get(cut_id)
+
+    def at_index(self, index: int) -> bytes | None:
+        """The cut of the path with an index; None if it is not one of the newest."""
+        back = self.index - index
+        return self.path[-1 - back] if 0 <= back < len(self.path) else None
 
     @property
     def ledger_root(self) -> bytes:
@@ -261,50 +307,6 @@ class State:
         """Whether an author is known to have forked its log at this number or before it."""
         member = self.members.get(author)
         return member is not None and any(fork <= seq for fork in member.forks)
-
-    def weight_of(self, peers: Iterable[bytes]) -> int:
-        return sum(self.members[p].weight for p in peers if p in self.members)
-
-    def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
-        """The peers that a challenger's slots may ask, sorted.
-
-        They are the members of the classes that serve the challenger's version and are not convicted.
-        """
-        number = self.version_of(challenger)
-        key = (classes, number)
-        if key not in self._by_classes:
-            self._by_classes[key] = sorted(
-                peer
-                for peer, m in self.members.items()
-                if m.active and m.class_index in classes and not m.is_convicted and self.version_of(peer) == number
-            )
-        return [peer for peer in self._by_classes[key] if peer != challenger]
-
-    def voters_in(self, class_index: int, number: int) -> int:
-        """How many members of a class may vote about answers of a version."""
-        key = (class_index, number)
-        if key not in self._voters:
-            self._voters[key] = len(self.electorate((class_index,), number))
-        return self._voters[key]
-
-    def electorate(self, classes: tuple[int, ...], number: int) -> frozenset[bytes]:
-        """The members of the classes that may vote about answers of a version.
-
-        They serve it, or have left it for another one and still can compute it. The state may be under construction.
-        """
-        return frozenset(
-            peer
-            for peer, m in self.members.items()
-            if m.class_index in classes and m.may_vote(self.epoch) and self.serves_or_left(peer, number)
-        )
-
-    def version_of(self, peer: bytes) -> int:
-        """The number of the version that a member serves: 0 without a serve record."""
-        return self.served.get(peer, AT_FIRST).number
-
-    def serves_or_left(self, peer: bytes, number: int) -> bool:
-        served = self.served.get(peer, AT_FIRST)
-        return number in (served.number, served.left)
 
     def change(self, peer: bytes, **changes: object) -> None:
         """Change a member in this state only: it is copied before its first change."""

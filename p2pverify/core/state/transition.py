@@ -4,7 +4,8 @@ A step judges another cut only from the records inside its own cut, because the 
 peer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.contract.network import Network
@@ -16,20 +17,28 @@ from p2pverify.core.settle.books import Movement, MoveReason, Recorder
 from p2pverify.core.settle.cut import Earned
 from p2pverify.core.settle.rounds import DecidedRound
 from p2pverify.core.state import memory
-from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.state.memory import NEAR_CARRY
+from p2pverify.core.state.past.notes import PastCut, id_at
 from p2pverify.core.state.state import Convictions, Loss, Member, State
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A step's access to other cuts: their states, whether heads are nested, and their convictions.
+class CutOutcome:
+    """What a cut beside the path brings into the cuts that contain it."""
 
-    `note` gets each movement of money with the state under construction, if somebody wants to hear of them.
+    convictions: Convictions
+    cut: PastCut
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a step asks outside of its base and its records: the outcomes of cuts beside the path, None if one fails.
+
+    Only the outcomes of cuts near the end of the path are asked, in the step that finds them supported. `note` gets
+    each movement of money with the state under construction, if somebody wants to hear of them.
     """
 
-    state_of: Callable[[bytes], State | None]
-    contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
-    convictions_of: Callable[[Iterable[bytes]], list[Convictions]]
+    outcomes_of: Callable[[Sequence[bytes]], list[CutOutcome | None]]
     note: Callable[[State, Movement], None] | None = None
 
 
@@ -39,7 +48,8 @@ class Transition:
 
     `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat, and
     `long_evidence` of those in long audits. `bets` has each peer's judged answers in the pooled test. `earned` and
-    `rounds` are what the step settles in a network with a tariff.
+    `rounds` are what the step settles in a network with a tariff. `carried` are the
+    convictions of cuts beside the path.
     """
 
     network: Network
@@ -53,6 +63,7 @@ class Transition:
     bets: dict[bytes, list[Loss]] = field(default_factory=dict)
     earned: list[Earned] = field(default_factory=list)
     rounds: list[DecidedRound] = field(default_factory=list)
+    carried: list[Convictions] = field(default_factory=list)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
 
@@ -136,6 +147,10 @@ class Transition:
 
     # ------------------------------------------------------------ other cuts
 
+    def past(self, cut_id: bytes) -> PastCut | None:
+        """What is known of a cut of the path, or of one beside it that was supported in time."""
+        return self.state.past.get(cut_id) or self.state.beside.get(cut_id)
+
     def holds(self, cut_id: bytes) -> bool:
         """Whether this cut contains another remembered cut, and the cuts on which that one is based.
 
@@ -143,14 +158,29 @@ class Transition:
         """
         known = self._inside.get(cut_id)
         if known is None:
-            known = self._inside[cut_id] = self._is_on_path(cut_id) or self._is_inside(cut_id)
+            is_known = cut_id in self.base.path or cut_id in self.state.beside
+            known = self._inside[cut_id] = is_known or self._is_inside(cut_id)
         return known
 
     def _is_inside(self, cut_id: bytes) -> bool:
-        cut = self.state.cuts.get(cut_id)
-        if cut is None or not self._is_recent(cut.base):
+        """Whether this step is the first one that contains a cut near the end of the path."""
+        if not self.is_near(cut_id):
             return False
-        return self.holds(cut.base) and self.frame.contains(self.state.heads, cut.moved)
+        cut = self.state.cuts[cut_id]
+        recent = self.state.recent
+        return self.holds(cut.base) and all(id_at(recent, author, seq) == found for author, seq, found in cut.moved)
+
+    def is_near(self, cut_id: bytes) -> bool:
+        """Whether a cut is based on one of the newest cuts of the path, or on a cut beside the path that is.
+
+        A certified cut is contained in the path two cuts above its base, because two thirds sign nothing else.
+        """
+        cut = self.state.cuts.get(cut_id)
+        if cut is None:
+            return False
+        near = self.base.path[-NEAR_CARRY:]
+        beside = self.state.cuts.get(cut.base)
+        return cut.base in near or (beside is not None and beside.base in near)
 
     def is_nested(self, inner: bytes, outer: bytes) -> bool:
         """Whether one cut contains another. This cut holds both, so their heads are on the same branches."""
@@ -159,43 +189,61 @@ class Transition:
             return True
         if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
             return True
-        small, large = self._heads(inner), self._heads(outer)
+        within, around = self._above_path(inner), self._above_path(outer)
+        if within is None or around is None:
+            return True  # it is too long ago
+        (one, small), (two, large) = within, around
+        between = self._moved_between(min(one, two), max(one, two))
+        if between is None:
+            return True
+        if one > two:
+            small = {**between, **small}
+        else:
+            large = {**between, **large}
         forked = self.state.is_forked  # signers need not contain forked logs, so these never convict
         return all(
             large[author][1] >= head[1] or forked(author, head[1])
             if author in large
-            else forked(author, head[1]) or self._is_forgotten(author, inner, outer)
+            else forked(author, head[1]) or one < self.state.forgotten.get(author, -1) <= two
             for author, head in small.items()
         )
 
-    def _is_forgotten(self, author: bytes, inner: bytes, outer: bytes) -> bool:
-        """Whether the path forgot the head of an author after the stem of the inner cut, so the outer one lacks it."""
-        path, stem = self.base.path, self._stem(inner)
-        return path.index(stem) < path.index(self._stem(outer)) and author in self._heads(stem)
+    def _above_path(self, cut_id: bytes) -> tuple[int, dict[bytes, Head]] | None:
+        """The index of the newest cut of the path on which a cut is based, and the heads that moved since.
 
-    def _stem(self, cut_id: bytes) -> bytes:
-        """The newest cut of the path on which a cut is based."""
-        while not self._is_on_path(cut_id):
-            cut_id = self.state.cuts[cut_id].base
-        return cut_id
+        None if a cut in between is forgotten.
+        """
+        moved: dict[bytes, Head] = {}
+        while cut_id not in self.base.path:
+            cut = self.state.cuts.get(cut_id)
+            if cut is None:
+                return None
+            moved = {**{head[0]: head for head in cut.moved}, **moved}
+            cut_id = cut.base
+        return self._index(cut_id), moved
 
-    def _heads(self, cut_id: bytes) -> dict[bytes, Head]:
-        """All heads of a cut that this one holds."""
-        if self._is_on_path(cut_id):
-            state = self.frame.state_of(cut_id)
-            assert state is not None  # the path was folded
-            return state.heads
-        cut = self.state.cuts[cut_id]
-        return {**self._heads(cut.base), **{head[0]: head for head in cut.moved}}
+    def _index(self, cut_id: bytes) -> int:
+        path = self.base.path
+        return self.base.index - (len(path) - 1 - path.index(cut_id))
 
-    def _is_on_path(self, cut_id: bytes) -> bool:
-        return cut_id in self.base.path
+    def _moved_between(self, first: int, last: int) -> dict[bytes, Head] | None:
+        """The heads that moved on the path after the cut `first` (index) up to `last`. None if that is forgotten."""
+        moved: dict[bytes, Head] = {}
+        for index in range(first + 1, last + 1):
+            cut = self.state.cuts.get(self.base.at_index(index) or b"")
+            if cut is None:
+                return None
+            moved |= {head[0]: head for head in cut.moved}
+        return moved
 
-    def _is_recent(self, base: bytes) -> bool:
-        """Whether a base is near enough to use, so that nobody can make us fold from the beginning again."""
-        near = self.base.path[-NEAR_CUTS:]
-        beside = self.state.cuts.get(base)
-        return base in near or (beside is not None and beside.base in near)
+    def head_seq(self, cut_id: bytes, author: bytes) -> int:
+        """The number of an author's newest record in a cut, -1 if that is older than what this state remembers."""
+        while (cut := self.state.cuts.get(cut_id)) is not None:
+            at = bisect_left(cut.moved, (author,))
+            if at < len(cut.moved) and cut.moved[at][0] == author:
+                return cut.moved[at][1]
+            cut_id = cut.base
+        return -1
 
     # ------------------------------------------------------------ certificates
 
@@ -223,10 +271,8 @@ class Transition:
         if cut is None:
             return cut_id == self.network_id
         # A cut outside this one must count as not certified, because records outside can differ from peer to peer.
-        if not (self._is_recent(cut.base) and self.holds(cut_id)):
-            return False
-        base = self.frame.state_of(cut.base)
-        if base is None:
+        base = self.past(cut.base)
+        if base is None or not self.holds(cut_id):
             return False
         signed = base.weight_of(self.state.signatures.get(cut_id, frozenset()))
         return 3 * signed >= thirds * base.total_weight

@@ -175,7 +175,7 @@ class AuditLog:
     def _status_opened(self, audit: Audit, opening: Opening, state: State) -> AuditStatus:
         """The status of an undisputed audit, from its opening, by the rules of the fold."""
         context = self._context
-        anchor = context.fold.state(audit.anchor) or state
+        anchor = state.past_of(audit.anchor) or state
         is_known = audit.challenger in anchor.members
         network = contract_of(context.network, anchor, audit.challenger) if is_known else context.network
         receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]

@@ -178,7 +178,7 @@ class Explainer:
         own = classes[context.class_index]
         if classes[index].manifest != own.manifest:
             raise _CannotSay("the audit is of another model than this node's")
-        anchor = context.fold.state(audit.anchor)
+        anchor = context.fold.latest.past_of(audit.anchor)
         if context.network.lines and (anchor is None or audit.challenger not in anchor.members):
             raise _CannotSay("this node cannot say which version the challenger served")
         if anchor is not None and audit.challenger in anchor.members:

@@ -281,20 +281,20 @@ class NodeReports(Reports):
         known, self._cuts = self._cuts, {}
         for index, cut_id in enumerate(path, start=first):
             record = self._machine.context.ledger.get(cut_id)
-            state = self._machine.fold.state(cut_id)
-            if index > 0 and record is not None and state is not None:
-                self._cuts[cut_id] = known.get(cut_id) or _cut(state, decode_cut(record.payload))
+            count = self._machine.fold.records_in.get(cut_id)
+            if index > 0 and record is not None and count is not None:
+                self._cuts[cut_id] = known.get(cut_id) or _cut(cut_id, index, count, decode_cut(record.payload))
         return tuple(self._cuts.values())
 
 
-def _cut(state: State, cut: Cut) -> RecentCut:
+def _cut(cut_id: bytes, index: int, records: int, cut: Cut) -> RecentCut:
     return RecentCut(
-        cut=state.id.hex(),
+        cut=cut_id.hex(),
         epoch=cut.epoch,
-        index=state.index,
+        index=index,
         ledger_root=cut.ledger_root.hex(),
         view_root=cut.view_root.hex(),
-        records=state.totals.get("records", 0),
+        records=records,
     )
 
 

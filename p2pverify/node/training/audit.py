@@ -63,7 +63,9 @@ def find_round(fold: Fold, cut: bytes, place: RoundPlace) -> DecidedOrder:
     current = open_round(before, place)
     assert current is not None
     assert current.vote is not None  # it was decided with the next cut
-    order = evaluate_order(place, rule, known, current, before.path[current.vote.opened_index])
+    closing = before.at_index(current.vote.opened_index)
+    assert closing is not None  # a round is over long before its cuts are forgotten
+    order = evaluate_order(place, rule, known, current, closing)
     return DecidedOrder(order, _decided(fold, place, current), *over.voters)
 
 

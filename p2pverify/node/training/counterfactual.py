@@ -10,7 +10,7 @@ from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.data.commitments import ERASED_ROW, RowTable, commit_row, rows_root
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.state.history.notes import LiveDataset
-from p2pverify.core.state.rounds.notes import PastRound
+from p2pverify.core.state.rounds.notes import RepeatableRound
 from p2pverify.core.training.draws import batch_seed, credit_seed
 from p2pverify.core.training.orders import DrawnRows, EvaluateOrder, ShownUpdate, TrainOrder
 from p2pverify.node.training.ports import Trainer
@@ -33,7 +33,7 @@ class CounterfactualOwner:
 def run_rounds(
     line: int,
     rule: TrainingRule,
-    past: Sequence[PastRound],
+    past: Sequence[RepeatableRound],
     first: RoundBase,
     owners: dict[bytes, CounterfactualOwner],
     judge: Trainer,

@@ -66,11 +66,13 @@ def test_only_the_electorate_seals_and_only_before_the_sealing_is_closed() -> No
 def test_an_opening_cites_a_cut_that_closed_the_sealing_and_holds_the_seal() -> None:
     asked = seal(vote(4), 3)
     closed = rounds.close_sealing(asked, BEGAN + 1)
-    assert refuse_opening(closed, closed, key(1), 1, is_work_shown=False) is None
-    assert refuse_opening(closed, closed, key(3), 9, is_work_shown=False) == "no commit was counted"
-    assert refuse_opening(closed, closed, key(1), 0, is_work_shown=False) == "certificate does not hold the commit"
-    assert refuse_opening(closed, asked, key(1), 1, is_work_shown=False) == "certificate gives it no turn"
-    assert refuse_opening(closed, closed, key(1), 1, is_work_shown=True) == "shows work without need"
+    turns = rounds.turns_of(closed)
+    assert refuse_opening(closed, turns, key(1), 1, is_work_shown=False) is None
+    assert refuse_opening(closed, turns, key(3), 9, is_work_shown=False) == "no commit was counted"
+    assert refuse_opening(closed, turns, key(1), 0, is_work_shown=False) == "certificate does not hold the commit"
+    early = rounds.turns_of(asked)
+    assert refuse_opening(closed, early, key(1), 1, is_work_shown=False) == "certificate gives it no turn"
+    assert refuse_opening(closed, turns, key(1), 1, is_work_shown=True) == "shows work without need"
 
 
 @given(st.lists(st.integers(0, 2), max_size=12), st.integers(0, 3))

@@ -9,8 +9,8 @@ from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
-from p2pverify.core.state.state import State
+from p2pverify.core.roles.slot_plan import Anchor, EpochPlan, SlotPlan
+from p2pverify.core.state.past.notes import past_rows
 from p2pverify.testnet.world.world import NEVER_MS
 from tests.support.cheating import CHEAT, quiet_world, reasons
 from tests.support.worlds import convicted, final
@@ -53,19 +53,19 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
     old = final(world)
     cheat = world.peers[CHEAT].machine.context
 
-    def anchored(context: object, epoch: int) -> State | None:
-        return old if context is cheat and epoch - old.epoch <= 5 else find(context, epoch)  # type: ignore[arg-type]
+    def anchored(context: object, epoch: int) -> Anchor | None:
+        return Anchor(old.id, old.as_past()) if context is cheat and epoch - old.epoch <= 5 else find(context, epoch)  # type: ignore[arg-type]
 
     find = slot_plan.find_anchor
     monkeypatch.setattr("p2pverify.core.roles.challenger.find_anchor", anchored)
 
-    def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
+    def planned(context: object, epoch: int, anchor: Anchor) -> EpochPlan | None:
         plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
         if plan is None and context is cheat:
             then = final(world).members.get(cheat.key)
             if then is not None and then.active:
-                members = {**anchor.members, cheat.key: then}
-                return honest(context, epoch, replace(anchor, members=members))
+                members = past_rows({**old.members, cheat.key: then}, {})
+                return honest(context, epoch, Anchor(anchor.id, replace(anchor.cut, members=members)))
         return plan
 
     honest = slot_plan.make_plan
@@ -101,7 +101,7 @@ def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) ->
     epoch = cheat.params.epoch_at(world.now_ms)
     for root in (b"a", b"b"):
         moved = tuple(cheat.ledger.moved(latest.heads))
-        cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32))
+        cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32), bytes(32))
         for effect in cheat.write(Kind.CUT, cut.encode(), world.now_ms):
             world.peers[CHEAT].carry_out(effect)
     world.run_epochs(3)

@@ -55,7 +55,7 @@ measures = st.lists(st.none() | measured, max_size=ASKED_MAX).map(tuple)
 lots = st.none() | st.builds(Lot, st.integers(1, STAGE_MAX), digests, digests, st.binary(min_size=80, max_size=80))
 commits = st.builds(Commit, disputes, digests, digests, lots)
 votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts, measures, st.none() | digests)
-cuts = st.builds(Cut, epochs, digests, digests, st.binary(min_size=80, max_size=80), heads, digests, digests)
+cuts = st.builds(Cut, epochs, digests, digests, st.binary(min_size=80, max_size=80), heads, *[digests] * 3)
 CODECS: list[tuple[Any, Any]] = [
     (commits, vote.decode_commit),
     (votes, vote.decode_vote),
@@ -87,7 +87,7 @@ def test_round_trip(payload: bytes, epoch: int, seq: int, kind: Kind) -> None:
 def test_the_body_of_a_cut_follows_from_the_digest_of_its_heads(one: Cut, other: Cut) -> None:
     """So a proof of a cut needs no heads. Other heads still make another body."""
     fields: list[Any] = [one.epoch, one.base, one.vrf_key, one.proof, digest(list(map(list, one.moved)))]
-    fields += [one.ledger_root, one.view_root]
+    fields += [one.ledger_root, one.view_root, one.state_root]
     made = _record(one.encode(), kind=Kind.CUT)
     assert decode_record(made.data) == made
     assert made.header.body == digest(fields)
@@ -177,7 +177,7 @@ def test_largest_record() -> None:
 def test_largest_cut_fits() -> None:
     """A cut with the most heads and the longest numbers fits into one record."""
     many = tuple((number.to_bytes(32, "big"), SEQ_MAX, bytes(32)) for number in range(HEADS_MAX))
-    largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
+    largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32), bytes(32))
     assert len(largest.encode()) <= PAYLOAD_BYTES_MAX
     assert cut.decode_cut(largest.encode()) == largest
 

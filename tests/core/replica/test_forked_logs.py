@@ -112,7 +112,9 @@ def _proof(machine: Machine, epoch: int) -> bytes:
 def _cut(machine: Machine, epoch: int) -> Cut:
     latest = machine.fold.latest
     moved = tuple(machine.context.ledger.moved(latest.heads))
-    bare = Cut(epoch, latest.id, machine.context.vrf_key, _proof(machine, epoch), moved, bytes(32), bytes(32))
+    bare = Cut(
+        epoch, latest.id, machine.context.vrf_key, _proof(machine, epoch), moved, bytes(32), bytes(32), bytes(32)
+    )
     cut = machine.fold.propose(bare, machine.key)
     assert cut is not None
     return cut

@@ -101,7 +101,7 @@ class HostileProposer(RuleBasedStateMachine):
             moved += [chosen] if base.heads.get(head[0]) != chosen else []
         fold.latest = base
         cut = fold.propose(
-            Cut(epoch, base.id, context.vrf_key, proof, tuple(moved), bytes(32), bytes(32)), self.hostile.key
+            Cut(epoch, base.id, context.vrf_key, proof, tuple(moved), bytes(32), bytes(32), bytes(32)), self.hostile.key
         )
         fold.latest = keep
         if cut is not None:
@@ -195,7 +195,7 @@ def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
             continue
     proof = vrf.prove(hostile.vrf_seed, sortition.propose_alpha(network.id, 0, hostile.fold.latest.beacon))
     cut = hostile.fold.propose(
-        Cut(0, network.id, hostile.vrf_key, proof, hostile.ledger.heads(), bytes(32), bytes(32)), hostile.key
+        Cut(0, network.id, hostile.vrf_key, proof, hostile.ledger.heads(), bytes(32), bytes(32), bytes(32)), hostile.key
     )
     assert cut is not None
     false = write(hostile, Kind.CUT, replace(cut, view_root=bytes(32)).encode(), now)

@@ -113,13 +113,13 @@ def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for
     cuts = {}
     for name, (seq, far) in {b"inner": (5, 3), b"outer": (2, 3), b"short": (5, 2)}.items():
         moved: tuple[Head, ...] = ((forker, seq, bytes(32)), (other, far, bytes(32)))
-        cuts[name] = Cut(1, base.id, bytes(32), bytes(80), moved, bytes(32), bytes(32))
+        cuts[name] = Cut(1, base.id, bytes(32), bytes(80), moved, bytes(32), bytes(32), bytes(32))
 
     def nested(inner: bytes, outer: bytes, *forks: int) -> bool:
         state = base.successor(bytes(32), 2, {})
         state.cuts = dict(cuts)
         state.members[forker] = Member(forks=frozenset(forks))
-        frame = Frame({base.id: base}.get, lambda _later, _earlier: True, lambda _cuts: [])
+        frame = Frame(lambda cuts: [None] * len(cuts))
         return Transition(network, network.id, base, state, frame, class_steps(network)).is_nested(inner, outer)
 
     assert not nested(b"inner", b"outer")

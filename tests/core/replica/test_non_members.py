@@ -106,7 +106,7 @@ def test_members_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _cut(*moved: Head) -> Cut:
-    return Cut(3, NETWORK.id, bytes(32), bytes(80), tuple(moved), bytes(32), bytes(32))
+    return Cut(3, NETWORK.id, bytes(32), bytes(80), tuple(moved), bytes(32), bytes(32), bytes(32))
 
 
 def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:

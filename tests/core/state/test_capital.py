@@ -121,7 +121,7 @@ def state_of(**changes: object) -> State:
 
 def take(state: State, *found: int) -> Member:
     """Count these answers in one step."""
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     step = Transition(NETWORK, NETWORK.id, genesis(NETWORK), state, frame, class_steps(NETWORK))
     for number, value in enumerate(found):
         step.bets.setdefault(PEER, []).append(Loss(lost(number), value))
@@ -161,7 +161,7 @@ def test_a_capital_does_not_start_again_while_a_dispute_is_open() -> None:
     assert state.members[target].capital == START
     later = state.successor(bytes(32), state.epoch + 1, state.heads)
     later.change(target, capital=-50_000)
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     step = Transition(story.network, story.network.id, state, later, frame, class_steps(story.network))
     step.bets[target] = [Loss(slotted.key, LOSES)]
     capital.take_bets(step)

@@ -68,7 +68,7 @@ def test_who_could_lose_all_of_it_is_left_alone() -> None:
     (first, *_) = (state.disputes[key] for key in sorted(state.disputes, key=lambda k: k.sort_key()))
     accused = next(iter(first.audit.parties - {first.audit.challenger}))
     following = state.successor(bytes(32), state.epoch + 1, state.heads)
-    frame = Frame(story.book.fold.state, story.book.ledger.extends, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     step = Transition(story.network, story.network.id, state, following, frame, class_steps(story.network))
     assert accused not in disputes.saturated(step)
     up = disputes._stakes(step, first.audit)[accused]

@@ -9,7 +9,8 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.state.codec.sections import encode_state, state_root
+from p2pverify.core.state.codec.roots import state_root
+from p2pverify.core.state.codec.sections import encode_state
 from p2pverify.core.state.fork import first_state, fork, forked_network, read_start, write_start
 from p2pverify.core.state.lines.versions import contract_of, notes_of
 from p2pverify.core.state.score import Standing

@@ -34,7 +34,7 @@ def state_of(**changes: object) -> State:
 
 def count(state: State, *, wrong: int = 0, right: int = 0, epoch: int = 1, is_long: bool = True) -> Member:
     """Count dissents, one in each epoch from `epoch` on, and then agreements."""
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     step = Transition(NETWORK, NETWORK.id, genesis(NETWORK), state, frame, class_steps(NETWORK))
     for number in range(wrong):
         step.dissent(PEER, audit_of(CHALLENGER, epoch + number, 0), is_long=is_long)

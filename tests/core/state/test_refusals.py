@@ -37,7 +37,7 @@ def on(world: World, base: State) -> Transition:
     following = fold.state(path[path.index(base.id) + 1])
     assert following is not None
     state.cuts, state.signatures = dict(following.cuts), dict(following.signatures)
-    frame = Frame(fold.state, fold.ledger.extends, lambda _: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     return Transition(world.network, world.network.id, base, state, frame, class_steps(world.network))
 
 
@@ -148,7 +148,7 @@ def test_a_vote_cites_a_cut_after_the_sealing(world: World) -> None:
     """An earlier cut of the path does not do, because the voter could still have seen no commit."""
     base, record, vote = opened(world, challenger=False)
     step = on(world, base)
-    closed = {cut for cut in base.path if (then := step.frame.state_of(cut)) and _is_closed(then, vote)}
+    closed = {cut for cut in base.path if (then := world.peers[0].machine.fold.state(cut)) and _is_closed(then, vote)}
     before = set(base.path[1:]) - closed
     assert before
     for cut in before:

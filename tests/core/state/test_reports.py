@@ -245,7 +245,7 @@ def _step(court: Court):
     from p2pverify.core.state.transition import Frame, Transition, class_steps
 
     state = court.state.successor(bytes(32), court.state.epoch + 1, court.state.heads)
-    frame = Frame(court.steps.states.get, lambda *_: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     return Transition(court.network, court.network.id, court.state, state, frame, class_steps(court.network))
 
 

@@ -179,5 +179,5 @@ def _written(peer: Peer, kind: Kind, payload: bytes, now_ms: int) -> list[Effect
 def test_a_join_with_a_malformed_claim_is_refused(claim: object) -> None:
     key = vrf.public_key(vrf.derive_seed(seeds(1)[0]))
     with pytest.raises(DecodeError, match="hardware"):
-        decode_join(encode([0, key, claim]))
-    assert decode_join(encode([0, key, "box"])).hardware == "box"
+        decode_join(encode([0, key, claim, None]))
+    assert decode_join(encode([0, key, "box", None])).hardware == "box"

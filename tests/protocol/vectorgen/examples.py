@@ -161,7 +161,7 @@ def first_cut() -> Cut:
             fold.take(added)
     alpha = sortition.propose_alpha(NETWORK_ID, 10, sortition.first_beacon(NETWORK_ID))
     proof = vrf.prove(BOB.vrf_seed, alpha)
-    cut = Cut(10, NETWORK_ID, BOB.vrf_key, proof, tuple(ledger.moved({})), bytes(32), bytes(32))
+    cut = Cut(10, NETWORK_ID, BOB.vrf_key, proof, tuple(ledger.moved({})), bytes(32), bytes(32), bytes(32))
     filled = fold.propose(cut, BOB.key)
     assert filled is not None
     return filled

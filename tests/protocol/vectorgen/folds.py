@@ -119,6 +119,7 @@ def false_cuts(story: Story) -> list[Case]:
     beside = tuple(head for head in true.moved if head[0] == sign.public_key(seed))
     rows: list[tuple[str, Cut, str]] = [
         ("another view root", replace(true, view_root=bytes(32)), "the view root is not what the records give"),
+        ("another state root", replace(true, state_root=bytes(32)), "the state root is not what the records give"),
         ("another ledger root", replace(true, ledger_root=bytes(32)), "the ledger root is not that of the heads"),
         ("the proof of another epoch", replace(true, proof=later.proof), "VRF proof does not hold"),
         (

@@ -13,7 +13,8 @@ from p2pverify.core.encoding.canon import Value, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import POOL, Account, Books, Claim, Pledge
-from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of, state_root
+from p2pverify.core.state.codec.roots import state_root
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of
 from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.state import Loss, State, genesis
@@ -52,6 +53,22 @@ def offering() -> State:
     whole = LiveDataset(ALICE.key, sha256(b"root"), 100, sha256(b"schema"), 1000, state.epoch, state.index)
     less = replace(whole, root=sha256(b"less"), rows=99, erasures=1, erased=1)
     state.datasets = {sha256(b"one"): whole, sha256(b"two"): less}
+    return state
+
+
+def parted(story: folds.Story) -> State:
+    """The newest state of a story beside whose path a cut was supported, and another one was not."""
+    state = replace(story.state)
+    (base_id, base), (after, _) = list(state.past.items())[-2:]
+    cut = replace(state.cuts[after], base=base_id, moved=state.cuts[after].moved[1:])
+    one, two = sha256(b"supported"), sha256(b"not supported")
+    (peer, row), (gone, _) = sorted(base.members.items())[:2]
+    members = {key: each for key, each in base.members.items() if key != gone}
+    members[peer] = row._replace(weight=1 - row.weight)
+    state.cuts = {**state.cuts, one: cut, two: replace(cut, vrf_key=sha256(b"other"))}
+    found = replace(base, epoch=cut.epoch, index=base.index + 1, beacon=sha256(b"beacon"), members=members)
+    state.beside = {one: found, two: None}
+    state.forgotten = {sha256(b"silent"): state.index - 1}
     return state
 
 
@@ -139,6 +156,7 @@ def _states(story: folds.Story) -> list[Case]:
         _state("a private report whose nine named seats seal", *private()),
         _state("two data sets", NETWORK, offering()),
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
+        _state("two cuts beside the path, one of which was supported", story.network, parted(story)),
         _state("accounts, claims and a pledge", *paid()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
@@ -185,6 +203,31 @@ def _states(story: folds.Story) -> list[Case]:
             "lines: LineNotes: not 6 items",
         ),
         _no_state(
+            "earlier cuts with a gap",
+            _changed(data, "past", lambda leaves: [_moved(leaves[0], 7)]),
+            "past: not the cuts before this one",
+        ),
+        _no_state(
+            "an earlier cut that differs in nothing",
+            _changed(data, "past", lambda leaves: [_idle(leaves[0])]),
+            "members: no difference",
+        ),
+        _no_state(
+            "a cut beside the path that is not remembered",
+            _changed(data, "beside", lambda _: [encode([blank, None])]),
+            "beside: a cut that is not remembered",
+        ),
+        _no_state(
+            "records of a later cut",
+            _changed(data, "recent", lambda _: [encode([2, []])]),
+            "recent: not the newest cuts",
+        ),
+        _no_state(
+            "half an id",
+            _changed(data, "recent", lambda _: [encode([1, [[blank, [0, bytes(16)]]]])]),
+            "recent: ids: not of 32 bytes each",
+        ),
+        _no_state(
             "more escrow than is owed",
             _changed(_encoded(*paid()), "claims", lambda _: [encode([blank, [[[blank, 1], [5, 1, 6, []]]]])]),
             "claims: more is settled than was owed, or none",
@@ -209,6 +252,26 @@ def _parts(data: bytes) -> list[Value]:
     assert isinstance(top, list)
     assert isinstance(top[1], list)
     return top[1]
+
+
+def _items(leaf: Value) -> list[Value]:
+    assert isinstance(leaf, bytes)
+    items = decode(leaf, size_max=len(leaf))
+    assert isinstance(items, list)
+    return items
+
+
+def _moved(leaf: Value, index: int) -> Value:
+    return encode([index, *_items(leaf)[1:]])
+
+
+def _idle(leaf: Value) -> Value:
+    """A leaf of an earlier cut that removes a member which it does not know."""
+    index, cut, changes = _items(leaf)
+    assert isinstance(changes, list)
+    assert isinstance(changes[2], list)
+    changes[2].insert(0, list[Value]((bytes(32), None)))
+    return encode([index, cut, changes])
 
 
 def _heavier(leaf: Value) -> Value:

@@ -208,10 +208,11 @@ def cuts() -> list[Case]:
         ("701 heads", changed(good, 4, [heads[0]] * 701), "heads: more than 700 items"),
         ("a head id of 31 bytes", changed(good, 4, [changed(heads[0], 2, bytes(31))]), "head id: not 32 bytes"),
         ("a view root that is null", changed(good, 6, None), "view root: not a byte string"),
+        ("a state root of 31 bytes", changed(good, 7, bytes(31)), "state root: not 32 bytes"),
         ("a proof of 79 bytes", changed(good, 3, bytes(79)), "VRF proof: not 80 bytes"),
     ]
     headless: list[tuple[str, object, str]] = [
-        ("six items", good[:6], "cut: not 7 items"),
+        ("seven items", good[:7], "cut: not 8 items"),
         ("the digest of the heads in their place", changed(good, 4, digest(heads)), "heads: not an array"),
     ]
     many = tuple(sorted((bytes([which // 256, which % 256]) + bytes(30), 3, bytes(32)) for which in range(700)))

@@ -17,10 +17,10 @@ Head = tuple[bytes, int, bytes]  # author, seq, record id
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The author heads that moved since a certified cut (or the network itself), and the view of all heads.
+    """The author heads that moved since a certified cut (or the network itself), and what follows from all heads.
 
     `moved` are the heads that differ from the base's, sorted by author; all other heads are as in the base. The roots
-    are over all heads.
+    are those of all heads, of the view, and of the state.
     """
 
     epoch: int
@@ -30,6 +30,7 @@ class Cut:
     moved: tuple[Head, ...]
     ledger_root: bytes
     view_root: bytes
+    state_root: bytes
 
     def encode(self) -> bytes:
         return encode(
@@ -41,6 +42,7 @@ class Cut:
                 [list(head) for head in self.moved],
                 self.ledger_root,
                 self.view_root,
+                self.state_root,
             ]
         )
 
@@ -57,7 +59,7 @@ class CutSignature:
 
 @lru_cache(maxsize=64)
 def decode_cut(payload: bytes) -> Cut:
-    epoch, base, key, proof, heads, ledger_root, view_root = read_fields(payload, "cut", 7)
+    epoch, base, key, proof, heads, ledger_root, view_root, state_root = read_fields(payload, "cut", 8)
     found = tuple(_head(item) for item in as_array(heads, "heads", length_max=HEADS_MAX))
     authors = [head[0] for head in found]
     if authors != sorted(set(authors)):
@@ -70,6 +72,7 @@ def decode_cut(payload: bytes) -> Cut:
         found,
         as_bytes(ledger_root, "ledger root", size=32),
         as_bytes(view_root, "view root", size=32),
+        as_bytes(state_root, "state root", size=32),
     )
 
 

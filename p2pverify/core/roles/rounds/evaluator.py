@@ -62,7 +62,9 @@ class Evaluator(Part):
         is_opening = context.key in vote.commits and blind.may_open(vote, context.key) and place not in self._voted
         if not (is_sealing or is_opening):
             return
-        order = evaluate_order(place, rule, known, current, state.path[vote.opened_index])
+        closing = state.at_index(vote.opened_index)
+        assert closing is not None  # a round is over long before its cuts are forgotten
+        order = evaluate_order(place, rule, known, current, closing)
         result = yield from self._work.start(order, now_ms)
         if isinstance(result, TrainingFailed):
             yield Note("warning", f"round {place.number} of line {place.line}: {result.reason}")

@@ -29,8 +29,8 @@ from p2pverify.core.state.rounds.notes import (
     LossNote,
     OpenedUpdate,
     OpenRound,
-    PastRound,
     PastUse,
+    RepeatableRound,
     ResultVote,
     RoundReplay,
     SealedUpdate,
@@ -56,8 +56,8 @@ OPENED_UPDATE: Form[OpenedUpdate] = record(
 )
 LOSS_NOTE: Form[LossNote] = record(LossNote, commit=ID, losses=sequence(uint(LOSS_MICRONATS_MAX)))
 PAST_USE: Form[PastUse] = record(PastUse, dataset=ID, position=UINT)
-PAST_ROUND: Form[PastRound] = record(
-    PastRound,
+REPEATABLE_ROUND: Form[RepeatableRound] = record(
+    RepeatableRound,
     number=NUMBER,
     beacon=ID,
     drawn=ID,
@@ -69,7 +69,7 @@ PAST_ROUND: Form[PastRound] = record(
 )
 REPLAY: Form[RoundReplay] = record(
     RoundReplay,
-    todo=sequence(PAST_ROUND),
+    todo=sequence(REPEATABLE_ROUND),
     moved=mapping(VERSION, VERSION, plain),
     began=UINT,
     rests_until=UINT,
@@ -106,7 +106,7 @@ OPEN_ROUND: Form[OpenRound] = record(
     updates=mapping(ID, OPENED_UPDATE, plain),
     vote=maybe(RESULT_VOTE),
     vote_epoch=SINCE,
-    repeats=maybe(PAST_ROUND),
+    repeats=maybe(REPEATABLE_ROUND),
     losses=mapping(ID, LOSS_NOTE, plain),
     reported_index=SINCE,
 )
@@ -130,6 +130,6 @@ LINE_ROUNDS: Form[LineRounds] = record(
     marks=mapping(ID, UINT, plain),
     quarantined=mapping(ID, UINT, plain),
     closed=sequence(CLOSED_ROUND),
-    past=sequence(PAST_ROUND),
+    past=sequence(REPEATABLE_ROUND),
     replay=REPLAY,
 )

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from p2pverify.core.encoding import merkle
-from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode, encode_plain
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from p2pverify.core.records.payloads.cut import Cut, decode_cut
@@ -28,14 +28,26 @@ from p2pverify.core.state.codec.forms import (
 )
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
+from p2pverify.core.state.codec.past import CUT_IDS, PATH, RAW, read_past, write_past
 from p2pverify.core.state.codec.rounds import LINE_ROUNDS
-from p2pverify.core.state.codec.rows import DATASET, DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
+from p2pverify.core.state.codec.rows import (
+    DATASET,
+    DISPUTE_KEY,
+    EARLY_CONFLICT,
+    MEMBER,
+    NAME,
+    SEQ,
+    SLOT,
+    contact_bytes,
+    member_leaf,
+)
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
+from p2pverify.core.state.past.notes import CutIds, PastCut
 from p2pverify.core.state.state import State
 
 DOMAIN = "p2pverify/state/1"
 STATE_BYTES_MAX = 64 * 1024 * 1024
-_HEADER = "header"
+HEADER = "header"
 #: The leaves of each section, by its name, in the order of the sections.
 Leaves = Mapping[str, Sequence[bytes]]
 
@@ -57,11 +69,17 @@ class StateSection:
         found: dict[Any, Any] = getattr(state, self.field)
         return found
 
+    def leaf(self, key: Any, value: Any) -> bytes:
+        return encode_plain([self.key.write(key), self.value.write(value)])
+
+    @property
+    def is_made_anew(self) -> bool:
+        """Whether `entries` makes new values at each call. Else a value that is the same object has the same leaf."""
+        return False
+
     def leaves(self, state: State) -> list[bytes]:
         entries = self.entries(state)
-        return [
-            encode([self.key.write(key), self.value.write(entries[key])]) for key in sorted(entries, key=self.order)
-        ]
+        return [self.leaf(key, entries[key]) for key in sorted(entries, key=self.order)]
 
     def read(self, leaves: Sequence[bytes]) -> dict[Any, Any]:
         """The entries of a section. Raises DecodeError."""
@@ -81,6 +99,69 @@ class BooksSection(StateSection):
     def entries(self, state: State) -> dict[Any, Any]:
         found: dict[Any, Any] = getattr(state.books, self.field)
         return found
+
+
+class MembersSection(StateSection):
+    """The rows."""
+
+    def leaf(self, key: Any, value: Any) -> bytes:
+        return member_leaf(key, value, contact_bytes(value, {}))
+
+
+class PastSection(StateSection):
+    """The earlier cuts of the path, by index: each with its id, and with the cut after it."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        cuts = list(state.past.items())
+        following = [cut for _, cut in cuts[1:]] + [state.as_past()] * bool(cuts)
+        return {cut.index: (cut_id, cut, later) for (cut_id, cut), later in zip(cuts, following, strict=True)}
+
+    def leaf(self, key: Any, value: Any) -> bytes:
+        cut_id, cut, following = value
+        return encode_plain([key, cut_id, write_past(cut, following)])
+
+    @property
+    def is_made_anew(self) -> bool:
+        return True
+
+    def read(self, leaves: Sequence[bytes]) -> dict[Any, Any]:
+        """The indices and differences by cut."""
+        found = [as_array(decode(leaf, size_max=STATE_BYTES_MAX), "leaf", length=3) for leaf in leaves]
+        check_ascending(UINT.read(index) for index, _, _ in found)
+        return {ID.read(cut_id): (index, changes) for index, cut_id, changes in found}
+
+
+class BesideSection(StateSection):
+    """The cuts beside the path that the cut contains, with those on which they are based."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        return {
+            cut_id: (cut, None if cut is None else past_of(state, state.cuts[cut_id].base))
+            for cut_id, cut in state.beside.items()
+        }
+
+    def leaf(self, key: Any, value: Any) -> bytes:
+        cut, base = value
+        return encode_plain([key, None if cut is None else write_past(cut, base)])
+
+    @property
+    def is_made_anew(self) -> bool:
+        return True
+
+
+class RecentSection(StateSection):
+    """The ids of the records of the newest cuts, by the index of the cut."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        first = state.index + 1 - len(state.recent)
+        return {first + at: ids for at, ids in enumerate(state.recent)}
+
+
+def past_of(state: State, cut_id: bytes) -> PastCut:
+    found = state.past.get(cut_id) or state.beside.get(cut_id)
+    if found is None:
+        raise DecodeError("beside: a cut without its base")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +188,7 @@ _CUT: Form[Cut] = Form(
 def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
     """The sections of a state of a network, behind the header."""
     return (
-        StateSection("members", ID, MEMBER),
+        MembersSection("members", ID, MEMBER),
         StateSection("banned", ID, NAME),
         StateSection("totals", NAME, UINT),
         StateSection("heads", ID, Form(lambda head: _HEAD.write(head[1:]), _HEAD.read)),
@@ -128,6 +209,10 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("early_conflicts", ID, EARLY_CONFLICT),
         StateSection("datasets", ID, DATASET),
         StateSection("rounds", LINE, LINE_ROUNDS),
+        PastSection("past", UINT, RAW),
+        BesideSection("beside", ID, RAW),
+        RecentSection("recent", UINT, CUT_IDS),
+        StateSection("forgotten", ID, UINT),
     )
 
 
@@ -139,10 +224,15 @@ MONEY_SECTIONS = (
 )
 
 
+def all_sections(network_id: bytes, state: State) -> tuple[StateSection, ...]:
+    """The sections of a state, behind the header."""
+    return (*sections_of(network_id), *(() if state.books is None else MONEY_SECTIONS))
+
+
 def leaves_of(network_id: bytes, state: State) -> Leaves:
     """The leaves of a state whose records are of a network."""
-    found: dict[str, list[bytes]] = {_HEADER: [encode(_header(network_id, state))]}
-    for section in (*sections_of(network_id), *(() if state.books is None else MONEY_SECTIONS)):
+    found: dict[str, list[bytes]] = {HEADER: [header_leaf(network_id, state)]}
+    for section in all_sections(network_id, state):
         found[section.name] = section.leaves(state)
     return found
 
@@ -150,11 +240,6 @@ def leaves_of(network_id: bytes, state: State) -> Leaves:
 def root_of(leaves: Leaves) -> bytes:
     """The Merkle root over name, number and Merkle root of each section: 32 bytes."""
     return merkle.root([encode([name, len(found), merkle.root(found)]) for name, found in leaves.items()])
-
-
-def state_root(network_id: bytes, state: State) -> bytes:
-    """The root of a state: 32 bytes."""
-    return root_of(leaves_of(network_id, state))
 
 
 def encode_state(network_id: bytes, state: State) -> bytes:
@@ -168,11 +253,11 @@ def decode_state(written: bytes) -> WrittenState:
     if domain != DOMAIN:
         raise DecodeError("not a state of this version")
     leaves = dict(_section(part) for part in as_array(parts, "sections"))
-    if len(leaves.get(_HEADER, ())) != 1:
+    if len(leaves.get(HEADER, ())) != 1:
         raise DecodeError("a state has one header")
-    network_id, numbers = _read_header(leaves[_HEADER][0])
+    network_id, numbers = _read_header(leaves[HEADER][0])
     sections = sections_of(network_id)
-    names = [_HEADER, *(section.name for section in sections)]
+    names = [HEADER, *(section.name for section in sections)]
     money = MONEY_SECTIONS if list(leaves)[len(names) :] else ()
     names += [section.name for section in money]
     if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
@@ -183,8 +268,33 @@ def decode_state(written: bytes) -> WrittenState:
         raise DecodeError("disputes: a key is not that of the audit")
     convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
     books = books_with(**{each.field: _read(each, leaves[each.name]) for each in money}) if money else None
+    past, beside, recent = (entries.pop(field) for field in ("past", "beside", "recent"))
     state = State(id=bytes(32), convicted=convicted, books=books, **numbers, **entries)
+    _read_past_cuts(state, past, beside, recent)
     return WrittenState(network_id, state, root_of(leaves))
+
+
+def _read_past_cuts(
+    state: State, past: Mapping[bytes, Any], beside: Mapping[bytes, Value], recent: Mapping[int, CutIds]
+) -> None:
+    """Read what a state keeps of earlier cuts. Raises DecodeError."""
+    following, found = state.as_past(), []
+    for cut_id, (index, changes) in reversed(list(past.items())):
+        if index != following.index - 1:
+            raise DecodeError("past: not the cuts before this one")
+        following = read_past(changes, index, following)
+        found.append((cut_id, following))
+    state.past = dict(reversed(found))
+    if [index - state.index for index in recent] != list(range(1 - len(recent), 1)):
+        raise DecodeError("recent: not the newest cuts")
+    state.recent = tuple(recent.values())
+    if any(cut_id not in state.cuts for cut_id in beside):
+        raise DecodeError("beside: a cut that is not remembered")
+    state.beside = dict.fromkeys(beside)
+    todo = [cut_id for cut_id, changes in beside.items() if changes is not None]
+    for cut_id in sorted(todo, key=lambda each: state.cuts[each].base in beside):  # a base beside the path comes first
+        base = past_of(state, state.cuts[cut_id].base)
+        state.beside[cut_id] = read_past(beside[cut_id], base.index + 1, base)
 
 
 def _section(part: Value) -> tuple[str, list[bytes]]:
@@ -200,13 +310,11 @@ def _read(section: StateSection, leaves: Sequence[bytes]) -> dict[Any, Any]:
         raise DecodeError(f"{section.name}: {error.reason}") from None
 
 
-_PATH = sequence(ID)
-
-
-def _header(network_id: bytes, state: State) -> list[object]:
+def header_leaf(network_id: bytes, state: State) -> bytes:
     since = (state.admitted_epoch, state.sponsored_epoch, state.rested_epoch)
-    path = _PATH.write(state.path[:-1])
-    return [network_id, state.epoch, state.index, state.beacon, path, *(SINCE.write(epoch) for epoch in since)]
+    path = PATH.write(state.path[:-1])
+    numbers = (state.epoch, state.index, state.beacon)
+    return encode([network_id, *numbers, path, *(SINCE.write(epoch) for epoch in since)])
 
 
 def _read_header(leaf: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -217,7 +325,7 @@ def _read_header(leaf: bytes) -> tuple[bytes, dict[str, Any]]:
         "epoch": UINT.read(epoch),
         "index": UINT.read(index),
         "beacon": ID.read(beacon),
-        "path": (*_PATH.read(path), bytes(32)),
+        "path": (*PATH.read(path), bytes(32)),
         "admitted_epoch": SINCE.read(admitted),
         "sponsored_epoch": SINCE.read(sponsored),
         "rested_epoch": SINCE.read(rested),

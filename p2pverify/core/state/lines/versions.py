@@ -18,7 +18,7 @@ from enum import StrEnum
 from p2pverify.core.contract.history.lines import ModelLine
 from p2pverify.core.contract.network import Network
 from p2pverify.core.state.lines.notes import LineNotes, Version
-from p2pverify.core.state.state import State
+from p2pverify.core.state.past.roster import Roster
 
 
 class Status(StrEnum):
@@ -29,7 +29,7 @@ class Status(StrEnum):
     RECALLED = "recalled"
 
 
-def notes_of(network: Network, state: State, line: int) -> LineNotes:
+def notes_of(network: Network, state: Roster, line: int) -> LineNotes:
     """What a state notes of a line of the network."""
     return state.lines.get(line) or LineNotes(network.lines[line].publishers)
 
@@ -106,7 +106,7 @@ def is_tainted(notes: Sequence[LineNotes], version: Version) -> bool:
 # ---------------------------------------------------------------- members
 
 
-def is_behind(network: Network, state: State, peer: bytes) -> bool:
+def is_behind(network: Network, state: Roster, peer: bytes) -> bool:
     """Whether a member serves a version that is retired, or was recalled `recall_epochs` ago. It is no verdict."""
     line = line_of(network, state, peer)
     if line is None:
@@ -123,24 +123,24 @@ def is_behind(network: Network, state: State, peer: bytes) -> bool:
             return False
 
 
-def line_of(network: Network, state: State, peer: bytes) -> int | None:
+def line_of(network: Network, state: Roster, peer: bytes) -> int | None:
     """The line of the model of a member's class; None if there is none."""
     return network.line_of(state.members[peer].class_index) if network.lines else None
 
 
-def contract_of(network: Network, state: State, peer: bytes) -> Network:
+def contract_of(network: Network, state: Roster, peer: bytes) -> Network:
     """The contract among the members that serve the same version as a member."""
     return contract_at(network, state, state.members[peer].class_index, state.version_of(peer))
 
 
-def contract_at(network: Network, state: State, class_index: int, number: int) -> Network:
+def contract_at(network: Network, state: Roster, class_index: int, number: int) -> Network:
     """The contract among the members of a class that serve a version. That of an unknown version is the network's."""
     line = network.line_of(class_index) if number else None
     version = None if line is None else find_version(notes_of(network, state, line), number)
     return network if line is None or version is None else _contract(network, state, line, version)
 
 
-def contract_with(network: Network, state: State, manifest: bytes) -> Network:
+def contract_with(network: Network, state: Roster, manifest: bytes) -> Network:
     """The contract among the members that serve the version with a manifest (digest, 32 B).
 
     That of another manifest, and of one with which a line begins, is the network's.
@@ -153,14 +153,14 @@ def contract_with(network: Network, state: State, manifest: bytes) -> Network:
     return network
 
 
-def _contract(network: Network, state: State, line: int, version: Version) -> Network:
+def _contract(network: Network, state: Roster, line: int, version: Version) -> Network:
     known = state.contracts.get((line, version.manifest))
     if known is None:
         known = state.contracts[line, version.manifest] = network.with_version(line, version.manifest, version.bounds)
     return known
 
 
-def current_manifest(network: Network, state: State, peer: bytes) -> bytes:
+def current_manifest(network: Network, state: Roster, peer: bytes) -> bytes:
     """The manifest (digest, 32 B) of the current version of the model of a member's class, or of a stranger's class 0.
 
     A model without a line has one version.
@@ -173,7 +173,7 @@ def current_manifest(network: Network, state: State, peer: bytes) -> bytes:
     return current_in(network, state, index)
 
 
-def current_in(network: Network, state: State, index: int) -> bytes:
+def current_in(network: Network, state: Roster, index: int) -> bytes:
     """The manifest (digest, 32 B) of the current version of a line."""
     line, notes = network.lines[index], notes_of(network, state, index)
     return manifest_of(line, notes, current_number(line, notes, state.epoch))
@@ -188,6 +188,6 @@ def _current(starts: Mapping[int, int], epoch: int) -> int:
     return max(number for number, start in starts.items() if start <= epoch)
 
 
-def model_of(network: Network, state: State, peer: bytes) -> bytes:
+def model_of(network: Network, state: Roster, peer: bytes) -> bytes:
     """The manifest (digest, 32 B) of the model that a member serves."""
     return contract_of(network, state, peer).classes[state.members[peer].class_index].manifest

@@ -67,7 +67,7 @@ class PastUse:
 
 
 @dataclass(frozen=True, slots=True)
-class PastRound:
+class RepeatableRound:
     """A decided round of a line that replays, with all that is needed to repeat it.
 
     `number` and `beacon` draw the orders of trainings, and `drawn` those of credit: they are those of the first run. It
@@ -94,7 +94,7 @@ class RoundReplay:
     `rests_until`.
     """
 
-    todo: tuple[PastRound, ...] = ()
+    todo: tuple[RepeatableRound, ...] = ()
     moved: Mapping[int, int] = field(default_factory=dict)
     began: int = 0
     rests_until: int = 0
@@ -135,7 +135,7 @@ class OpenRound:
     updates: Mapping[bytes, OpenedUpdate] = field(default_factory=dict)  # by author
     vote: ResultVote | None = None
     vote_epoch: int = -1  # of the cut that opened the vote
-    repeats: PastRound | None = None
+    repeats: RepeatableRound | None = None
     losses: Mapping[bytes, LossNote] = field(default_factory=dict)  # by owner, in mode 2
     reported_index: int = -1  # of the cut that began to wait for losses, sealed or opened; -1 in other modes
 
@@ -185,7 +185,7 @@ class LineRounds:
     marks: Mapping[bytes, int] = field(default_factory=dict)
     quarantined: Mapping[bytes, int] = field(default_factory=dict)
     closed: tuple[ClosedRound, ...] = ()
-    past: tuple[PastRound, ...] = ()
+    past: tuple[RepeatableRound, ...] = ()
     replay: RoundReplay = RoundReplay()
 
 

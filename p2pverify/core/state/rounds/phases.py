@@ -34,7 +34,7 @@ from p2pverify.core.state.rounds.notes import (
     ContributionNote,
     LineRounds,
     OpenRound,
-    PastRound,
+    RepeatableRound,
     ResultVote,
     TrainingPhase,
 )
@@ -223,7 +223,7 @@ def _opened(
     notes: LineNotes,
     base: int,
     expected: frozenset[bytes],
-    past: PastRound | None,
+    past: RepeatableRound | None,
 ) -> LineRounds:
     state, number = step.state, known.newest + 1
     manifest = manifest_of(step.network.lines[index], notes, base)

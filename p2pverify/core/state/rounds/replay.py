@@ -20,8 +20,8 @@ from p2pverify.core.state.rounds.notes import (
     ClosedRound,
     LineRounds,
     OpenRound,
-    PastRound,
     PastUse,
+    RepeatableRound,
     RoundReplay,
 )
 from p2pverify.core.state.state import State
@@ -90,14 +90,14 @@ def decided(state: State, rule: TrainingRule, known: LineRounds, current: OpenRo
     return after if current.repeats is None else repeated(state, after, outcome)
 
 
-def _past(known: LineRounds, current: OpenRound, over: ClosedRound, outcome: int) -> PastRound:
+def _past(known: LineRounds, current: OpenRound, over: ClosedRound, outcome: int) -> RepeatableRound:
     uses = {
         note.row.author: PastUse(note.dataset, current.updates[note.row.author].position)
         for note in over.contributions
         if note.row.finding is UpdateFinding.RIGHT
     }
     drawn = (current.seed_number, current.beacon, current.drawn)
-    return PastRound(*drawn, over.base, outcome, uses, left_out_of(known, current).intersection(uses))
+    return RepeatableRound(*drawn, over.base, outcome, uses, left_out_of(known, current).intersection(uses))
 
 
 def without_recalled(notes: LineNotes, known: LineRounds) -> LineRounds:
@@ -127,7 +127,7 @@ def base_of(rule: TrainingRule, known: LineRounds, notes: LineNotes) -> int:
     return max((each.number for each in versions if not each.is_trained or each.number in standing), default=0)
 
 
-def base_again(replay: RoundReplay, past: PastRound) -> int:
+def base_again(replay: RoundReplay, past: RepeatableRound) -> int:
     """The base of a repetition: what the repetition of the round led to that led to the original base."""
     return replay.moved.get(past.base, past.base)
 

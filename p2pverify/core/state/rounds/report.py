@@ -1,6 +1,5 @@
 """Losses that owners report in mode 2, as a step of the fold counts them. A second, different seal convicts."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from p2pverify.core.records.envelope import Record
@@ -12,7 +11,7 @@ from p2pverify.core.records.payloads.rounds.losses import (
     loss_seal,
 )
 from p2pverify.core.state.rounds.notes import LossNote, OpenRound, TrainingPhase
-from p2pverify.core.state.rounds.take import cites, note, open_round, rule_of
+from p2pverify.core.state.rounds.take import cited_round, note, open_round, rule_of
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.training.losses import losses_count
 
@@ -41,12 +40,9 @@ def refuse_loss_seal(step: Transition, current: OpenRound, author: bytes, seal: 
         return "not while losses are sealed"
     if author not in current.updates:
         return "author has no update in the round"
-    is_open = cites(step, seal.certificate, seal.place, _is_reporting)
+    then = cited_round(step, seal.certificate, seal.place)
+    is_open = then is not None and then.phase is TrainingPhase.REPORTING
     return None if is_open else "certificate is before the updates were open"
-
-
-def _is_reporting(then: OpenRound) -> bool:
-    return then.reported_index >= 0
 
 
 def take_loss_report(step: Transition, record: Record) -> None:
@@ -71,8 +67,8 @@ def refuse_loss_report(step: Transition, current: OpenRound, author: bytes, repo
     sealed = current.losses.get(author)
     if sealed is None:
         return "no loss seal was counted"
-    is_closed: Callable[[OpenRound], bool] = lambda then: then.phase is TrainingPhase.DISCLOSING  # noqa: E731
-    if not cites(step, report.certificate, report.place, is_closed):
+    then = cited_round(step, report.certificate, report.place)
+    if then is None or then.phase is not TrainingPhase.DISCLOSING:
         return "certificate is before the sealing of losses was closed"
     if loss_seal(step.network_id, report.place, author, report.losses, report.salt) != sealed.commit:
         return "does not open the loss seal"

@@ -3,7 +3,6 @@
 A record that does not count is counted by its reason. A second, different one for the same round convicts.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from p2pverify.core.blind import rounds as blind
@@ -23,6 +22,7 @@ from p2pverify.core.records.payloads.rounds.votes import (
     round_commit,
 )
 from p2pverify.core.state.history.notes import LiveDataset
+from p2pverify.core.state.past.notes import PastRound
 from p2pverify.core.state.rounds.notes import (
     NO_ROUNDS,
     OpenedUpdate,
@@ -56,11 +56,11 @@ def note(step: Transition, place: RoundPlace, **changes: object) -> None:
     step.state.rounds[place.line] = replace(known, open=replace(known.open, **changes))  # type: ignore[arg-type]
 
 
-def cites(step: Transition, certificate: bytes, place: RoundPlace, holds: Callable[[OpenRound], bool]) -> bool:
-    """Whether a cited cut is certified here, and its state holds the round in a phase."""
-    cited = step.frame.state_of(certificate) if step.is_certified(certificate) else None
-    known = None if cited is None else open_round(cited, place)
-    return known is not None and holds(known)
+def cited_round(step: Transition, certificate: bytes, place: RoundPlace) -> PastRound | None:
+    """The round as it was at a cited cut; None if that is not certified here, or the round was not open there."""
+    cited = step.past(certificate) if step.is_certified(certificate) else None
+    known = None if cited is None else cited.rounds.get(place.line)
+    return None if known is None or known.number != place.number else known
 
 
 # ---------------------------------------------------------------- seals and updates
@@ -94,7 +94,7 @@ def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal
         return "author does not contribute to the round"
     if seal.base != current.manifest:
         return "another base"
-    if not cites(step, seal.certificate, seal.place, lambda _: True):
+    if cited_round(step, seal.certificate, seal.place) is None:
         return "certificate does not hold the round"
     offered = step.state.datasets.get(seal.dataset)
     if offered is None or offered.author != author or offered.index > current.opened_index:
@@ -158,7 +158,8 @@ def refuse_update(step: Transition, current: OpenRound, author: bytes, update: U
     seal = current.seals.get(author)
     if seal is None:
         return "no seal was counted"
-    if not cites(step, update.certificate, update.place, lambda then: then.closed_index >= 0):
+    then = cited_round(step, update.certificate, update.place)
+    if then is None or then.phase is TrainingPhase.SEALING:
         return "certificate is before the sealing was closed"
     salted = (update.trained, update.salt)
     if update_seal(step.network_id, author, update.place, current.manifest, seal.dataset, *salted) != seal.commit:
@@ -203,8 +204,8 @@ def refuse_round_commit(step: Transition, vote: ResultVote, voter: bytes, commit
     refused = refuse_seal(vote, voter)
     if refused is not None:
         return refused
-    is_open = cites(step, commit.certificate, commit.place, lambda then: then.vote is not None)
-    return None if is_open else "certificate does not open the vote"
+    then = cited_round(step, commit.certificate, commit.place)
+    return "certificate does not open the vote" if then is None or then.vote is None else None
 
 
 def take_round_vote(step: Transition, record: Record) -> None:
@@ -232,17 +233,16 @@ def refuse_round_vote(step: Transition, current: OpenRound, voter: bytes, vote: 
     """The reason why an opened result is not counted, or None."""
     asked = current.vote
     assert asked is not None
-    cited = step.frame.state_of(vote.certificate) if step.is_certified(vote.certificate) else None
-    then = None if cited is None else open_round(cited, vote.place)
-    if cited is None or then is None or then.vote is None or then.vote.closed_index < 0:
+    then = cited_round(step, vote.certificate, vote.place)
+    if then is None or then.vote is None or not then.vote.is_closed:
         return "certificate is before the sealing was closed"
-    seen = cited.heads.get(voter, (b"", -1))[1]
+    seen = step.head_seq(vote.certificate, voter)
     refused = refuse_opening(asked, then.vote, voter, seen, is_work_shown=False)
     if refused is not None:
         return refused
     opened = round_commit(step.network_id, vote.place, voter, vote.result.digest, vote.salt)
     if opened != asked.commits[voter].commit:
         return "does not open the commit"
-    if vote.result.closing != step.state.path[asked.opened_index]:
+    if vote.result.closing != step.state.at_index(asked.opened_index):
         return "another closing cut"
     return None if authors_of(vote.result.rows) == tuple(sorted(current.updates)) else "rows are not those of the round"

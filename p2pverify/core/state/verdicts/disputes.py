@@ -170,7 +170,7 @@ def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Comm
         return refused
     if not step.is_certified(commit.certificate):
         return "certificate is not one here"
-    cited = step.frame.state_of(commit.certificate)
+    cited = step.past(commit.certificate)
     if cited is None or dispute.key not in cited.disputes:
         return "certificate does not hold the dispute"
     return refuse_lot(step, dispute, voter, commit.lot)
@@ -229,9 +229,9 @@ def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) ->
         return refused
     if voter == dispute.audit.challenger:
         return None if vote.shown is None else "shows work without need"
-    cited = step.frame.state_of(vote.certificate)
+    cited = step.past(vote.certificate)
     assert cited is not None  # refuse_certificate checked it
-    seen, then = cited.heads.get(voter, (b"", -1))[1], cited.disputes[dispute.key]
+    seen, then = step.head_seq(vote.certificate, voter), cited.disputes[dispute.key]
     refused = refuse_opening(dispute, then, voter, seen, is_work_shown=vote.shown is not None)
     if refused is not None:
         return refused

@@ -54,7 +54,7 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     waiting = state.audits.pop((record.author, duty.epoch), {})
     digests = {slot: audit_note.body for slot, audit_note in waiting.items()}
     state.duties[record.author, duty.epoch] = DutyNote(record.header.body, digests)
-    anchor = step.frame.state_of(duty.anchor)
+    anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
     member = state.members[record.author]
     beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
@@ -88,7 +88,7 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
         return "anchor is not of the epochs before"
     if not step.is_certified(duty.anchor):
         return "anchor has no certificate here"
-    anchor = step.frame.state_of(duty.anchor)
+    anchor = step.past(duty.anchor)
     if anchor is None or anchor.beacon != duty.beacon:
         return "beacon is not the anchor's"
     then = anchor.members.get(author)

@@ -11,9 +11,9 @@ def refuse_certificate(step: Transition, dispute: Dispute, certificate: bytes) -
     """Why a cited cut does not show that the sealing of a dispute was closed, or None."""
     if not step.is_certified(certificate):
         return "certificate is not one here"
-    cited = step.frame.state_of(certificate)
+    cited = step.past(certificate)
     then = None if cited is None else cited.disputes.get(dispute.key)
-    return "certificate is before the sealing was closed" if then is None or then.closed_index < 0 else None
+    return "certificate is before the sealing was closed" if then is None or not then.is_closed else None
 
 
 def refuse_result(

@@ -6,14 +6,14 @@ They depend only on the network, the anchor and the VRF output, so challenger an
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
 from p2pverify.core.state.lines.versions import contract_at, is_behind
-from p2pverify.core.state.state import State
+from p2pverify.core.state.past.roster import Roster
 from p2pverify.core.state.verdicts.notes import Panel
 
 #: The least voters in a class; fewer cannot outvote one liar.
 IN_CLASS_MIN = 3
 
 
-def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
+def make_panel(network: Network, anchor: Roster, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
     """The panel of a member's slot, drawn from the members at the anchor that serve the same version.
 
     A challenger that is behind asks nobody. The anchor remembers it, because every fold of a cut, of a proposal or of
@@ -26,7 +26,7 @@ def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, 
     return panel
 
 
-def _draw(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
+def _draw(network: Network, anchor: Roster, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:
     own, version = anchor.members[challenger].class_index, anchor.version_of(challenger)
     contract = contract_at(network, anchor, own, version)
     if is_behind(network, anchor, challenger):
@@ -54,7 +54,7 @@ def compared_classes(contract: Network, class_index: int) -> tuple[int, ...]:
     return () if contract.classes[class_index].is_any else (class_index,)
 
 
-def can_compare(contract: Network, anchor: State, class_index: int, number: int) -> bool:
+def can_compare(contract: Network, anchor: Roster, class_index: int, number: int) -> bool:
     """Whether a dispute within a class, about answers of a version, would have enough voters at the anchor."""
     if contract.classes[class_index].is_any:
         return False

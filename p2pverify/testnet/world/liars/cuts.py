@@ -107,7 +107,7 @@ class LateSupport(DoubleSigner):
 def bare_cut(context: BentContext, epoch: int, base: State, moved: Iterable[Head]) -> Cut:
     """A cut with a valid proof and without roots."""
     proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))
-    return Cut(epoch, base.id, context.vrf_key, proof, tuple(sorted(moved)), bytes(32), bytes(32))
+    return Cut(epoch, base.id, context.vrf_key, proof, tuple(sorted(moved)), bytes(32), bytes(32), bytes(32))
 
 
 class HostileProposer(BentActor):

@@ -236,8 +236,8 @@ FATES: Mapping[str, FateRule] = {
     ),
     "late-support": FateRule(
         "harmless",
-        "Its first peer is convicted as a double signer. A conviction in a cut beside the path is carried over by the "
-        "cut that brings the late signature, for all peers alike. The other peers only withhold signatures.",
+        "Its first peer is convicted as a double signer. A conviction in a cut beside the path that is supported too "
+        "late is carried over by no peer. The other peers only withhold signatures.",
         may_convict=True,
     ),
     "objection-troll": FateRule(

@@ -232,7 +232,7 @@ class Bloat(BentActor):
         invented = (sha256(encode([self.key, epoch, number])) for number in itertools.count())
         for base in itertools.islice(invented, self.PROPOSALS):
             heads = tuple(sorted((author, 0, base) for author in itertools.islice(invented, HEADS_MAX)))
-            cut = Cut(epoch, base, self.context.vrf_key, bytes(80), heads, base, base)
+            cut = Cut(epoch, base, self.context.vrf_key, bytes(80), heads, base, base, base)
             yield from self.context.write(Kind.CUT, cut.encode(), now_ms)
         params = self.context.params
         owed = -(-params.slots_milli // 1000)

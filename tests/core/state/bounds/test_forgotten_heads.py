@@ -4,6 +4,7 @@ from p2pverify.core.records.payloads.cut import Cut, Head
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.states import States
+from p2pverify.core.state.memory import forget
 from p2pverify.core.state.rows import JOIN_EPOCHS
 from p2pverify.core.state.state import State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -23,34 +24,51 @@ def on(base: State, name: str, known: dict[bytes, Head]) -> State:
     return base.successor(key(name), base.epoch + 1, known)
 
 
-def is_nested(inner: Cut, outer: Cut, *path: State) -> bool:
-    """Whether two cuts beside a path are nested for a step on top of the path."""
-    state = on(path[-1], "step", {})
-    state.cuts = {b"inner": inner, b"outer": outer}
-    frame = Frame({each.id: each for each in path}.get, lambda _later, _earlier: True, lambda _cuts: [])
-    step = Transition(NETWORK, NETWORK.id, path[-1], state, frame, class_steps(NETWORK))
+def is_nested(inner: Cut, outer: Cut, *path: tuple[State, Cut | None]) -> bool:
+    """Whether two cuts beside a path are nested for a step on top of the path, whose cuts are given with it."""
+    last = path[-1][0]
+    state = on(last, "step", {})
+    state.cuts = {b"inner": inner, b"outer": outer, **{each.id: made for each, made in path if made is not None}}
+    frame = Frame(lambda cuts: [None] * len(cuts))
+    step = Transition(NETWORK, NETWORK.id, last, state, frame, class_steps(NETWORK))
     return step.is_nested(b"inner", b"outer")
 
 
 def cut(base: State, **seqs: int) -> Cut:
-    return Cut(base.epoch + 1, base.id, bytes(32), bytes(80), tuple(heads(**seqs).values()), bytes(32), bytes(32))
+    return Cut(
+        base.epoch + 1, base.id, bytes(32), bytes(80), tuple(heads(**seqs).values()), bytes(32), bytes(32), bytes(32)
+    )
 
 
 def test_who_signed_a_cut_before_the_path_forgot_an_author_may_sign_on() -> None:
     """The first cut stood beside the one that forgot the author, so the signer could not know."""
     base = on(genesis(NETWORK), "base", heads(gone=3, here=1))
     later = on(base, "later", heads(here=2))
-    assert is_nested(cut(base, here=2), cut(later, here=3), base, later)
-    assert is_nested(cut(base, gone=4, here=2), cut(later, here=3), base, later)
+    later.forgotten[GONE] = later.index
+    path = (base, None), (later, cut(base, here=2))
+    assert is_nested(cut(base, here=2), cut(later, here=3), *path)
+    assert is_nested(cut(base, gone=4, here=2), cut(later, here=3), *path)
 
 
 def test_who_leaves_out_an_author_that_the_path_has_not_forgotten_is_not_excused() -> None:
     base = on(genesis(NETWORK), "base", heads(here=1))
     later = on(base, "later", heads(here=2))
-    assert not is_nested(cut(base, gone=0), cut(later, here=3), base, later)  # a new author
-    assert not is_nested(cut(base, here=3), cut(later), base, later)  # an author that is still there
+    path = (base, None), (later, cut(base, here=2))
+    assert not is_nested(cut(base, gone=0), cut(later, here=3), *path)  # a new author
+    assert not is_nested(cut(base, here=3), cut(later), *path)  # an author that is still there
+    assert is_nested(cut(base, here=2), cut(later), *path)  # the path has moved as far
     newer = on(base, "newer", heads(gone=0, here=2))
-    assert not is_nested(cut(newer, here=3), cut(base, here=4), base, newer)  # the path took it in later
+    path = (base, None), (newer, cut(base, gone=0, here=2))
+    assert not is_nested(cut(newer, here=3), cut(base, here=4), *path)  # the path took it in later
+    base.forgotten[GONE] = base.index
+    path = (base, None), (on(base, "later", heads(here=2)), cut(base, here=2))
+    assert not is_nested(cut(base, gone=0), cut(later, here=3), *path)  # it was forgotten before
+
+
+def test_cuts_of_which_the_path_remembers_too_little_convict_nobody() -> None:
+    base = on(genesis(NETWORK), "base", heads(here=1))
+    later = on(base, "later", heads(here=2))
+    assert is_nested(cut(base, here=3), cut(later), (base, None), (later, None))
 
 
 def logs() -> tuple[Steps, Fold]:
@@ -73,13 +91,14 @@ def test_a_cut_contains_one_whose_author_was_forgotten_since() -> None:
         return {author: (author, head[1], ids[author, head[1]]) for author, head in heads(**seqs).items()}
 
     base = on(genesis(NETWORK), "base", at(gone=1, here=1))
-    fold._states[base.id] = base
     beside = on(base, "beside", at(gone=2, here=2))
-    later = on(on(base, "forgets", at(here=2)), "later", at(here=3))
+    forgets = on(base, "forgets", at(here=2))
+    forgets.forgotten[GONE] = forgets.index
+    later = on(forgets, "later", at(here=3))
     assert fold.contains(later, beside)
     assert fold.contains(later, base)
     assert not fold.contains(beside, later)
-    base.heads = at(here=1)  # now the author is a new one that only the cut beside the path took in
+    later.forgotten[GONE] = base.index  # now the author is a new one that only the cut beside the path took in
     assert not fold.contains(later, beside)
 
 
@@ -94,3 +113,17 @@ def test_a_provisional_state_takes_in_only_authors_that_a_cut_could() -> None:
     assert states.provisional(JOIN_EPOCHS).members.keys() == {*NETWORK.founders, GONE}
     assert states.provisional(JOIN_EPOCHS).heads.keys() == {GONE}
     assert states.provisional(JOIN_EPOCHS + 1).heads.keys() == set()
+
+
+def test_a_cut_whose_base_is_forgotten_convicts_nobody_and_certifies_nothing() -> None:
+    """An author that is convicted keeps no proposals, so a cut on top of one can outlive its base."""
+    base = on(genesis(NETWORK), "base", heads(here=1))
+    later = on(base, "later", heads(here=2))
+    gone = Cut(3, key("gone base"), bytes(32), bytes(80), (), bytes(32), bytes(32), bytes(32))
+    path = (base, None), (later, cut(base, here=2))
+    assert is_nested(gone, cut(base, here=3), *path)
+    assert is_nested(cut(base, here=3), gone, *path)
+    later.cuts = {b"outer": gone}
+    later.beside = {b"outer": base.as_past()}
+    forget(later, NETWORK.params)
+    assert later.beside == {b"outer": None}

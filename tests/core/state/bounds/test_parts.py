@@ -14,8 +14,11 @@ from p2pverify.core.state.memory import (
     EARLY_CONFLICTS_MAX,
     FORKS_MAX,
     LOSSES_MAX,
+    NEAR_CARRY,
+    RECENT_IDS_MAX,
     memory_cuts,
 )
+from p2pverify.core.state.past.notes import id_at
 from p2pverify.core.state.process import _test
 from p2pverify.core.state.state import Contact, State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -28,7 +31,7 @@ NETWORK = network(4)
 
 
 def step_of(state: State) -> Transition:
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     return Transition(NETWORK, NETWORK.id, genesis(NETWORK), state, frame, class_steps(NETWORK))
 
 
@@ -180,3 +183,21 @@ def test_the_newest_conflicts_of_keys_that_have_not_joined_are_remembered() -> N
     assert steps.latest.members[key(f"{2 * EARLY_CONFLICTS_MAX - 1}")].forks == {3}
     steps.run(memory_cuts(NETWORK.params))
     assert not steps.latest.early_conflicts
+
+
+def test_long_logs_swell_no_state() -> None:
+    """Of each author and cut the newest ids are remembered, with their numbers."""
+    steps = founded()
+    author = steps.network.founders[0]
+    for _ in range(RECENT_IDS_MAX + 5):
+        steps.sign(author, bytes(32))
+    waiting = [record.id for record in steps.waiting if record.author == author]
+    last = steps.waiting[-1].seq
+    state = steps.step()
+    assert id_at(state.recent, author, last) == waiting[-1]
+    assert id_at(state.recent, author, last - RECENT_IDS_MAX + 1) == waiting[-RECENT_IDS_MAX]
+    assert id_at(state.recent, author, last - RECENT_IDS_MAX) is None
+    for _ in range(NEAR_CARRY - 1):
+        assert id_at(steps.latest.recent, author, last) == waiting[-1]
+        steps.step()
+    assert id_at(steps.latest.recent, author, last) is None

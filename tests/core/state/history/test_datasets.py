@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Erasure
-from p2pverify.core.state.codec.sections import state_root
+from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.history.datasets import DATASETS_MAX, DATASETS_OF_NEWCOMER_MAX, must_drop
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.state import State
@@ -239,7 +239,7 @@ def test_statements_are_counted_and_change_nothing() -> None:
 def _advance(base: State, records: Iterable[Record]) -> State:
     records = list(records)
     heads = {**base.heads, **{r.author: (r.author, r.seq, r.id) for r in sorted(records, key=lambda r: r.seq)}}
-    frame = Frame(lambda _cut: None, lambda _later, _earlier: True, lambda _cuts: [])
+    frame = Frame(lambda cuts: [None] * len(cuts))
     return advance(NETWORK, NETWORK.id, base, records, frame, cut_id=bytes(32), epoch=3, heads=heads, beacon=bytes(32))
 
 

@@ -30,7 +30,8 @@ from p2pverify.core.settle.books import (
 from p2pverify.core.settle.posting import ESCROW_MAX, vest_epoch
 from p2pverify.core.settle.rules import PLEDGES_MAX, SERIES_MAX
 from p2pverify.core.state import rows as state_rows
-from p2pverify.core.state.codec.sections import decode_state, encode_state, state_root
+from p2pverify.core.state.codec.roots import state_root
+from p2pverify.core.state.codec.sections import decode_state, encode_state
 from p2pverify.core.state.fork import fork, forked_network, read_start
 from p2pverify.core.state.state import State, genesis
 from p2pverify.core.state.view import prove_account, view_head, view_root
