@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("p2pverify.cli.check.verify:verify", "Check a file that somebody else has made."),
     "plan": ("p2pverify.cli.check.plan:plan", "Show what checking answers costs, and what it catches."),
     "data": ("p2pverify.cli.data.data:data", "Commit to rows that stay here, show them, or erase some."),
-    "train": ("p2pverify.cli.lines.train:train", "Show training rounds: what is open, and what was decided."),
+    "train": ("p2pverify.cli.training.train:train", "Show training rounds, or run one again."),
     "statement": ("p2pverify.cli.data.statement:statement", "Sign a word about data, alone or with another peer."),
     "trace": ("p2pverify.cli.data.trace:trace", "Show who said what of a subject, and from which epoch on."),
     "settle": ("p2pverify.cli.settle.settle:settle", "Show who earned and owes what, why, and who pays whom."),

@@ -65,6 +65,7 @@ from p2pverify.core.roles.operator import OrderTaker
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
+from p2pverify.core.roles.rounds.reporter import LossReporter
 from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.roles.settle.money import Money
 from p2pverify.core.roles.versions import VersionMover
@@ -125,6 +126,7 @@ class Machine:
         self.reporter = Reporter(context)
         self._training = TrainingWork(network.params.epoch_ms)
         self._contributor = self.contributor_type(context, self._training)
+        self._loss_reporter = LossReporter(context, self._training)
         self._evaluator = self.evaluator_type(context, self._training)
         self._orders = OrderTaker(context, self._membership, self._mover, self.reporter, self.money.payer)
         #: In the order in which they act.
@@ -138,6 +140,7 @@ class Machine:
             self.objector,
             self.reporter,
             self._contributor,
+            self._loss_reporter,
             self._evaluator,
             self.money.creditor,
             self.money.payer,

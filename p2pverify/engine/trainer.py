@@ -1,6 +1,7 @@
 """The node's port `Trainer`: rounds as functions of bytes, without any I/O. Here are those of tabular models."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,21 @@ import numpy as np
 
 from p2pverify.core.contract.history.training import OPEN, REPORTED, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.state.rounds.phases import houses_of, least_houses
-from p2pverify.core.training.orders import EvaluateOrder, ShownUpdate, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, ShownUpdate, TrainOrder
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.shown import check_shown, show_rows, split_rows
-from p2pverify.engine.tabular.evaluation import TABULAR, RoundRows, RoundTools, evaluate
+from p2pverify.engine.tabular.evaluation import (
+    TABULAR,
+    ReportedRound,
+    RoundRows,
+    RoundTools,
+    evaluate,
+    loss_table,
+)
 from p2pverify.engine.tabular.model import MODEL_BYTES_MAX
 from p2pverify.engine.tabular.numbers import Ints
 from p2pverify.engine.tabular.update import MAGIC, decode_update, encode_update
@@ -55,17 +64,30 @@ class RoundTrainer(Trainer):
         """See the port."""
         return len(MAGIC) + 4 * len(self._tools.open(base).weights)
 
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
         if len(rows) != order.drawn.rows:
             raise ValueError("the data set has another number of rows than the round counts")
         tools, rule = self._tools, order.rule
-        model, (own, _) = tools.open(base), split_rows(order.drawn)
+        model = tools.open(base)
         if rule.mode == OPEN:
             tools.check(model, rule)
-        run = tools.train(model, tools.read(model, [rows[at][1] for at in own], rule), rule, order.seed)
+        present = _present(rows)
+        own = [at for at in split_rows(order.drawn)[0] if at in present]
+        run = tools.train(model, tools.read(model, [present[at] for at in own], rule), rule, order.seed, own)
         steps = run.steps_root if rule.mode == OPEN else None
         return TrainedBytes(encode_update(run.update), steps, len(own), show_rows(rule.mode, order.drawn, rows))
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """See the port."""
+        tools, rule = self._tools, order.rule
+        model, updates = tools.open(base), {}
+        for author, digest in order.updates:
+            with suppress(DecodeError, KeyError):
+                updates[author] = decode_update(blobs[digest], len(model.weights), tools.clip(rule))
+        own = tools.read(model, list(_present(rows).values()), rule)
+        authors = [author for author, _ in order.updates]
+        return ReportedLosses(loss_table(model, updates, authors, own, rule, order.left_out, tools))
 
     def evaluate(
         self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]
@@ -76,7 +98,10 @@ class RoundTrainer(Trainer):
         checked = {update.author: self._check(model, rule, update, blobs) for update in order.updates}
         updates = {author: found.numbers for author, found in checked.items() if found.numbers is not None}
         shards = {author: found.shard for author, found in checked.items() if found.shard is not None}
-        found = evaluate(model, parent, updates, shards, rule, order.seed, order.left_out, self._tools)
+        reported = None
+        if rule.mode == REPORTED:
+            reported = ReportedRound(checked.keys(), dict(order.reports))
+        found = evaluate(model, parent, updates, shards, rule, order.seed, order.left_out, reported, self._tools)
         rows = tuple(
             ResultRow(author, each.finding, found.credits.get(author, 0), found.marks.get(author, False))
             for author, each in sorted(checked.items())
@@ -106,20 +131,22 @@ class RoundTrainer(Trainer):
             read = tools.read(model, list(rows.values()), rule)
         except DecodeError:
             return _Checked(UpdateFinding.BROKEN)
-        own, drawn = split_rows(said.drawn)
+        own, drawn = ([number for number in each if number in rows] for each in split_rows(said.drawn))
         places = {number: at for at, number in enumerate(rows)}
-        if rule.mode == OPEN and not self._is_right(model, rule, said, _of(read, places, own)):
+        if rule.mode == OPEN and not self._is_right(model, rule, said, own, _of(read, places, own)):
             return _Checked(UpdateFinding.FALSE)
-        return _Checked(UpdateFinding.RIGHT, numbers, _of(read, places, drawn))
+        return _Checked(UpdateFinding.RIGHT, numbers, _of(read, places, drawn) if drawn else None)
 
-    def _is_right(self, model: Any, rule: TrainingRule, said: ShownUpdate, rows: RoundRows) -> bool:
-        """Whether training over the shown rows gives this update, by these steps."""
+    def _is_right(
+        self, model: Any, rule: TrainingRule, said: ShownUpdate, numbers: Sequence[int], rows: RoundRows
+    ) -> bool:
+        """Whether training over the shown rows, which have these numbers, gives this update by these steps."""
         if len(rows) != said.rows:
             return False
         try:
-            run = self._tools.train(model, rows, rule, said.seed)
+            run = self._tools.train(model, rows, rule, said.seed, numbers)
         except ValueError:
-            return False  # nobody can train so many rows
+            return False  # nobody can train so many rows, or none
         return (sha256(encode_update(run.update)), run.steps_root) == (said.update, said.steps)
 
 
@@ -128,6 +155,11 @@ class TabularTrainer(RoundTrainer):
 
     def __init__(self) -> None:
         super().__init__(TABULAR)
+
+
+def _present(rows: RowTable) -> dict[int, bytes]:
+    """The rows that are not erased, by their numbers."""
+    return {at: row[1] for at, row in enumerate(rows) if row is not None}
 
 
 def _of(rows: RoundRows, places: Mapping[int, int], numbers: Sequence[int]) -> RoundRows:

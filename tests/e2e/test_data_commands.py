@@ -102,7 +102,6 @@ held                    -
 budget                  -
 holds                   yes
 row place               1
-row index               1
 row values mean radius  7489
 row label               malignant
 row salt                ...

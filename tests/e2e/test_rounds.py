@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.core.contract.history.lines import ModelLine, Publishers
-from p2pverify.core.contract.history.training import HELD_OUT, TrainingRule
+from p2pverify.core.contract.history.training import HELD_OUT, REPORTED, TrainingRule
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.engine.tabular import TabularEngine, decode_model, initial
@@ -27,15 +27,18 @@ ROWS, HELD, SHOWN, ROUNDS = 60, 16, 4, 2
 EPOCH_MS = 2500
 
 
-def rule_of(schema: bytes) -> TrainingRule:
+def rule_of(schema: bytes, mode: int, keys: list[bytes]) -> TrainingRule:
     """No round begins before all five have rows, because one false update must not decide it."""
-    return replace(RULE, mode=HELD_OUT, schema=schema, contributors=(), rounds=ROUNDS, held_rows=SHOWN, f=1)
+    if mode == REPORTED:
+        listed = tuple((key, house) for house, key in enumerate(sorted(keys)))
+        return replace(RULE, mode=mode, schema=schema, contributors=listed, rounds=1, held_rows=0, f=1)
+    return replace(RULE, mode=mode, schema=schema, contributors=(), rounds=ROUNDS, held_rows=SHOWN, f=1)
 
 
 class TrainedLab(Lab):
     """Five homes, a network whose one line is trained, and a table of rows for each home."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int = HELD_OUT) -> None:
         self.folder = folder
         self.started: list[Node] = []
         self.ids = {}
@@ -54,9 +57,8 @@ class TrainedLab(Lab):
         network, manifests = new_network(
             "rounds", founders, TabularEngine(model).info, known=manifest, epoch_ms=EPOCH_MS, slots_milli=500
         )
-        line = ModelLine(
-            "cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule_of(schema.id)
-        )
+        rule = rule_of(schema.id, mode, founders)
+        line = ModelLine("cells", network.manifests[0], Publishers((key_of(PUBLISHER),), 1), 1, 4, 4, rule)
         self.network.write_text(dump_network(replace(network, lines=(line,)), manifests))
         for number, name in enumerate(NAMES):
             (folder / f"{name}.csv").write_text(_table(number), encoding="utf-8")
@@ -125,6 +127,7 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
             assert (versions_of(node)[-1]["here"], versions_of(node)[-1]["weights"]) == (True, newest["weights"])
         first.until(lambda: len(versions_of(first)[-1]["servers"]) == len(NAMES))
         check_rounds(line_of(first), versions_of(first), made.ids["five"])
+        check_audit(made, line_of(first))
         for name in NAMES:
             kept = [path.read_bytes() for path in (made.home(name) / "rounds").rglob(newest["weights"])]
             assert [sha256(data).hex() for data in kept] == [newest["weights"]]
@@ -133,6 +136,55 @@ def test_two_rounds_and_a_voter_that_dies(tmp_path: Path) -> None:
         for node in made.started:
             node.process.kill()
             node.process.wait()
+
+
+def test_a_round_of_reported_losses(tmp_path: Path) -> None:
+    """Mode 2: nobody shows a row, and the members decide what owners say of theirs. The round can be run again."""
+    made = TrainedLab(tmp_path, REPORTED)
+    told = f"--engine tabular --weights {tmp_path / 'model'}"
+    try:
+        nodes: dict[str, Node] = {}
+        for name in NAMES:
+            nodes[name] = made.start(name, *(node.address for node in nodes.values()), told=told)
+        for node in nodes.values():
+            wait_ready(node)
+        for name in NAMES:
+            commit = ("data", "commit", f"{name}.csv", "--schema", "schema.toml", "--licence", "MIT", "--name", "cells")
+            done = run(made.home(name), *commit, "--train", "reported", "--held", "0", cwd=made.folder)
+            assert done.returncode == 0, done.stderr
+        first = nodes["one"]
+        first.until(lambda: line_of(first)["decided"] == 1)
+        (over,) = [each for each in line_of(first)["closed"] if each["decided"]]
+        assert over["gain"] > 0
+        assert {row["finding"] for row in over["contributions"]} == {"right"}
+        assert max(row["credit"] for row in over["contributions"]) > 0
+        done = run(made.home("one"), "train", "audit", f"cells/{over['number']}", "--weights", str(tmp_path / "model"))
+        assert "the decided one, to the byte" in done.stdout, done.stderr
+    finally:
+        for node in made.started:
+            node.process.kill()
+            node.process.wait()
+
+
+def check_audit(made: TrainedLab, line: dict) -> None:
+    """The last round is run again in a process of its own. Without the blobs it cannot be checked."""
+    over = [each for each in line["closed"] if each["decided"]][-1]
+    audit = ("train", "audit", f"cells/{over['number']}", "--weights", str(made.folder / "model"))
+    done = run(made.home("one"), *audit, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["holds"], said["differences"], said["gain"]) == (True, [], over["gain"])
+    assert said["took_ms"] < 1000
+    with_file = run(made.home("one"), "ledger", "export", str(made.folder / "run.ledger"))
+    assert with_file.returncode == 0, with_file.stderr
+    foreign = run(made.home("one"), *audit, "--ledger", str(made.folder / "run.ledger"))
+    assert "the decided one, to the byte" in foreign.stdout, foreign.stderr
+    for path in (made.home("two") / "rounds").rglob("*"):
+        if path.is_file() and path.read_bytes().startswith(b"p2pverify/update/1"):
+            path.unlink()
+    lost = run(made.home("two"), *audit)
+    assert (lost.returncode, lost.stdout) == (1, "")
+    assert "this machine does not have the update of" in lost.stderr
 
 
 def check_rounds(line: dict, versions: list[dict], doomed: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.contract.history.training import MEAN, OPEN, REPORTED
-from p2pverify.core.data.commitments import commit_row, rows_root
+from p2pverify.core.data.commitments import ERASED_ROW, RowTable, commit_row, rows_root
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.orders import DrawnRows, EvaluateOrder, ShownUpdate, TrainOrder
@@ -40,8 +40,9 @@ class Owner:
         cells = [
             b"".join(each.to_bytes(2, "big", signed=True) for each in row) + bytes([label]) for row, label in pairs
         ]
-        self.rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(cells)]
-        root = rows_root([commit_row(*row) for row in self.rows])
+        rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(cells)]
+        self.rows: RowTable = rows
+        root = rows_root([commit_row(*row) for row in rows])
         count = 0 if rule.mode == REPORTED else rule.held_rows  # type: ignore[attr-defined]
         held = 0 if rule.mode == REPORTED else HELD  # type: ignore[attr-defined]
         self.drawn = DrawnRows(root, 60, bytes([at]) * 32, held, position if held else 0, count)
@@ -152,6 +153,41 @@ def test_an_update_that_the_open_rows_do_not_give() -> None:
     hidden = [Owner(FEW, at) for at in range(3)]
     hidden[1].bytes = replace(hidden[1].bytes, update=other)
     assert findings(FEW, hidden)[1] is UpdateFinding.RIGHT
+
+
+def erased_owner(rule: object, at: int, places: list[int]) -> Owner:
+    """A contributor that has erased rows, as the ledger was told."""
+    owner = Owner(rule, at)
+    table = [None if place in places else row for place, row in enumerate(owner.rows)]
+    root = rows_root([ERASED_ROW if row is None else commit_row(*row) for row in table])
+    owner.drawn = replace(owner.drawn, root=root, erased=len(places))
+    owner.order = replace(owner.order, drawn=owner.drawn)
+    owner.rows = table
+    owner.bytes = TRAINER.train(owner.order, BASE, table)
+    return owner
+
+
+@pytest.mark.parametrize("mode", [OPEN, 1])
+def test_erased_rows_are_shown_as_that(mode: int) -> None:
+    """They are no rows of the shard. More of them than the ledger was told break the rule."""
+    rule = replace(FEW, mode=mode)
+    own, drawn = split_rows(Owner(rule, 1).drawn)
+    owners = [Owner(rule, 0), erased_owner(rule, 1, [own[0], drawn[0]]), Owner(rule, 2)]
+    assert owners[1].bytes.rows == len(own) - 1
+    shown = {row.index: row.is_erased for row in decode_shown(owners[1].bytes.shown)}
+    assert [index for index, is_erased in shown.items() if is_erased] == sorted({drawn[0], own[0]} & shown.keys())
+    assert findings(rule, owners) == [UpdateFinding.RIGHT] * 3
+    owners[1].drawn = replace(owners[1].drawn, erased=0)
+    assert findings(rule, owners)[1] is UpdateFinding.BROKEN
+
+
+def test_an_owner_whose_drawn_rows_are_all_erased_judges_nobody() -> None:
+    """Its update is right, and the shards of the others say what it is worth."""
+    drawn = split_rows(Owner(FEW, 1).drawn)[1]
+    owners = [Owner(FEW, 0), erased_owner(FEW, 1, drawn), Owner(FEW, 2)]
+    found = judged(FEW, owners).result
+    assert [row.finding for row in found.rows] == [UpdateFinding.RIGHT] * 3
+    assert found.rows[1].credit > 0
 
 
 def test_blobs_that_could_not_be_had() -> None:

@@ -86,6 +86,8 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "update.md": rounds.UPDATE_RECORD,
         "round-commit.md": rounds.COMMIT_RECORD,
         "round-vote.md": rounds.VOTE_RECORD,
+        "loss-seal.md": rounds.LOSS_SEAL_RECORD,
+        "loss-report.md": rounds.LOSS_REPORT_RECORD,
         "pledge.md": money.PLEDGE_RECORD,
         "cheque.md": money.CHEQUE_RECORD,
         "payment.md": money.PAYMENT_RECORD,

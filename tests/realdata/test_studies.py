@@ -36,8 +36,8 @@ def test_a_case_study_passes(study: str, tmp_path: Path) -> None:
     assert all(check["holds"] for check in case["checks"])
     assert {one["cheat"]: one["standing"] for one in case["peers"] if one["cheat"]} == FATES[study]
     assert document["honest_convicted"] == []
-    decided = [one for one in case["rounds"] if one["decided"]]
-    assert len(decided) == 6
+    assert sum(one["stands"] for one in case["rounds"]) == 6
+    assert any(one["repeats"] for one in case["rounds"]) == (study == "healthcare")
     assert case["versions"][-1]["auc"] > case["alone"] - AUC_SLACK > case["start"] == 0.5
     assert sum(one["share"] for one in case["peers"]) == pytest.approx(1)
     assert case["ledger"]["verified"]

@@ -14,7 +14,7 @@ from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import World, plan_world
 
 
-def _slice(text: str) -> range:
+def seed_slice(text: str) -> range:
     """Seeds from the first to the last, both included."""
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
@@ -24,7 +24,7 @@ def main() -> int:
     """Play the simulations. Returns the exit code."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("scenario")
-    arguments.add_argument("seeds", type=_slice, nargs="+")
+    arguments.add_argument("seeds", type=seed_slice, nargs="+")
     arguments.add_argument("--peers", type=int)
     arguments.add_argument("--epochs", type=int)
     chosen = arguments.parse_args()

@@ -1,11 +1,12 @@
 """Contributors with texts, and the round that voters make of their updates."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from p2pverify.core.contract.history.training import OPEN, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.data.commitments import commit_row, rows_root
+from p2pverify.core.data.commitments import ERASED_ROW, RowTable, commit_row, rows_root
 from p2pverify.core.data.texts import TextSchema
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.training.orders import DrawnRows, EvaluateOrder, ShownUpdate, TrainOrder
@@ -34,18 +35,27 @@ class Owner:
 
     def __init__(self, trainer: Trainer, base: bytes, rule: TrainingRule, at: int, texts: Sequence[bytes]) -> None:
         self.key, self.base, self.trainer = AUTHORS[at], base, trainer
+        self.rows: RowTable = []
         self._commit(texts, rule, at)
         self.order = TrainOrder(0, 1, rule, bytes(32), b"\x01" * 32, self.drawn, bytes([at + 50]) * 32)
         self.bytes: TrainedBytes = trainer.train(self.order, base, self.rows)
 
     def _commit(self, texts: Sequence[bytes], rule: TrainingRule, at: int) -> None:
-        self.rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(texts)]
-        root = rows_root([commit_row(*row) for row in self.rows])
-        self.drawn = DrawnRows(root, len(self.rows), bytes([at]) * 32, HELD, 0, rule.held_rows)
+        rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(texts)]
+        self.rows, root = rows, rows_root([commit_row(*row) for row in rows])
+        self.drawn = DrawnRows(root, len(rows), bytes([at]) * 32, HELD, 0, rule.held_rows)
 
     def train(self, rule: TrainingRule) -> None:
         """Train by another rule, and say that it was this one."""
         self.bytes = self.trainer.train(replace(self.order, rule=rule), self.base, self.rows)
+
+    def erase(self, places: AbstractSet[int]) -> None:
+        """Erase rows, as the ledger was told, and train without them."""
+        self.rows = [None if place in places else row for place, row in enumerate(self.rows)]
+        root = rows_root([ERASED_ROW if row is None else commit_row(*row) for row in self.rows])
+        self.drawn = replace(self.drawn, root=root, erased=len(places))
+        self.order = replace(self.order, drawn=self.drawn)
+        self.bytes = self.trainer.train(self.order, self.base, self.rows)
 
     def show(self, texts: Sequence[bytes]) -> None:
         """Have committed to these rows instead, and show them."""

@@ -12,14 +12,16 @@ from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.events import Event, TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.payloads.data import Dataset
+from p2pverify.core.records.payloads.data import Dataset, Erasure
+from p2pverify.core.records.payloads.rounds.losses import LossReport, LossSeal, loss_seal
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, LineRounds, OpenRound
 from p2pverify.core.state.state import State
-from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome
+from p2pverify.core.training.losses import LossTable
+from p2pverify.core.training.orders import ReportOrder, TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.terms import TrainingTerms
 from p2pverify.testnet.world import World
@@ -64,11 +66,15 @@ class RoundStory:
         for key in self.keys:
             self.steps.join(key)
         self.datasets: dict[bytes, bytes] = {}
+        self._terms = terms
         for number, key in enumerate(self.keys[:contributors]):
-            offered = replace(dataset_of(f"rows {number}", rows=200), terms=terms)
-            self.datasets[key] = self.steps.say(key, Kind.DATASET, offered.encode()).id
+            self.datasets[key] = self.steps.say(key, Kind.DATASET, self.offered(f"rows {number}").encode()).id
         self.cut()
         self.cut()
+
+    def offered(self, name: str) -> Dataset:
+        """A data set of 200 rows on the terms of the story."""
+        return replace(dataset_of(name, rows=200), terms=self._terms)
 
     def cut(self) -> State:
         """The next cut, which all members sign."""
@@ -115,6 +121,22 @@ class RoundStory:
         made = Update(self.place, self.state.id, self.trained(author, salt), sha256(b"shown" + author), 900, SALT)
         return self.steps.say(author, Kind.UPDATE, replace(made, **changes).encode())
 
+    def erase(self, author: bytes, count: int, root: bytes = b"\x07" * 32, code: int = 1) -> Record:
+        """The erasure of so many rows of an author's data set."""
+        dataset = self.datasets[author]
+        known = self.state.datasets[dataset]
+        left = (known.rows if known.waiting is None else known.waiting[1]) - count
+        return self.steps.say(author, Kind.ERASURE, Erasure(dataset, root, left, code).encode())
+
+    def report_seal(self, author: bytes, losses: LossTable, **changes: Any) -> Record:
+        sealed = loss_seal(self.network.id, self.place, author, losses, SALT)
+        made = LossSeal(self.place, self.state.id, sealed)
+        return self.steps.say(author, Kind.LOSS_SEAL, replace(made, **changes).encode())
+
+    def report(self, author: bytes, losses: LossTable, **changes: Any) -> Record:
+        made = LossReport(self.place, self.state.id, losses, SALT)
+        return self.steps.say(author, Kind.LOSS_REPORT, replace(made, **changes).encode())
+
     def result(self, name: str = "right", **findings: Any) -> RoundResult:
         """The result of the open vote. `findings` are fields of rows, by the number of the contributor: `c0=...`."""
         assert self.open.vote is not None
@@ -122,7 +144,8 @@ class RoundStory:
             replace(ResultRow(author, UpdateFinding.RIGHT, 100), **findings.get(f"c{number}", {}))
             for number, author in enumerate(sorted(self.open.updates))
         )
-        closing = self.state.path[self.open.vote.opened_index]
+        closing = self.state.at_index(self.open.vote.opened_index)
+        assert closing is not None
         weights, manifest = (digest([part, name, self.open.number]) for part in ("weights", "manifest"))
         return RoundResult(closing, rows, 5000, weights, manifest)
 
@@ -178,7 +201,8 @@ class RoundStory:
 
 def toy_outcome(order: TrainingOrder) -> TrainingOutcome:
     """What a toy trainer computes: digests of the order, and the same credit for all."""
-    if not isinstance(order, EvaluateOrder):
+    assert not isinstance(order, ReportOrder)  # toys train in other modes
+    if isinstance(order, TrainOrder):
         said = [order.base, order.dataset, order.seed, order.drawn.position]
         update, shown = digest(["update", *said]), digest(["shown", *said])
         return TrainedUpdate(update, None, order.drawn.rows - order.drawn.held, shown, 1000)
@@ -197,17 +221,22 @@ def round_world(
     helds: Mapping[int, int] = MappingProxyType({}),
     outcome: Callable[[bytes, TrainingOrder], TrainingOutcome] = lambda _, order: toy_outcome(order),
     dataset: Callable[[bytes], Dataset] = lambda key: dataset_of(key.hex(), rows=200),
+    words: Mapping[bytes, list[tuple[Kind, bytes]]] = MappingProxyType({}),
+    change: Callable[[Network], Network] = lambda usual: usual,
     **options: Any,
 ) -> World:
     """A world whose first members (by key) contribute to rounds of a toy. Voters of these numbers find their own.
 
     `machines` has other machines of members, and `helds` other numbers of held-out rows, by number. `outcome` computes
-    an order of a member (key), and `dataset` is what a contributor offers.
+    an order of a member (key), and `dataset` is what a contributor offers. A member writes what is in `words` of its
+    key, and takes it away. `change` changes the network.
     """
     keys = sorted(sign.public_key(each) for each in seeds(count, f"world-{seed}"))
     liars, offered = {keys[number] for number in voters_lie}, set[bytes]()
-    terms = replace(TERMS, mode=options.get("mode", TERMS.mode), held=options.pop("held", TERMS.held))
     rule = {name: options.pop(name) for name in RULE.__dataclass_fields__ if name in options}
+    terms = TrainingTerms(
+        rule.get("mode", TERMS.mode), options.pop("held", TERMS.held), options.pop("budget", TERMS.budget)
+    )
 
     def around(actor: Actor, event: Event, now_ms: int, handle: Handle) -> list[Any]:
         context = actor.machine.context
@@ -218,6 +247,8 @@ def round_world(
             own = replace(terms, held=helds.get(keys.index(actor.key), terms.held))
             made = replace(dataset(actor.key), terms=own)
             effects += context.write(Kind.DATASET, made.encode(), now_ms)
+        while context.may_write(now_ms) and words.get(actor.key):
+            effects += context.write(*words[actor.key].pop(), now_ms)
         jobs = [effect for effect in effects if isinstance(effect, TrainingJob)]
         effects = [effect for effect in effects if not isinstance(effect, TrainingJob)]
         for job in jobs:
@@ -228,7 +259,7 @@ def round_world(
         return effects
 
     def contract(usual: Network) -> Network:
-        return with_training(usual, keys[:contributors], **rule)
+        return change(with_training(usual, keys[:contributors], **rule))
 
     usual_make = casting({}, around)
 

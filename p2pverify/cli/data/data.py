@@ -282,7 +282,7 @@ def _told(home: "Home", store: "DataStore", own: "OwnDataset") -> "OwnDataset":
         own = replace(own, record=record, told=bytes.fromhex(mine[0].root) if mine else own.said.root)
         store.save(own)
     if own.told != own.root:
-        order(home, "erasure", Erasure(own.record, own.root, len(own.left), own.code).encode())
+        order(home, "erasure", Erasure(own.record, own.root, own.left, own.code).encode())
         own = replace(own, told=own.root)
         store.save(own)
     return own
@@ -295,8 +295,8 @@ def _summary(own: "OwnDataset") -> dict[str, object]:
         "record": own.record.hex() or None,
         "root": own.root.hex(),
         "is_told": own.told == own.root,
-        "rows": len(own.left),
-        "erased": len(own.rows) - len(own.left),
+        "rows": own.left,
+        "erased": len(own.rows) - own.left,
         "first_root": said.root.hex(),
         **_columns(own.schema),
         "row_schema": said.schema.hex(),
@@ -337,12 +337,11 @@ def _row(own: "OwnDataset", place: int) -> dict[str, object]:
     proof = own.proof(place)
     return {
         "place": place,
-        "index": proof.index,
         **_values(own.schema, proof.row),
         "bytes": proof.row.hex(),
         "salt": proof.salt.hex(),
         "path": [each.hex() for each in proof.path],
-        "holds": proof.root(len(own.left)) == own.root,
+        "holds": proof.root(len(own.rows)) == own.root,
     }
 
 

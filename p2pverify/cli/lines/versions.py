@@ -126,8 +126,10 @@ def _notes(found: VersionsDocument, version: VersionDocument) -> Iterator[str]:
         yield f"recalled in epoch {version.recalled.epoch}: {version.recalled.reason}"
     elif version.ends_epoch is not None and version.status != "retired":
         yield f"ends in epoch {version.ends_epoch}"
-    if version.tainted:
-        yield "it descends from a recalled version"
+    if version.erased_epoch is not None:
+        yield f"tainted: rows on which it was trained are erased since epoch {version.erased_epoch}"
+    elif version.tainted:
+        yield "tainted: it descends from a version that is recalled, or that was trained on rows that are erased"
     if version.thin:
         yield "thin: too few voters to decide disputes about its answers"
     if not version.here and version.missing is not None and version.status in ("announced", "current", "overlap"):

@@ -11,6 +11,8 @@ from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import digest
 
 SALT_BYTES = 32
+#: Stands for an erased row among the commitments of a data set. No row and salt have this digest.
+ERASED_ROW = bytes(32)
 ROW_DOMAIN = "p2pverify/row/1"
 CARD_DOMAIN = "p2pverify/card/1"
 SUBJECT_DOMAIN = "p2pverify/subject/1"
@@ -44,22 +46,37 @@ def _commit(domain: str, salt: bytes, content: bytes) -> bytes:
 
 
 def rows_root(commitments: Sequence[bytes]) -> bytes:
-    """The root (32 B) of a data set: the Merkle root over the commitments to its rows, in their order."""
+    """The root (32 B) of a data set: the Merkle root over the commitments to its rows, in their order.
+
+    An erased row keeps its place, with `ERASED_ROW` as its commitment. So the numbers of the other rows stay.
+    """
     return merkle.root(commitments)
 
 
 @dataclass(frozen=True, slots=True)
 class RowProof:
-    """One row with its salt, and the path that shows that it is in a data set. `index` counts the rows from 0."""
+    """One row with its salt, and the path that shows that it is in a data set. `index` counts the rows from 0.
+
+    Of an erased row, salt and row are empty, and the path shows that it is erased.
+    """
 
     index: int
     salt: bytes
     row: bytes
     path: tuple[bytes, ...]
 
+    @property
+    def is_erased(self) -> bool:
+        return not self.salt
+
+    @property
+    def commitment(self) -> bytes:
+        """The commitment (32 B) at the row's place. Raises ValueError for a salt of another size."""
+        return ERASED_ROW if self.is_erased else commit_row(self.salt, self.row)
+
     def root(self, count: int) -> bytes | None:
         """The root of the data set of `count` rows that holds this row; None if there is no such place in one."""
-        own = merkle.leaf(commit_row(self.salt, self.row))
+        own = merkle.leaf(self.commitment)
         return merkle.root_of_path(own, self.index, count, self.path)
 
 
@@ -68,7 +85,12 @@ def row_path(commitments: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     return merkle.inclusion_path([merkle.leaf(each) for each in commitments], index)
 
 
-def row_proofs(rows: Sequence[tuple[bytes, bytes]], indices: Sequence[int]) -> list[RowProof]:
-    """The proofs of some rows of a data set; `rows` are all salts and rows, in their order. Raises IndexError."""
-    paths = merkle.inclusion_paths([merkle.leaf(commit_row(salt, row)) for salt, row in rows], indices)
-    return [RowProof(index, *rows[index], path) for index, path in zip(indices, paths, strict=True)]
+#: The salt and the bytes of each row of a data set, in their order; None in the place of an erased row.
+RowTable = Sequence[tuple[bytes, bytes] | None]
+
+
+def row_proofs(rows: RowTable, indices: Sequence[int]) -> list[RowProof]:
+    """The proofs of some rows of a data set, erased ones too; `rows` are all of them. Raises IndexError."""
+    leaves = [merkle.leaf(ERASED_ROW if row is None else commit_row(*row)) for row in rows]
+    paths = merkle.inclusion_paths(leaves, indices)
+    return [RowProof(index, *(rows[index] or (b"", b"")), path) for index, path in zip(indices, paths, strict=True)]

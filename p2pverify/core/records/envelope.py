@@ -56,6 +56,8 @@ class Kind(IntEnum):
     PLEDGE = 26
     CHEQUE = 27
     PAYMENT = 28
+    LOSS_SEAL = 31
+    LOSS_REPORT = 32
 
 
 @dataclass(frozen=True, slots=True)

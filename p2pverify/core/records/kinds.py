@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads import (
 )
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
-from p2pverify.core.records.payloads.rounds import seal, update, votes
+from p2pverify.core.records.payloads.rounds import losses, seal, update, votes
 from p2pverify.core.records.payloads.settle import cheque, payment, pledge
 
 
@@ -67,12 +67,16 @@ KINDS: dict[int, KindRule] = {
         pledge.PLEDGE_RULE,
         cheque.CHEQUE_RULE,
         payment.PAYMENT_RULE,
+        losses.LOSS_SEAL_RULE,
+        losses.LOSS_REPORT_RULE,
     )
 }
 
 #: The kinds that a network has only with a tariff, only with a line that is trained in rounds, and only with lines.
 _OF_MONEY = frozenset((Kind.PLEDGE, Kind.CHEQUE, Kind.PAYMENT))
-_OF_ROUNDS = frozenset((Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE))
+_OF_ROUNDS = frozenset(
+    (Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE, Kind.LOSS_SEAL, Kind.LOSS_REPORT)
+)
 _OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY
 
 

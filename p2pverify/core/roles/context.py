@@ -143,9 +143,8 @@ class Context:
         return record
 
     def secret(self, purpose: str, *parts: object) -> bytes:
-        """A secret of 32 bytes that only this peer can derive, always the same (keyed BLAKE2b)."""
-        message = encode([purpose, self.network_id, *parts])
-        return blake2b(message, digest_size=32, key=self.seed, person=SECRET).digest()
+        """A secret of 32 bytes that only this peer can derive, always the same."""
+        return secret_of(self.seed, self.network_id, purpose, *parts)
 
     # ------------------------------------------------------------ jobs and requests
 
@@ -241,3 +240,9 @@ class Part:
     def next_wake_ms(self, now_ms: int) -> int | None:  # noqa: ARG002  # for the roles that override it
         """The time of the next tick if nothing happens before it, or None."""
         return None
+
+
+def secret_of(seed: bytes, network_id: bytes, purpose: str, *parts: object) -> bytes:
+    """The secret of 32 bytes of the peer with this identity seed (32 B) in a network: keyed BLAKE2b."""
+    message = encode([purpose, network_id, *parts])
+    return blake2b(message, digest_size=32, key=seed, person=SECRET).digest()

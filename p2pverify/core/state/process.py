@@ -18,6 +18,7 @@ from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.past.notes import ids_of
 from p2pverify.core.state.rounds import phases
+from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.settle import take as settling
@@ -116,6 +117,8 @@ def _take_rounds(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> N
     for kind, take_one, close in (
         (Kind.UPDATE_SEAL, rounds.take_seal, phases.close_sealing),
         (Kind.UPDATE, rounds.take_update, phases.open_vote),
+        (Kind.LOSS_SEAL, losses.take_loss_seal, phases.close_losses),
+        (Kind.LOSS_REPORT, losses.take_loss_report, phases.open_vote_of_losses),
         (Kind.ROUND_COMMIT, rounds.take_round_commit, phases.close_vote_sealing),
         (Kind.ROUND_VOTE, rounds.take_round_vote, phases.decide),
     ):

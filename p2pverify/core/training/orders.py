@@ -7,6 +7,7 @@ so that other peers can fetch it.
 from dataclasses import dataclass
 
 from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.training.losses import LossTable
 from p2pverify.core.training.result import RoundResult
 
 
@@ -15,7 +16,8 @@ class DrawnRows:
     """The order of the rows of a data set: `rows` rows under `root`, ordered by `seed` (see `draws.row_order`).
 
     The first `held` rows are held out of training. Those from `position` on are shown in this round: `count` of them in
-    mode 1, and all rows of the data set in mode 0.
+    mode 1, and all rows of the data set in mode 0. `erased` of the rows are erased. They keep their numbers and their
+    places in the order, so that the others' do not depend on them.
     """
 
     root: bytes
@@ -24,6 +26,7 @@ class DrawnRows:
     held: int
     position: int
     count: int
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,35 @@ class ShownUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportOrder:
+    """Compute the losses of updates on the rows of the own data set, in mode 2. `left_out` are not in the aggregate.
+
+    `updates` are pairs of an author and the SHA-256 of its update, sorted by author.
+    """
+
+    line: int
+    number: int
+    rule: TrainingRule
+    base: bytes
+    dataset: bytes
+    drawn: DrawnRows
+    updates: tuple[tuple[bytes, bytes], ...]
+    left_out: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedLosses:
+    """The losses on the own rows (see `training.losses`)."""
+
+    losses: LossTable
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateOrder:
-    """Compute the result of a round. `left_out` are not in the aggregate. `seed` draws the orders of credit."""
+    """Compute the result of a round. `left_out` are not in the aggregate. `seed` draws the orders of credit.
+
+    `reports` are the losses that owners report in mode 2, sorted by author.
+    """
 
     line: int
     number: int
@@ -79,6 +109,7 @@ class EvaluateOrder:
     updates: tuple[ShownUpdate, ...]  # sorted by author
     left_out: frozenset[bytes]
     seed: bytes
+    reports: tuple[tuple[bytes, LossTable], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +119,5 @@ class TrainingFailed:
     reason: str
 
 
-TrainingOrder = TrainOrder | EvaluateOrder
-TrainingOutcome = TrainedUpdate | RoundResult | TrainingFailed
+TrainingOrder = TrainOrder | ReportOrder | EvaluateOrder
+TrainingOutcome = TrainedUpdate | ReportedLosses | RoundResult | TrainingFailed

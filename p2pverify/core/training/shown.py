@@ -3,13 +3,13 @@
     shown = ["p2pverify/shown-rows/1", [[index, salt, row, [path...]], ...]], sorted by index
 
 In mode 0 it holds all rows of the data set, and no path: the root follows from all rows together. Otherwise it holds
-the drawn rows, each with its Merkle path to the root.
+the drawn rows, each with its Merkle path to the root. Salt and row of an erased row are null.
 """
 
 from collections.abc import Sequence
 
 from p2pverify.core.contract.history.training import OPEN
-from p2pverify.core.data.commitments import SALT_BYTES, RowProof, commit_row, row_proofs, rows_root
+from p2pverify.core.data.commitments import SALT_BYTES, RowProof, RowTable, row_proofs, rows_root
 from p2pverify.core.data.texts import TEXT_BYTES_MAX
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, check_sorted, decode, encode
 from p2pverify.core.errors import DecodeError
@@ -26,7 +26,11 @@ _INDEX_MAX = 2**32 - 1
 
 def encode_shown(rows: Sequence[RowProof]) -> bytes:
     """The bytes of the blob; rows are sorted by index."""
-    return encode([SHOWN_DOMAIN, [[row.index, row.salt, row.row, list(row.path)] for row in rows]])
+    return encode([SHOWN_DOMAIN, [[row.index, *_content(row), list(row.path)] for row in rows]])
+
+
+def _content(row: RowProof) -> tuple[bytes | None, bytes | None]:
+    return (None, None) if row.is_erased else (row.salt, row.row)
 
 
 def decode_shown(data: bytes) -> tuple[RowProof, ...]:
@@ -41,10 +45,11 @@ def decode_shown(data: bytes) -> tuple[RowProof, ...]:
 
 def _row(value: Value) -> RowProof:
     index, salt, row, path = as_array(value, "row", length=4)
+    is_erased = salt is None and row is None
     return RowProof(
         as_uint(index, "index", _INDEX_MAX),
-        as_bytes(salt, "salt", size=SALT_BYTES),
-        as_bytes(row, "row", size_max=_ROW_BYTES_MAX),
+        b"" if is_erased else as_bytes(salt, "salt", size=SALT_BYTES),
+        b"" if is_erased else as_bytes(row, "row", size_max=_ROW_BYTES_MAX),
         tuple(as_bytes(item, "path", size=32) for item in as_array(path, "path", length_max=_PATH_MAX)),
     )
 
@@ -55,24 +60,31 @@ def split_rows(drawn: DrawnRows) -> tuple[list[int], list[int]]:
     return sorted(order[drawn.held :]), shown_rows(order, drawn.position, drawn.count)
 
 
-def show_rows(mode: int, drawn: DrawnRows, rows: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The blob that a contributor must show of all its rows (salt and bytes of each)."""
+def show_rows(mode: int, drawn: DrawnRows, rows: RowTable) -> bytes:
+    """The blob that a contributor must show of all its rows."""
     if mode == OPEN:
-        return encode_shown([RowProof(index, *row, ()) for index, row in enumerate(rows)])
+        return encode_shown([RowProof(index, *(row or (b"", b"")), ()) for index, row in enumerate(rows)])
     return encode_shown(row_proofs(rows, split_rows(drawn)[1]))
 
 
 def check_shown(mode: int, drawn: DrawnRows, data: bytes) -> dict[int, bytes]:
-    """The shown rows by their number. Raises DecodeError if they are not those that were drawn, or not of the root."""
+    """The shown rows by their number, without the erased ones.
+
+    Raises DecodeError if they are not those that were drawn, or not of the root, or if more are erased than the ledger
+    was told.
+    """
     found = decode_shown(data)
     wanted = list(range(drawn.rows)) if mode == OPEN else split_rows(drawn)[1]
     if [row.index for row in found] != wanted:
         raise DecodeError("shown rows: not those that were drawn")
     if mode == OPEN:
-        is_theirs = rows_root([commit_row(row.salt, row.row) for row in found]) == drawn.root
+        is_theirs = rows_root([row.commitment for row in found]) == drawn.root
         is_theirs = is_theirs and not any(row.path for row in found)
     else:
         is_theirs = all(row.root(drawn.rows) == drawn.root for row in found)
     if not is_theirs:
         raise DecodeError("shown rows: not of the data set")
-    return {row.index: row.row for row in found}
+    erased = sum(row.is_erased for row in found)
+    if erased > drawn.erased or (mode == OPEN and erased < drawn.erased):
+        raise DecodeError("shown rows: another number of erased rows than the ledger was told")
+    return {row.index: row.row for row in found if not row.is_erased}

@@ -48,7 +48,8 @@ def read_terms(value: Value) -> TrainingTerms:
 class TrainingUse:
     """The use of a data set so far. `seed` is the beacon of the cut that brought its rows (32 B).
 
-    The seed orders the rows (see `draws.row_order`). `shown` counts the held-out rows shown, `spent` the rho (1e-9).
+    The seed orders the rows (see `draws.row_order`), erased ones too. `shown` counts the held-out rows that rounds have
+    drawn, and `spent` the rho (1e-9).
     """
 
     terms: TrainingTerms

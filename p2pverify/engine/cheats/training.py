@@ -11,7 +11,8 @@ from pathlib import Path
 
 from p2pverify.core.contract.history.training import OPEN, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.data.commitments import RowTable
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
 from p2pverify.core.training.shown import show_rows, split_rows
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.tabular.model import decode_model
@@ -21,8 +22,7 @@ from p2pverify.node.training.ports import EvaluatedRound, TrainedBytes, Trainer
 #: After a failure the order is given again a fifth of an epoch later, so this is the number of refusals in an epoch.
 LATE_REFUSALS = 5
 
-OwnRows = Sequence[tuple[bytes, bytes]]
-FalseTraining = Callable[[Trainer, TrainOrder, bytes, OwnRows], TrainedBytes]
+FalseTraining = Callable[[Trainer, TrainOrder, bytes, RowTable], TrainedBytes]
 
 
 class LyingTrainer(Trainer):
@@ -48,9 +48,13 @@ class LyingTrainer(Trainer):
         """See the port."""
         return self._honest.update_bytes(base)
 
-    def train(self, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
         return self._lie(self._honest, order, base, rows)
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """See the port."""
+        return self._honest.report(order, base, rows, blobs)
 
     def evaluate(
         self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]
@@ -68,20 +72,24 @@ def lying_trainer(spec: CheatSpec, honest: Trainer) -> Trainer:
     return LyingTrainer(honest, TRAININGS[spec.kind]()) if spec.kind in TRAININGS else honest
 
 
-def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def poisoned(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """Each label is the next one, and the last is the first."""
     schema = decode_model(base).schema
-    false = [(salt, row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])) for salt, row in rows]
+
+    def falsified(row: bytes) -> bytes:
+        return row[:-1] + bytes([(schema.cells(row)[1] + 1) % len(schema.labels)])
+
+    false = [None if row is None else (row[0], falsified(row[1])) for row in rows]
     return replace(honest.train(order, base, false), shown=show_rows(order.rule.mode, order.drawn, rows))
 
 
-def negated(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def negated(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """The update is that of a training, with the other sign."""
     made = honest.train(order, base, rows)
     return replace(made, update=_pack([-number for number in _unpack(made.update)]))
 
 
-def boosted(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def boosted(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """The update has the other sign, and is as long as the rule allows: a longer one would count for nothing."""
     made = honest.train(order, base, rows)
     numbers = _unpack(made.update)
@@ -90,11 +98,11 @@ def boosted(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> T
     return replace(made, update=_pack([int(-number * clip / norm) for number in numbers]))
 
 
-def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def empty(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """The update is zero, and nothing is trained. The root of its steps is then an invented one."""
     mode, count = order.rule.mode, (honest.update_bytes(base) - len(MAGIC)) // 4
     steps = bytes(32) if mode == OPEN else None
-    own = len(split_rows(order.drawn)[0])
+    own = sum(rows[at] is not None for at in split_rows(order.drawn)[0])
     return TrainedBytes(_pack([0] * count), steps, own, show_rows(mode, order.drawn, rows))
 
 
@@ -106,7 +114,7 @@ def _unpack(update: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{(len(update) - len(MAGIC)) // 4}i", update[len(MAGIC) :])
 
 
-def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+def shortened(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
     """One pass over the rows less, or one step of an adapter's training.
 
     With a single pass or step, or with noise, there is none to leave out.
@@ -122,7 +130,7 @@ def delayed() -> FalseTraining:
     """Right, and only after an epoch of refusals in each round."""
     refused: dict[tuple[int, int], int] = {}
 
-    def train(honest: Trainer, order: TrainOrder, base: bytes, rows: OwnRows) -> TrainedBytes:
+    def train(honest: Trainer, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         place = (order.line, order.number)
         count = refused[place] = refused.get(place, 0) + 1
         if count <= LATE_REFUSALS:

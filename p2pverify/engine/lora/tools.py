@@ -8,7 +8,7 @@ LOSS_STEP: the credits are exact integers that follow from them.
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -172,29 +172,36 @@ class LoraTools(RoundTools):
                 count = GOLDEN_STEPS * rule.batch
                 drawn = [drawn_words(GOLDEN_ROWS, base.file, at, own.tokens) for at in range(count)]
                 rows = TokenRows(tuple(tuple(word % model.vocab_tokens for word in each) for each in drawn))
+                steps = islice(batches(np.arange(count), rule, base.file), GOLDEN_STEPS)
                 with _translated():
-                    leaves = self._steps(model, initial(base.file, base.shape), rows, rule, base.file, GOLDEN_STEPS)
+                    leaves = self._steps(model, initial(base.file, base.shape), rows, rule, steps)
                     losses = model.losses(rows.rows[:GOLDEN_LOSSES])
                 self._goldens = {key: digest([GOLDEN_DOMAIN, leaves, losses])}
             return self._goldens[key]
 
-    def train(self, base: Adapter, rows: TokenRows, rule: TrainingRule, seed: bytes) -> LoraRun:
+    def train(self, base: Adapter, rows: TokenRows, rule: TrainingRule, seed: bytes, numbers: Sequence[int]) -> LoraRun:
         """See the protocol."""
         own = _own(rule)
         if not len(rows) or base.shape.rank != own.rank:
             raise ValueError("there are no rows, or the adapter has another rank than the rule")
         with self._lock, _translated():
             model = self._model(base)
-            leaves = self._steps(model, base, rows, rule, seed, own.steps)
+            steps = islice(batches(np.array(numbers, np.intp), rule, seed), own.steps)
+            leaves = self._steps(model, base, rows, rule, steps)
             return LoraRun(clipped(model.weights() - base.weights, self.clip(rule)), tuple(leaves))
 
     def _steps(
-        self, model: LoraModel, base: Adapter, rows: TokenRows, rule: TrainingRule, seed: bytes, most: int
+        self,
+        model: LoraModel,
+        base: Adapter,
+        rows: TokenRows,
+        rule: TrainingRule,
+        steps: Iterable[NDArray[np.intp]],
     ) -> list[bytes]:
-        """Train from an adapter, and return the leaf of each step."""
+        """Train from an adapter, in steps over these places of rows, and return the leaf of each step."""
         model.take(base)
         leaves = []
-        for number, index in enumerate(islice(batches(len(rows), rule, seed), most)):
+        for number, index in enumerate(steps):
             model.step(rows.taken(index).rows, rule.lr_q16 / ONE_Q16, rule.decay_q16 / ONE_Q16)
             leaves.append(digest([STEP_DOMAIN, number, sha256(model.weights_bytes())]))
         return leaves

@@ -60,12 +60,32 @@ class ShardLosses:
         return found
 
 
-def shapley_values(worths: Worths, players: int, seed: bytes) -> list[list[int]]:
+class ReportedWorths:
+    """The worth of coalitions as owners report it, in mode 2. Nobody can check it."""
+
+    def __init__(self, tables: Sequence[Sequence[int]], places: Sequence[int]) -> None:
+        """The table of each shard (see `core.training.losses`), and the place of each player in its sets."""
+        self._tables = np.array(tables, np.int64)
+        self._places = places
+
+    def of(self, coalition: int) -> Ints:
+        """The reported mean loss on each shard (shards,), in micronats."""
+        chosen = sum(1 << place for player, place in enumerate(self._places) if coalition >> player & 1)
+        found: Ints = self._tables[:, chosen]
+        return found
+
+    def final(self) -> Ints:
+        """The reported mean loss of the new weights on each shard (shards,), in micronats."""
+        found: Ints = self._tables[:, -1]
+        return found
+
+
+def shapley_values(worths: Worths | ReportedWorths, players: int, seed: bytes) -> list[list[int]]:
     """The value of each player on each shard, in micronats, rounded down."""
     return _exact(worths, players) if players <= EXACT_PLAYERS else _sampled(worths, players, seed)
 
 
-def _exact(worths: Worths, players: int) -> list[list[int]]:
+def _exact(worths: Worths | ReportedWorths, players: int) -> list[list[int]]:
     """The mean over the sizes of a coalition, and over the coalitions of a size, of what a player adds to it.
 
     Worths are at most 2^30 and there are at most 2^7 coalitions without a player, so sums with the common denominator
@@ -84,7 +104,7 @@ def _exact(worths: Worths, players: int) -> list[list[int]]:
     return found
 
 
-def _sampled(worths: Worths, players: int, seed: bytes) -> list[list[int]]:
+def _sampled(worths: Worths | ReportedWorths, players: int, seed: bytes) -> list[list[int]]:
     totals = np.zeros((players, len(worths.of(0))), np.int64)
     for number in range(PERMUTATIONS):
         coalition = 0

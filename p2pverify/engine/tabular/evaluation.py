@@ -4,7 +4,7 @@ Contributors of one house count as one: their updates are averaged, their rows a
 So nobody gains weight or credit by further keys, as long as the houses of a rule are right.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -15,14 +15,19 @@ from numpy.typing import NDArray
 from p2pverify.core.contract.history.training import REPORTED, TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.engine.tabular.aggregate import aggregate, mean
-from p2pverify.engine.tabular.credit import ShardLosses, Worths, is_harmful, lower_median, shapley_values
+from p2pverify.engine.tabular.credit import (
+    ReportedWorths,
+    ShardLosses,
+    Worths,
+    is_harmful,
+    lower_median,
+    shapley_values,
+)
 from p2pverify.engine.tabular.manifest import round_manifest
 from p2pverify.engine.tabular.model import Rows, TabularModel, decode_model, decode_rows
 from p2pverify.engine.tabular.numbers import Ints
 from p2pverify.engine.tabular.training import Run, check_fits, check_rows, train
 from p2pverify.engine.tabular.update import is_within
-
-_House = tuple[int, bytes]
 
 
 class RoundModel(Protocol):
@@ -81,8 +86,11 @@ class RoundTools(Protocol):
         """Raises ValueError if a base is not one of the rule's line, or the machine not one that may judge it."""
         ...
 
-    def train(self, base: Any, rows: Any, rule: TrainingRule, seed: bytes) -> RoundRun:
-        """One contributor's part. Raises ValueError if rows or base do not fit the rule."""
+    def train(self, base: Any, rows: Any, rule: TrainingRule, seed: bytes, numbers: Sequence[int]) -> RoundRun:
+        """One contributor's part. `numbers` are those of the rows in their data set, ascending: they decide the order.
+
+        Raises ValueError if there are no rows, or rows or base do not fit the rule.
+        """
         ...
 
     def losses(self, base: Any, shards: Sequence[Sequence[Any]], rule: TrainingRule) -> Callable[[Any], Ints]:
@@ -109,8 +117,8 @@ class TabularTools(RoundTools):
     def check(self, base: TabularModel, rule: TrainingRule) -> None:
         check_fits(base, rule)
 
-    def train(self, base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes) -> Run:
-        return train(base, rows, rule, seed)
+    def train(self, base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes, numbers: Sequence[int]) -> Run:
+        return train(base, rows, rule, seed, numbers)
 
     def losses(
         self,
@@ -149,6 +157,14 @@ class Evaluation(Generic[Trained]):
         return self.manifest.digest
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedRound:
+    """What owners report in mode 2. `authors` are those of all opened updates, and `tables` have losses by owner."""
+
+    authors: AbstractSet[bytes]
+    tables: Mapping[bytes, Sequence[int]]
+
+
 def evaluate(
     base: Trained,
     parent: Manifest,
@@ -157,6 +173,7 @@ def evaluate(
     rule: TrainingRule,
     seed: bytes,
     left_out: AbstractSet[bytes] = frozenset(),
+    reported: ReportedRound | None = None,
     tools: RoundTools = TABULAR,
 ) -> Evaluation[Trained]:
     """Aggregate updates, and give credit for them.
@@ -165,28 +182,33 @@ def evaluate(
     `parent` is the manifest of the base. `seed` (32 B) draws the orders of more than 8 houses. The updates of authors
     in `left_out` (those in quarantine) get credit, but are not in the aggregate.
 
+    In mode 2 there are no shards, and `reported` has the losses that owners report.
+
     With no update in the aggregate the weights stay. Without shards, all credits and the gain are 0. Nobody is marked
     if the lower median of the credits is negative, because then the round itself is at fault.
 
     Raises ValueError if something does not fit the rule: base, number of weights, norm of an update, an empty shard, or
     shards in mode 2, where owners report losses instead.
     """
-    tools.check(base, rule)
-    if shards and rule.mode == REPORTED:
-        raise ValueError("in mode 2 nobody opens rows")
-    if any(len(each) != len(base.weights) or not is_within(each, tools.clip(rule)) for each in updates.values()):
-        raise ValueError("an update has another number of weights, or a norm above the clip of the rule")
-    houses = _houses(rule, updates)
-    kept = [[updates[key] for key in keys if key not in left_out] for keys in houses.values()]
-    heard = [mean(np.stack(each)) for each in kept if each]
-    model = base.moved(aggregate(np.stack(heard), rule.aggregate, rule.f)) if heard else base
+    _check(base, updates, shards, rule, tools)
+    houses = rule.sorted_houses(updates)
+    model = _moved(base, updates, rule, left_out)
     manifest = tools.manifest(model, parent)
-    if not shards:
+    if not shards and (reported is None or not reported.tables or not updates):
         return Evaluation(model, manifest, 0, dict.fromkeys(sorted(updates), 0), dict.fromkeys(sorted(updates), False))
-    owners = _houses(rule, shards)
-    players = [mean(np.stack([updates[key] for key in keys])) for keys in houses.values()]
-    losses = tools.losses(base, [[shards[key] for key in keys] for keys in owners.values()], rule)
-    worths = Worths(base, players, losses)
+    worths: Worths | ReportedWorths
+    if reported is None:
+        owners = rule.sorted_houses(shards)
+        players = [mean(np.stack([updates[key] for key in keys])) for keys in houses.values()]
+        losses = tools.losses(base, [[shards[key] for key in keys] for keys in owners.values()], rule)
+        worths = Worths(base, players, losses)
+        gains = worths.of(0) - losses(model)
+    else:
+        owners = rule.sorted_houses(reported.tables)
+        places = list(rule.sorted_houses(reported.authors))
+        tables = [_mean_table([reported.tables[key] for key in keys]) for keys in owners.values()]
+        worths = ReportedWorths(tables, [places.index(house) for house in houses])
+        gains = worths.of(0) - worths.final()
     values = {
         house: [value for owner, value in zip(owners, row, strict=True) if owner != house]
         for house, row in zip(houses, shapley_values(worths, len(houses), seed), strict=True)
@@ -196,7 +218,7 @@ def evaluate(
     return Evaluation(
         model,
         manifest,
-        lower_median((worths.of(0) - worths.losses(model)).tolist()),
+        lower_median(gains.tolist()),
         {key: credit[house] // len(keys) for house, keys in houses.items() for key in keys},
         {
             key: is_sound and is_harmful(values[house], rule.mark_below)
@@ -206,13 +228,53 @@ def evaluate(
     )
 
 
-def _houses(rule: TrainingRule, keys: Mapping[bytes, object]) -> dict[_House, list[bytes]]:
-    """The keys (32 B) of each house, in the order of the house's first key. An unlisted key is a house of its own."""
-    found: dict[_House, list[bytes]] = {}
-    for key in sorted(keys):
-        number = rule.house_of(key)
-        found.setdefault((-1, key) if number is None else (number, b""), []).append(key)
-    return found
+def _check(
+    base: Trained, updates: Mapping[bytes, Ints], shards: Mapping[bytes, Any], rule: TrainingRule, tools: RoundTools
+) -> None:
+    """Raises ValueError if something does not fit the rule."""
+    tools.check(base, rule)
+    if shards and rule.mode == REPORTED:
+        raise ValueError("in mode 2 nobody opens rows")
+    if any(len(each) != len(base.weights) or not is_within(each, tools.clip(rule)) for each in updates.values()):
+        raise ValueError("an update has another number of weights, or a norm above the clip of the rule")
+
+
+def loss_table(
+    base: Trained,
+    updates: Mapping[bytes, Ints],
+    authors: Iterable[bytes],
+    rows: Any,
+    rule: TrainingRule,
+    left_out: AbstractSet[bytes] = frozenset(),
+    tools: RoundTools = TABULAR,
+) -> tuple[int, ...]:
+    """What an owner reports in mode 2 of its rows: see `core.training.losses`.
+
+    `authors` are those of all opened updates. One that is broken or unseen is none of `updates`: it moves nothing.
+    """
+    _check(base, updates, {}, rule, tools)
+    losses = tools.losses(base, [[rows]], rule)
+    houses = rule.sorted_houses(authors)
+    own = [[updates[key] for key in keys if key in updates] for keys in houses.values()]
+    worths = Worths(base, [mean(np.stack(each)) for each in own if each], losses)
+    players: list[int] = [place for place, each in enumerate(own) if each]
+    found = [
+        int(worths.of(sum(1 << player for player, place in enumerate(players) if chosen >> place & 1))[0])
+        for chosen in range(2 ** len(houses))
+    ]
+    return (*found, int(losses(_moved(base, updates, rule, left_out))[0]))
+
+
+def _moved(base: Trained, updates: Mapping[bytes, Ints], rule: TrainingRule, left_out: AbstractSet[bytes]) -> Trained:
+    """The new weights: the base with the aggregate of the houses that are not left out."""
+    kept = [[updates[key] for key in keys if key not in left_out] for keys in rule.sorted_houses(updates).values()]
+    heard = [mean(np.stack(each)) for each in kept if each]
+    return base.moved(aggregate(np.stack(heard), rule.aggregate, rule.f)) if heard else base
+
+
+def _mean_table(tables: Sequence[Sequence[int]]) -> list[int]:
+    """The table of a house with several keys: the mean of theirs, rounded down."""
+    return [sum(losses) // len(tables) for losses in zip(*tables, strict=True)]
 
 
 def _joined(shards: Sequence[Rows]) -> Rows:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from p2pverify.core.contract.history.training import ONE_Q16
 from p2pverify.core.data.schema import CELL_MAX, LABELS_MAX, ONE
+from p2pverify.core.training.losses import LOSS_MICRONATS_MAX
 from p2pverify.engine import portable, sampler
 
 Ints = NDArray[np.int64]
@@ -35,7 +36,7 @@ WEIGHT_MAX = 2**21 - 1  # below 32.0
 GRADIENT_MAX = ((2 * ONE_Q16 + LABELS_MAX // 2) * WEIGHT_MAX + ONE_Q16 // 2) >> 16
 EXACT_BELOW = 2**53
 #: The loss of a row whose label has the probability 0.
-LOSS_MAX = 12_000_000
+LOSS_MAX = LOSS_MICRONATS_MAX
 MICRO = 1_000_000
 
 #: exp(-i / 256) in Q16, i from 0 to 4096.
@@ -85,5 +86,13 @@ def drawn_words(domain: bytes, seed: bytes, block: int, count: int) -> list[int]
 
 def shuffled(domain: bytes, seed: bytes, block: int, count: int) -> NDArray[np.intp]:
     """The numbers 0 to count - 1 in a drawn order: sorted by the words of `block`, equal words by number."""
-    words = np.array(drawn_words(domain, seed, block, count), np.uint64)
-    return np.argsort(words, kind="stable")
+    return order_of(domain, seed, block, np.arange(count))
+
+
+def order_of(domain: bytes, seed: bytes, block: int, numbers: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The places of some numbers (ascending, at least one) in their drawn order.
+
+    A number has its own word, whatever other numbers there are. So the others keep their order if one is left out.
+    """
+    words = np.array(drawn_words(domain, seed, block, int(numbers[-1]) + 1 if len(numbers) else 0), np.uint64)
+    return np.argsort(words[numbers], kind="stable")

@@ -14,8 +14,8 @@ from p2pverify.engine.tabular.numbers import (
     WEIGHT_MAX,
     Ints,
     matmul,
+    order_of,
     rounded,
-    shuffled,
     softmax,
 )
 
@@ -23,14 +23,16 @@ ORDER = b"p2pverify/training/order/1\0"
 STEPS_MAX = 4096
 
 
-def batches(count: int, rule: TrainingRule, seed: bytes) -> Iterator[NDArray[np.intp]]:
-    """The rows of each step, by number. Each epoch has an order of its own, drawn from the seed.
+def batches(numbers: NDArray[np.intp], rule: TrainingRule, seed: bytes) -> Iterator[NDArray[np.intp]]:
+    """The rows of each step, by their place. Each epoch has an order of its own, drawn from the seed.
 
-    Rows that do not fill the last batch of an epoch are left out. Fewer rows than a batch are one batch.
+    `numbers` are those of the rows in their data set. Rows that do not fill the last batch of an epoch are left out.
+    Fewer rows than a batch are one batch.
     """
+    count = len(numbers)
     end = count - count % rule.batch if count >= rule.batch else count
     for epoch in range(rule.epochs):
-        order = shuffled(ORDER, seed, epoch, count)
+        order = order_of(ORDER, seed, epoch, numbers)
         for at in range(0, end, rule.batch):
             yield order[at : at + rule.batch]
 

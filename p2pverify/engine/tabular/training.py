@@ -1,8 +1,10 @@
 """One contributor's part of a round: training from the base over its own rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from p2pverify.core.contract.history.training import SGD, TrainingRule
 from p2pverify.core.encoding import merkle
@@ -38,8 +40,11 @@ class Run:
         return merkle.root(self.leaves)
 
 
-def train(base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes) -> Run:
-    """Train over rows by a rule.
+def train(base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes, numbers: Sequence[int] | None = None) -> Run:
+    """Train over rows by a rule. `numbers` are those of the rows in their data set, ascending; 0, 1, ... without them.
+
+    A row's number decides its place in the order. So a training without some rows is that of a data set that never had
+    them.
 
     The seed (32 B) of tabular-sgd/1 is that of the round and the contributor, from which the order of the rows follows.
     The seed of tabular-dp/1 must be a secret of the contributor and used once, because who knows it can take the noise
@@ -49,13 +54,14 @@ def train(base: TabularModel, rows: Rows, rule: TrainingRule, seed: bytes) -> Ru
     """
     check_fits(base, rule)
     check_rows(base, rows)
+    own: NDArray[np.intp] = np.arange(len(rows)) if numbers is None else np.array(numbers, np.intp)
     if rule.trainer != SGD:
         models = [private_step(base, rows, rule, seed)]
     else:
         if step_count(len(rows), rule) > STEPS_MAX:
             raise ValueError(f"{len(rows)} rows take more than {STEPS_MAX} steps")
         models = [base]
-        for index in batches(len(rows), rule, seed):
+        for index in batches(own, rule, seed):
             models.append(step(models[-1], rows.taken(index), rule))
         models = models[1:]
     update = clipped(models[-1].weights - base.weights, rule.clip_q16)

@@ -15,7 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from p2pverify.core.data.commitments import SALT_BYTES, RowProof, commit_card, commit_row, row_path, rows_root
+from p2pverify.core.data.commitments import (
+    ERASED_ROW,
+    SALT_BYTES,
+    RowProof,
+    commit_card,
+    commit_row,
+    row_path,
+    rows_root,
+)
 from p2pverify.core.data.schema import SCHEMA_BYTES_MAX
 from p2pverify.core.data.texts import RowSchema, decode_row_schema
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, decode, encode
@@ -69,14 +77,18 @@ class OwnDataset:
     code: int = 0
 
     @property
-    def left(self) -> list[bytes]:
-        """The commitments to the rows that are not erased, in their order."""
-        return [row.commitment for row in self.rows if not row.erased]
+    def left(self) -> int:
+        """How many rows are not erased."""
+        return sum(not row.erased for row in self.rows)
 
     @property
     def root(self) -> bytes:
-        """The root now: of the rows that are not erased."""
-        return rows_root(self.left)
+        """The root now, without the commitments to erased rows."""
+        return rows_root(self._now)
+
+    @property
+    def _now(self) -> list[bytes]:
+        return [ERASED_ROW if row.erased else row.commitment for row in self.rows]
 
     @property
     def holds(self) -> bool:
@@ -88,8 +100,7 @@ class OwnDataset:
     def proof(self, place: int) -> RowProof:
         """The proof that a row is in the data set as it is now. `place` counts all rows, erased ones too, from 0."""
         row = self._present(place)
-        index = sum(not other.erased for other in self.rows[:place])
-        return RowProof(index, row.salt, row.row, row_path(self.left, index))
+        return RowProof(place, row.salt, row.row, row_path(self._now, place))
 
     def without(self, places: Sequence[int], code: int) -> "OwnDataset":
         """The data set without some rows and their salts. Raises DataError."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.history.lora import LORA_BOUNDS, RANK_MAX, ROW_TOKENS_MAX, STEPS_MAX, LoraRule
-from p2pverify.core.contract.history.training import HOUSE_MAX, REPLAY, REPORTED, RULE_BOUNDS, TrainingRule
+from p2pverify.core.contract.history.training import HOUSE_MAX, REPORTED, RULE_BOUNDS, TrainingRule
 from p2pverify.core.contract.network import PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
@@ -217,8 +217,6 @@ TrainingTable = make_dataclass(
 
 
 def _rule_of(table: Any) -> TrainingRule:
-    if table.mode == REPORTED or table.erasure_policy == REPLAY:
-        raise DecodeError("a later version of this program will know mode 2 and erasure_policy 1; take 0 or 1, and 0")
     contributors = sorted((read_founder(each.peer), each.house) for each in table.contributors)
     numbers = {name: getattr(table, name) for name, _, _ in RULE_BOUNDS}
     lora = None if table.lora is None else table.lora.rule()

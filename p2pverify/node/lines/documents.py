@@ -110,7 +110,15 @@ class VersionDocument:
     current_from_epoch: Count
     ends_epoch: Count | None = field(metadata={"description": "from this epoch on it is retired; null if unknown yet"})
     recalled: RecallDocument | None
-    tainted: bool = field(metadata={"description": "descends from a recalled version, and is not recalled itself"})
+    tainted: bool = field(
+        metadata={
+            "description": "it is not recalled, and descends from a recalled version, or rows were erased on which it, "
+            "or a version that it descends from, was trained"
+        }
+    )
+    erased_epoch: Count | None = field(
+        metadata={"description": "since when rows are erased on which it was trained itself; null if none are"}
+    )
     how: HowName
     round: RoundOriginDocument | None = field(
         metadata={"description": "of a version that a training round made, while that round is remembered"}

@@ -238,6 +238,7 @@ class LineReports:
             ends_epoch=_end(line, notes, number, version),
             recalled=_recalled(version),
             tainted=version is not None and is_tainted(all_notes, version),
+            erased_epoch=version.erased_epoch if version is not None and version.has_erased else None,
             how=HOWS[_how(version, release)],
             round=None if version is None else self._round(index, version),
             recipe=None if recipe is None else recipe_words(recipe),

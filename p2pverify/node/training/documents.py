@@ -6,9 +6,10 @@ from typing import Literal
 from p2pverify.node.reports.documents.shape import ApiDocument, Count
 
 ModeName = Literal["open", "held-out", "reported"]
-PhaseName = Literal["sealing", "opening", "voting"]
+PhaseName = Literal["sealing", "opening", "reporting", "disclosing", "voting"]
 FindingName = Literal["right", "false", "unseen", "broken"]
 _PEERS = {"description": "peer ids"}
+_REPEATS = {"description": "the round that it repeats without erased rows; null if none"}
 _MICRONATS = {"description": "in micronats, millionths of a nat"}
 
 
@@ -37,6 +38,7 @@ class ClosedRoundDocument:
     gain: int = field(metadata=_MICRONATS)
     agreed: Count
     voters: Count
+    repeats: Count | None = field(metadata=_REPEATS)
     contributions: tuple[ContributionDocument, ...]
 
 
@@ -48,9 +50,12 @@ class OpenRoundDocument:
     base: Count
     phase: PhaseName
     opened_epoch: Count
+    repeats: Count | None = field(metadata=_REPEATS)
     expected: tuple[str, ...] = field(metadata=_PEERS)
     sealed: tuple[str, ...] = field(metadata=_PEERS)
     opened: tuple[str, ...] = field(metadata=_PEERS)
+    losses_sealed: Count = field(metadata={"description": "owners that sealed the losses on their rows, in mode 2"})
+    losses_opened: Count
     electorate: Count
     votes_sealed: Count
     votes_opened: Count
@@ -59,7 +64,10 @@ class OpenRoundDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedLineDocument:
-    """A line that is trained. `rounds` is the number of decided rounds after which there are no more."""
+    """A line that is trained. `rounds` is the number of decided rounds after which there are no more.
+
+    `decided` counts the rounds that stand: one that is repeated, because rows of it were erased, stands no more.
+    """
 
     line: str
     trainer: str
@@ -70,6 +78,10 @@ class TrainedLineDocument:
     houses_needed: Count
     houses_ready: Count = field(metadata={"description": "houses that could contribute to a round that opens now"})
     quarantined: tuple[str, ...] = field(metadata=_PEERS)
+    replays: bool = field(metadata={"description": "whether rounds are repeated after an erasure"})
+    to_repeat: tuple[Count, ...] = field(
+        metadata={"description": "the rounds that are to be repeated, with the open one"}
+    )
     open: OpenRoundDocument | None
     closed: tuple[ClosedRoundDocument, ...] = field(metadata={"description": "the newest ones, the oldest first"})
 

@@ -1,13 +1,14 @@
 """The port through which a node trains and judges updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.data.commitments import RowTable
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
 
 
@@ -57,8 +58,15 @@ class Trainer(Protocol):
         """The bytes of an update to these weights."""
         ...
 
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
-        """Train on the own rows: the salt and the bytes of each row of the data set as it is now, in its order."""
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
+        """Train on the own rows: all rows of the data set as it is now, in their order."""
+        ...
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        """Compute the losses of updates on the own rows, in mode 2.
+
+        `blobs` has the updates that could be had, by SHA-256. One that is missing or broken moves nothing.
+        """
         ...
 
     def evaluate(

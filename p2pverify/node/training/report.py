@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from p2pverify.core.contract.history.training import TrainingRule
+from p2pverify.core.contract.history.training import REPLAY, TrainingRule
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.core.state.rounds.marks import left_out
@@ -30,6 +30,8 @@ MODES: Sequence[ModeName] = ("open", "held-out", "reported")
 _PHASES: Mapping[TrainingPhase, PhaseName] = {
     TrainingPhase.SEALING: "sealing",
     TrainingPhase.OPENING: "opening",
+    TrainingPhase.REPORTING: "reporting",
+    TrainingPhase.DISCLOSING: "disclosing",
     TrainingPhase.VOTING: "voting",
 }
 _FINDINGS: Mapping[UpdateFinding, FindingName] = {
@@ -79,6 +81,8 @@ def _line(machine: Machine, index: int, rule: TrainingRule) -> TrainedLineDocume
         houses_needed=least_houses(rule),
         houses_ready=houses_of(rule, contributors_of(state, rule)),
         quarantined=_peers(left_out(known, known.newest + (known.open is None))),
+        replays=rule.erasure_policy == REPLAY,
+        to_repeat=tuple(past.number for past in known.replay.todo),
         open=None if known.open is None else _open(machine.key, known.open),
         closed=tuple(map(_closed, known.closed)),
     )
@@ -91,9 +95,12 @@ def _open(key: bytes, current: OpenRound) -> OpenRoundDocument:
         base=current.base,
         phase=_PHASES[current.phase],
         opened_epoch=current.opened_epoch,
+        repeats=None if current.repeats is None else current.repeats.number,
         expected=_peers(current.expected),
         sealed=_peers(current.seals),
         opened=_peers(current.updates),
+        losses_sealed=len(current.losses),
+        losses_opened=sum(bool(note.losses) for note in current.losses.values()),
         electorate=0 if vote is None else len(vote.electorate),
         votes_sealed=0 if vote is None else len(vote.commits),
         votes_opened=0 if vote is None else len(vote.votes),
@@ -108,6 +115,11 @@ def _own(key: bytes, current: OpenRound) -> str | None:
             return "train, and seal the update" if key in current.expected and key not in current.seals else None
         case TrainingPhase.OPENING:
             return "open the update" if key in current.seals and key not in current.updates else None
+        case TrainingPhase.REPORTING:
+            is_owed = key in current.updates and key not in current.losses
+            return "compute the losses on its rows, and seal them" if is_owed else None
+        case TrainingPhase.DISCLOSING:
+            return "open the losses" if key in current.losses and not current.losses[key].losses else None
     vote = current.vote
     if vote is None or key not in vote.electorate:
         return None
@@ -127,6 +139,7 @@ def _closed(over: ClosedRound) -> ClosedRoundDocument:
         gain=over.gain,
         agreed=agreed,
         voters=voters,
+        repeats=over.repeats or None,
         contributions=tuple(map(_contribution, over.contributions)),
     )
 

@@ -5,13 +5,14 @@ is over is given up. The time for a blob is a part of an epoch; a voter that wai
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import TrainingDone, TrainingJob
 from p2pverify.core.machine import Machine
@@ -19,7 +20,7 @@ from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.state.rounds.take import open_round
 from p2pverify.core.training.orders import (
     EvaluateOrder,
-    ShownUpdate,
+    ReportOrder,
     TrainedUpdate,
     TrainingFailed,
     TrainingOrder,
@@ -153,6 +154,8 @@ class TrainingService:
                 return TrainingFailed("the version from which it starts is not on this machine")
             if isinstance(order, TrainOrder):
                 return await self._train(order, base)
+            if isinstance(order, ReportOrder):
+                return await self._report(order, base, fetcher)
             return await self._evaluate(order, base, fetcher)
         except (UserError, DecodeError, ValueError) as error:
             return TrainingFailed(getattr(error, "reason", "") or str(error))
@@ -161,12 +164,7 @@ class TrainingService:
 
     async def _train(self, order: TrainOrder, base: RoundBase) -> TrainingOutcome:
         def work() -> TrainingOutcome:
-            own = self._rows.find(order.dataset)
-            if own is None:
-                return TrainingFailed(f"this home does not have the data set {order.dataset.hex()[:16]}")
-            if own.root != order.drawn.root:
-                return TrainingFailed(f"the rows of {own.name} are not those that the ledger was told")
-            made = self._trainer.train(order, base.weights, present_rows(own))
+            made = self._trainer.train(order, base.weights, self._own_rows(order))
             update, shown = self._blobs.keep(made.update), self._blobs.keep(made.shown)
             return TrainedUpdate(update, made.steps, made.rows, shown, len(made.shown))
 
@@ -175,8 +173,27 @@ class TrainingService:
             self._blobs.note((outcome.update, outcome.shown), RoundPlace(order.line, order.number))
         return outcome
 
+    def _own_rows(self, order: TrainOrder | ReportOrder) -> RowTable:
+        """The rows of an order, from this home. Blocks. Raises ValueError if they are not those of the ledger."""
+        own = self._rows.find(order.dataset)
+        if own is None:
+            raise ValueError(f"this home does not have the data set {order.dataset.hex()[:16]}")
+        if own.root != order.drawn.root:
+            raise ValueError(f"the rows of {own.name} are not those that the ledger was told")
+        return table_of(own)
+
+    async def _report(self, order: ReportOrder, base: RoundBase, fetcher: RoundFetcher) -> TrainingOutcome:
+        rows = await self._in_thread(lambda: self._own_rows(order))
+        size = self._trainer.update_bytes(base.weights)
+        wanted = [_Wanted(author, digest, size) for author, digest in order.updates]
+        blobs = await self._fetch(wanted, RoundPlace(order.line, order.number), fetcher)
+        return await self._in_thread(lambda: self._trainer.report(order, base.weights, rows, blobs))
+
     async def _evaluate(self, order: EvaluateOrder, base: RoundBase, fetcher: RoundFetcher) -> TrainingOutcome:
-        blobs = await self._fetch(order.updates, base, RoundPlace(order.line, order.number), fetcher)
+        wanted = self._wanted(
+            base, [(each.author, each.update, each.shown, each.shown_bytes) for each in order.updates]
+        )
+        blobs = await self._fetch(wanted, RoundPlace(order.line, order.number), fetcher)
 
         def work() -> RoundResult:
             found = self._trainer.evaluate(order, base.weights, base.manifest, blobs)
@@ -208,47 +225,76 @@ class TrainingService:
         base = await self._versions.base(current.manifest, self._blobs, fetcher)
         if base is not None:
             said = [
-                _Said(author, opened.trained.update, opened.shown, opened.shown_bytes)
+                (author, opened.trained.update, opened.shown, opened.shown_bytes)
                 for author, opened in sorted(current.updates.items())
             ]
-            await self._fetch(said, base, RoundPlace(index, current.number), fetcher)
+            await self._fetch(self._wanted(base, said), RoundPlace(index, current.number), fetcher)
 
-    async def _fetch(
-        self, updates: "Sequence[_Said | ShownUpdate]", base: RoundBase, place: RoundPlace, fetcher: RoundFetcher
-    ) -> dict[bytes, bytes]:
-        """The blobs of updates that can be had in time. They are on disk then. Raises UserError."""
-        seconds = self._machine.network.params.epoch_ms * BLOB_PERMILLE / 1e6
+    def _wanted(self, base: RoundBase, said: Iterable[tuple[bytes, bytes, bytes, int]]) -> "list[_Wanted]":
+        """The blobs of updates: of an author, the update, the shown rows, and the bytes of these."""
         size = self._trainer.update_bytes(base.weights)
-        found: dict[bytes, bytes] = {}
-        limiter = trio.CapacityLimiter(FETCHES_MAX)
+        found = []
+        for author, update, shown, shown_bytes in said:
+            found += [_Wanted(author, update, size), _Wanted(author, shown, shown_bytes)]
+        return found
 
-        async def fetch(sha256: bytes, size: int, author: bytes) -> None:
+    async def _fetch(self, wanted: "Sequence[_Wanted]", place: RoundPlace, fetcher: RoundFetcher) -> "SeenBlobs":
+        """The blobs that can be had in time. They are on disk then. Raises UserError."""
+        seconds = self._machine.network.params.epoch_ms * BLOB_PERMILLE / 1e6
+        found: set[bytes] = set()
+        failed: list[UserError] = []
+        limiter = trio.CapacityLimiter(FETCHES_MAX)  # so few are in memory at a time
+
+        async def fetch(blob: _Wanted) -> None:
             async with limiter:
-                data = await fetcher.get(sha256, size, author, seconds)
-            if data is not None:
-                found[sha256] = data
+                try:
+                    data = await fetcher.get(blob.sha256, blob.size, blob.author, seconds)
+                    if data is not None:
+                        await trio.to_thread.run_sync(self._blobs.keep, data)
+                        found.add(blob.sha256)
+                except UserError as error:  # one alone is raised below, and no group of them
+                    failed.append(error)
 
         async with self._fetching:
             async with trio.open_nursery() as nursery:
-                for update in updates:
-                    nursery.start_soon(fetch, update.update, size, update.author)
-                    nursery.start_soon(fetch, update.shown, update.shown_bytes, update.author)
-            for data in found.values():
-                await trio.to_thread.run_sync(self._blobs.keep, data)
+                for blob in wanted:
+                    nursery.start_soon(fetch, blob)
+            if failed:
+                raise failed[0]
             self._blobs.note(found, place)
-        return found
+        return SeenBlobs(frozenset(found), self._blobs.get)
+
+
+class SeenBlobs(Mapping[bytes, bytes]):
+    """Blobs on this machine by SHA-256. Each is read when it is asked for, because a round may have 512 MiB of them."""
+
+    def __init__(self, seen: frozenset[bytes], read: Callable[[bytes], bytes | None]) -> None:
+        """`read` blocks. A blob that is gone meanwhile is none of the mapping."""
+        self._seen = seen
+        self._read = read
+
+    def __getitem__(self, digest: bytes) -> bytes:
+        data = self._read(digest) if digest in self._seen else None
+        if data is None:
+            raise KeyError(digest)
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._seen)
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """Which blobs an author shows, and the bytes of its rows."""
+class _Wanted:
+    """A blob of `size` bytes, and who has it for sure."""
 
     author: bytes
-    update: bytes
-    shown: bytes
-    shown_bytes: int
+    sha256: bytes
+    size: int
 
 
-def present_rows(own: OwnDataset) -> list[tuple[bytes, bytes]]:
-    """The salt and the bytes of each row that is not erased, in their order."""
-    return [(row.salt, row.row) for row in own.rows if not row.erased]
+def table_of(own: OwnDataset) -> RowTable:
+    """All rows of a data set of this home, in their order."""
+    return [None if row.erased else (row.salt, row.row) for row in own.rows]

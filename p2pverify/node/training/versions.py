@@ -6,6 +6,7 @@ stands in the votes, fetches the weights from members, and derives the manifest,
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
+from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.lines.notes import Version
 from p2pverify.core.state.lines.versions import notes_of
 from p2pverify.core.training.result import RoundResult
@@ -87,13 +89,7 @@ class TrainedVersions:
     def _read_votes(self, wanted: set[bytes]) -> None:
         """Find the results with these digests in the votes of all members."""
         found = {digest: result for digest, result in self._results.items() if digest in wanted}
-        for voter in self._machine.fold.latest.members:
-            for record in self._machine.context.ledger.chain(voter):
-                if record.kind == Kind.ROUND_VOTE:
-                    result = decode_round_vote(record.payload).result
-                    if result.digest in wanted:
-                        found[result.digest] = result
-        self._results = found
+        self._results = found | voted_results(self._machine.context.ledger, self._machine.fold.latest.members, wanted)
 
     async def hold(self, blobs: RoundBlobs, fetcher: RoundFetcher) -> bool:
         """Get the weights and manifests that are missing. Whether there is a new one. Raises UserError."""
@@ -184,3 +180,15 @@ class TrainedVersions:
             return blobs.get(result.weights)
         path = self._find_weights(manifest)
         return None if path is None else self._trainer.first(path, manifest.weights)
+
+
+def voted_results(ledger: Ledger, voters: Iterable[bytes], wanted: AbstractSet[bytes]) -> dict[bytes, RoundResult]:
+    """The results with these digests, from the votes of some members (keys) that a ledger has."""
+    found: dict[bytes, RoundResult] = {}
+    for voter in voters:
+        for record in ledger.chain(voter):
+            if record.kind == Kind.ROUND_VOTE:
+                result = decode_round_vote(record.payload).result
+                if result.digest in wanted:
+                    found[result.digest] = result
+    return found

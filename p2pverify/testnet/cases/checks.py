@@ -22,7 +22,7 @@ def checks_of(
     alone: float,
 ) -> list[CheckFacts]:
     """What must hold in every case. `wanted` is the number of decided rounds."""
-    decided = [each for each in rounds if each.decided]
+    decided = [each for each in rounds if each.stands]
     honest = [peer for peer in peers if peer.cheat is None or peer.expected == SHOWN]
     convicted = [peer.name for peer in honest if peer.standing == "convicted"]
     found = [

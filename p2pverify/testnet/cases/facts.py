@@ -45,11 +45,15 @@ class PeerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersionFacts:
-    """A version of the model. `round` made it, and `agreed` of `voters` members gave this result."""
+    """A version of the model. `round` made it, and `agreed` of `voters` members gave this result.
+
+    It is `tainted` if rows of its training are erased, or if it descends from a version with a fault.
+    """
 
     number: int
     auc: float
     status: str
+    tainted: bool
     round: int | None
     agreed: int
     voters: int
@@ -57,7 +61,10 @@ class ModelVersionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundFacts:
-    """A round that is over. Without a version the base was kept; `decided` is false for a void one."""
+    """A round that is over. Without a version the base was kept; `decided` is false for a void one.
+
+    `repeats` is the round that it repeats after an erasure. It `stands` if it is decided and was not repeated itself.
+    """
 
     number: int
     epoch: int
@@ -67,6 +74,8 @@ class RoundFacts:
     auc: float
     agreed: int
     voters: int
+    repeats: int | None
+    stands: bool
     credit: dict[str, int]
 
 

@@ -24,6 +24,10 @@ blind on the result, and more than two thirds must agree to the bit.
 The noise keeps the rows of a hospital within a privacy budget of eps 2 for all rounds together. All members count the
 budget, and an update beyond it does not count.
 
+After the first round a patient withdraws, and the hospital erases the row. The versions that were trained on it are
+tainted. The line goes back to the version before them, and the members repeat their rounds without the row. At the end
+the runner computes all rounds from the tables without the row, and the last version must have the same bytes.
+
 A quarter of the rows belongs to no hospital. The runner measures each version on them, and no peer sees them. A
 hospital alone trains by the same rule, with the same noise, on as many of its own rows.
 """
@@ -38,7 +42,10 @@ rows. They earn nothing, and after some rounds they are left out of the model. B
 was left out in our measurements.
 
 Erasure deletes a row and its salt at the hospital, and the shown rows at all peers. A peer that keeps a copy against
-the rules cannot be seen. Versions that were trained on the row stay.
+the rules cannot be seen. The old versions stay in the ledger by their digests, and a peer can keep their weights.
+
+A repeated round has new noise, because with the old noise the difference of two updates would be the erased row. So it
+costs the budget again.
 
 With noise on so few rows, a contributor that sends zeros is not well separated from an honest one: it gets about a
 tenth of the credit. Floats are for readers. All that is signed or counted is an integer.
@@ -51,6 +58,7 @@ HEALTHCARE_STUDY = CaseStudy(
     eps=2_000_000,
     shown=3,
     rate_q16=ONE_Q16,
+    repeats=4,
     text=CaseText(
         "Hospitals train a model together",
         "Is a tumour malignant? Thirty measures of cells from a fine needle aspirate say how likely it is.",

@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from p2pverify.core.contract.history.training import DP, HELD_OUT, KEEP, ONE_Q16, OPEN, SGD, TRIMMED, TrainingRule
+from p2pverify.core.contract.history.training import (
+    DP,
+    HELD_OUT,
+    KEEP,
+    ONE_Q16,
+    OPEN,
+    REPLAY,
+    SGD,
+    TRIMMED,
+    TrainingRule,
+)
 from p2pverify.core.contract.tariff import Tariff
 from p2pverify.core.data.budget import least_sigma, rho_within, step_rho
 from p2pverify.testnet.cases.roles import CONTRIBUTORS, ROLES
@@ -36,8 +46,9 @@ class CaseStudy:
     With `eps` above 0 (in millionths), the noise of all rounds together is the least for it. `shown` rows of each
     contributor are shown in a round. `passes` over the rows are made in a round without noise, with steps of
     `rate_q16`. `gain_full` is in micronats. `deceits` are what people do, and no process: by the place of the peer.
-    The event of the case comes after `event_after` decided rounds. With a `tariff` the network keeps accounts, and the
-    sponsor pledges `bounty` (millionths) for each round.
+    The event of the case comes after `event_after` decided rounds. If it is an erasure, rounds are repeated after it,
+    and noise and budgets leave room for `repeats` of them. With a `tariff` the network keeps accounts, and the sponsor
+    pledges `bounty` (millionths) for each round.
     """
 
     name: str
@@ -55,6 +66,7 @@ class CaseStudy:
     tariff: Tariff | None = None
     bounty: int = 0
     event_after: int = 1
+    repeats: int = 0
 
     @property
     def roles(self) -> Sequence[str]:
@@ -74,7 +86,8 @@ class CaseStudy:
         """The training rule of the line. `keys` are those of the contributors (32 B each)."""
         houses = tuple((key, house) for house, key in enumerate(sorted(keys)))
         is_private = self.eps > 0
-        sigma = least_sigma(ONE_Q16, rho_within(self.eps, DELTA_EXPONENT), rounds) if is_private else 0
+        steps = rounds + self.repeats
+        sigma = least_sigma(ONE_Q16, rho_within(self.eps, DELTA_EXPONENT), steps) if is_private else 0
         return TrainingRule(
             DP if is_private else SGD,
             self.mode,
@@ -99,7 +112,7 @@ class CaseStudy:
             gain_full=self.gain_full,
             mark_below=2000,
             quarantine_rounds=8,
-            erasure_policy=KEEP,
+            erasure_policy=REPLAY if self.repeats else KEEP,
         )
 
 

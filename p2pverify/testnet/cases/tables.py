@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from p2pverify.testnet.cases.facts import CaseFacts, PeerFacts
+from p2pverify.testnet.cases.facts import CaseFacts, ModelVersionFacts, PeerFacts
 
 MILLION = 1_000_000
 PEER_HEAD = ("PEER", "ROLE", "CHEAT", "STANDING", "ROWS", "CREDIT", "PAID", "ON TIME", "NOTE")
@@ -33,16 +33,20 @@ def peer_rows(facts: CaseFacts) -> list[tuple[str, ...]]:
 def version_rows(facts: CaseFacts) -> list[tuple[str, ...]]:
     """A row for each version."""
     return [
-        (str(one.number), f"{one.auc:.3f}", one.status, _decided(one.agreed, one.voters) or "the network file")
+        (str(one.number), f"{one.auc:.3f}", _status(one), _decided(one.agreed, one.voters) or "the network file")
         for one in facts.versions
     ]
+
+
+def _status(version: ModelVersionFacts) -> str:
+    return f"{version.status}, tainted" if version.tainted else version.status
 
 
 def round_rows(facts: CaseFacts) -> list[tuple[str, ...]]:
     """A row for each round. GAIN is in thousandths of a nat."""
     return [
         (
-            str(one.number),
+            str(one.number) if one.repeats is None else f"{one.number} (again {one.repeats})",
             str(one.epoch),
             f"{one.gain / 1000:.1f}" if one.decided else "-",
             "-" if one.version is None else str(one.version),

@@ -35,7 +35,7 @@ def test_without_a_node(home: Home, tmp_path: Path) -> None:
     card = printed(home.path, "data", "card", "cells", "--json")
     assert commit_card(bytes.fromhex(str(card["salt"])), str(card["card"]).encode()) == own.said.card
     shown = printed(home.path, "data", "show", "cells", "--row", "2", "--json")
-    assert (shown["is_told"], shown["row"]["holds"], shown["row"]["index"]) == (False, True, 1)  # type: ignore[index]
+    assert (shown["is_told"], shown["row"]["holds"], shown["row"]["place"]) == (False, True, 2)  # type: ignore[index]
     file = home.path / "data" / "cells.rows"
     file.write_bytes(file.read_bytes().replace(own.card_salt, bytes(32)))
     broken = run(home.path, "data", "show", "cells", cwd=tmp_path)

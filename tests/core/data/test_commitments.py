@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.data.commitments import (
+    ERASED_ROW,
     SALT_BYTES,
     RowProof,
     commit_card,
@@ -12,6 +13,7 @@ from p2pverify.core.data.commitments import (
     commit_row,
     commit_subject,
     row_path,
+    row_proofs,
     rows_root,
 )
 from p2pverify.core.encoding.canon import encode, sha256
@@ -65,18 +67,22 @@ def test_a_row_is_shown_alone(table: Table, data: st.DataObject) -> None:
 @settings(max_examples=30, deadline=None)
 @given(TABLES, st.data())
 def test_other_rows_are_proven_after_an_erasure(table: Table, data: st.DataObject) -> None:
-    """Under the new root by new paths, and under the old root with the commitment that is left of the erased row."""
+    """At the same place: under the new root by new paths, and under the old one by those of before.
+
+    The erased row is proven as erased, and no more as a row.
+    """
     gone = data.draw(st.integers(0, len(table) - 1))
-    left = table[:gone] + table[gone + 1 :]
-    kept, before = commitments(table), rows_root(commitments(table))
-    after = rows_root(commitments(left))
-    assert after != before
-    for index, row in enumerate(left):
-        assert proof(left, index).root(len(left)) == after
-        old = index + (index >= gone)
-        assert RowProof(old, *row, row_path(kept, old)).root(len(table)) == before
-    paths = [row_path(commitments(left), index) for index in range(len(left))]
-    assert after not in [RowProof(index, *table[gone], path).root(len(left)) for index, path in enumerate(paths)]
+    before, after = commitments(table), commitments(table)
+    after[gone] = ERASED_ROW
+    old, new = rows_root(before), rows_root(after)
+    assert new != old
+    left = [None if at == gone else row for at, row in enumerate(table)]
+    proofs = row_proofs(left, range(len(table)))
+    for at, (row, shown) in enumerate(zip(table, proofs, strict=True)):
+        assert RowProof(at, *row, row_path(before, at)).root(len(table)) == old
+        assert shown.root(len(table)) == new
+        assert shown.is_erased == (at == gone)
+        assert (RowProof(at, *row, shown.path).root(len(table)) == new) == (at != gone)
 
 
 def test_equal_rows_look_different() -> None:

@@ -13,7 +13,7 @@ from p2pverify.engine.tabular.update import decode_update
 from p2pverify.engine.trainer import TabularTrainer
 from p2pverify.node.training.ports import Trainer
 from tests.engine.tabular.examples import ruled
-from tests.engine.test_trainer import BASE, MODEL, PARENT, Owner, judged
+from tests.engine.test_trainer import BASE, MODEL, PARENT, Owner, erased_owner, judged
 
 RULE = ruled(aggregate=MEAN, f=0, contributors=(), held_rows=4, mode=HELD_OUT, epochs=2)
 
@@ -48,8 +48,8 @@ def test_with_open_rows_every_lie_is_found(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", TRAININGS)
 def test_it_shows_the_committed_rows_and_judges_honestly(kind: str) -> None:
-    """Other rows would be found at once, and a false vote is a dissent of its own."""
-    owner, false, honest = Owner(RULE, 1), liar(kind), TabularTrainer()
+    """Other rows would be found at once, erased ones are none that it has, and a false vote is a dissent of its own."""
+    owner, false, honest = erased_owner(RULE, 1, [0, 7]), liar(kind), TabularTrainer()
     for _ in range(LATE_REFUSALS if kind == "late" else 0):
         with pytest.raises(ValueError, match="late"):
             false.train(owner.order, BASE, owner.rows)

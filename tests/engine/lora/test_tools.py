@@ -11,6 +11,7 @@ from p2pverify.core.contract.history.training import MEAN, OPEN, TrainingRule
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.result import UpdateFinding
+from p2pverify.core.training.shown import split_rows
 from p2pverify.engine.lora import tools
 from p2pverify.engine.lora.adapter import Adapter, initial
 from p2pverify.engine.lora.tools import LOSS_STEP, LoraFault, LoraTools, LoraTrainer, TokenRows
@@ -176,6 +177,32 @@ def test_rows_that_are_no_texts(lab: Lab) -> None:
         Owner(lab.trainer, lab.base.encode(), rule, 1, [b"\xff"] * 4)
     owners[1].show([b"\xff", *TEXTS[:3]])
     assert lab.findings(owners, rule)[1] is UpdateFinding.BROKEN
+
+
+@pytest.mark.parametrize("mode", [OPEN, 1])
+def test_an_erased_text_is_absent(lab: Lab, mode: int) -> None:
+    """Nobody trains on it or is judged by it, and whatever it said, the update is the same."""
+    rule = replace(lab.rule, mode=mode)
+    owners, other = lab.owners(rule), lab.owners(rule)[1]
+    own, drawn = split_rows(owners[1].drawn)
+    whole = owners[1].bytes.update
+    other.show([b"another one" if place in own[:1] else text for place, text in enumerate(TEXTS[4:8])])
+    for each in (owners[1], other):
+        each.erase({own[0], drawn[0]})
+    assert owners[1].bytes.update == other.bytes.update != whole
+    assert owners[1].bytes.rows == len(own) - 1
+    assert lab.findings(owners, rule) == [UpdateFinding.RIGHT] * 3
+    owners[1].drawn = replace(owners[1].drawn, erased=0)
+    assert lab.findings(owners, rule)[1] is UpdateFinding.BROKEN
+
+
+def test_an_owner_whose_drawn_texts_are_all_erased_judges_nobody(lab: Lab) -> None:
+    owners = lab.owners(lab.rule)
+    owners[1].erase(set(split_rows(owners[1].drawn)[1]))
+    assert lab.findings(owners, lab.rule) == [UpdateFinding.RIGHT] * 3
+    owners[1].erase(set(range(4)) - {split_rows(owners[1].drawn)[0][0]})
+    with pytest.raises(ValueError, match="no rows"):
+        owners[1].erase(set(range(4)))
 
 
 def test_adapters_of_another_rank(lab: Lab) -> None:

@@ -203,12 +203,21 @@ def test_faults_of_a_training_rule(tmp_path: Path) -> None:
         ("batch = 16", "batch = 1025", "line[1].training.batch"),
         ("batch = 16", "batches = 16", "batches"),
         ("batch = 16", "batch = 0", "has a batch"),
-        ("erasure_policy = 0", "erasure_policy = 1", "a later version"),
+        ("erasure_policy = 0", "erasure_policy = 2", "erasure_policy"),
+        ("held_rows = 8", "held_rows = 0", "held_rows is 0 in mode 2"),
         ("mode = 1", 'contributors = [{ peer = "x", house = 0 }]\nmode = 1', "peer id"),
     ):
         assert old in whole
         path.write_text(whole.replace(old, new))
         with pytest.raises(FileError, match=why.replace("[", r"\[")):
+            load_network(path)
+    replayed = whole.replace("erasure_policy = 0", "erasure_policy = 1")
+    path.write_text(replayed)
+    assert load_network(path)[0].lines[0].training == replace(RULE, contributors=(), erasure_policy=1)
+    reported = whole.replace("mode = 1", "mode = 2").replace("held_rows = 8", "held_rows = 0")
+    for other, why in ((replayed.replace("rounds = 6\n", "rounds = 33\n"), "at most 32 rounds"), (reported, "mode 2")):
+        path.write_text(other)
+        with pytest.raises(FileError, match=why):
             load_network(path)
 
 

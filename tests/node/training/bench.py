@@ -1,6 +1,6 @@
 """What a node's training stands on in tests: a state with an open round, a port that serves bytes, and a trainer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ import trio
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.counters import Counters
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Kind
@@ -28,7 +29,7 @@ from p2pverify.core.state.rounds.notes import (
     TrainingPhase,
 )
 from p2pverify.core.state.state import State, genesis
-from p2pverify.core.training.orders import EvaluateOrder, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, ReportedLosses, ReportOrder, TrainOrder
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.files.home import Home
@@ -73,8 +74,12 @@ class FakeTrainer:
         assert base == WEIGHTS
         return 6
 
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         return TrainedBytes(b"update", None, len(rows), b"shown by me")
+
+    def report(self, order: ReportOrder, base: bytes, rows: RowTable, blobs: Mapping[bytes, bytes]) -> ReportedLosses:
+        self.seen = dict(blobs)
+        return ReportedLosses((len(rows), len(blobs)))
 
     def evaluate(
         self, order: EvaluateOrder, base: bytes, parent: Manifest, blobs: Mapping[bytes, bytes]
@@ -184,4 +189,4 @@ class Bench:
 
 def opened(update: bytes, shown: bytes) -> OpenedUpdate:
     """A counted update of these bytes, over the data set of the bench."""
-    return OpenedUpdate(Trained(sha256(update), None, 5), sha256(shown), len(shown), ROOT, 9, bytes(32), 4, 0)
+    return OpenedUpdate(Trained(sha256(update), None, 5), sha256(shown), len(shown), ROOT, 9, bytes(32), 4, 0, 0)

@@ -13,6 +13,8 @@ from p2pverify.core.events import TrainingDone, TrainingJob
 from p2pverify.core.training.orders import (
     DrawnRows,
     EvaluateOrder,
+    ReportedLosses,
+    ReportOrder,
     ShownUpdate,
     TrainedUpdate,
     TrainingFailed,
@@ -21,7 +23,8 @@ from p2pverify.core.training.orders import (
 )
 from p2pverify.core.training.result import RoundResult
 from p2pverify.node.data.making import Terms, new_dataset
-from p2pverify.node.training.service import ORDERS_MAX, TrainingService
+from p2pverify.node.training.service import ORDERS_MAX, SeenBlobs, TrainingService
+from p2pverify.node.user_error import UserError
 from tests.node.training.bench import BASE, DATASET, WEIGHTS, Bench, opened
 from tests.support.datasets import SCHEMA, rows
 from tests.support.training import RULE
@@ -133,6 +136,51 @@ async def test_blobs_come_from_the_author_or_from_other_members(bench: Bench) ->
             assert bench.blobs.get(digest) is not None
         assert bench.fetcher.counters["blobs_unseen"] == 2
         assert bench.fetcher.counters["blobs_false"] == 7
+
+
+async def test_losses_on_own_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Updates are fetched, and one that nobody has is left out. Rows that are not as told are refused at once."""
+    monkeypatch.setattr("p2pverify.node.training.service.BLOB_PERMILLE", 20)
+    root = add_rows(bench)
+    one, two = (b"first!", b"rows one"), (b"second", b"rows two")
+    bench.open(opened(*one), opened(*two))
+    bench.port.held = {bench.keys[1]: {sha256(one[0]): one[0]}}
+    updates = tuple((author, sha256(update)) for author, (update, _) in zip(bench.keys[1:], (one, two), strict=False))
+    order = ReportOrder(0, 1, RULE, BASE.digest, DATASET, DrawnRows(root, 9, bytes(32), 0, 0, 0), updates, frozenset())
+    async with running(bench) as feed:
+        assert await feed.outcome(order) == ReportedLosses((9, 1))
+        assert set(bench.trainer.seen.values()) == {one[0]}
+        found = await feed.outcome(replace(order, drawn=replace(order.drawn, root=bytes(32))))
+        assert isinstance(found, TrainingFailed)
+        assert found.reason == "the rows of cells are not those that the ledger was told"
+
+
+async def test_a_blob_that_cannot_be_kept_fails_the_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one refusal, whatever number of blobs; and blobs are in memory one after the other."""
+    given = [(b"first!", b"rows one"), (b"second", b"rows two")]
+    bench.open(*(opened(*each) for each in given))
+    bench.port.held = {bench.keys[1]: {sha256(data): data for each in given for data in each}}
+
+    def keep(_data: bytes) -> bytes:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(bench.blobs, "keep", keep)
+    async with running(bench) as feed:
+        assert await feed.outcome(evaluate_order(bench, *given)) == TrainingFailed("the disk is full")
+
+
+def test_seen_blobs_are_read_when_they_are_asked_for() -> None:
+    """One that is dropped meanwhile, for example after an erasure, is as one that nobody had."""
+    held, read = {b"one": b"1", b"two": b"2"}, list[bytes]()
+
+    def get(digest: bytes) -> bytes | None:
+        read.append(digest)
+        return held.get(digest)
+
+    seen = SeenBlobs(frozenset((b"one", b"gone")), get)
+    assert (len(seen), set(seen), read) == (2, {b"one", b"gone"}, [])
+    assert (seen.get(b"one"), seen.get(b"two"), seen.get(b"gone")) == (b"1", None, None)
+    assert read == [b"one", b"gone"]
 
 
 async def test_a_round_that_is_over_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

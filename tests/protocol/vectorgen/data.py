@@ -11,6 +11,7 @@ from vectorgen.examples import ALICE, BOB, CAROL, DAVE, EPOCH
 from vectorgen.lines import LINED
 
 from p2pverify.core.data.commitments import (
+    ERASED_ROW,
     RowProof,
     commit_card,
     commit_document,
@@ -43,7 +44,9 @@ VALUES = (
 ROWS = tuple(SCHEMA.row((Fraction(one), Fraction(two)), label) for one, two, label in VALUES)
 SALTS = tuple(sha256(b"salt %d" % number) for number in range(len(ROWS)))
 COMMITMENTS = [commit_row(salt, row) for salt, row in zip(SALTS, ROWS, strict=True)]
-LEFT = COMMITMENTS[:1] + COMMITMENTS[2:]
+#: After the erasure of row 1.
+LEFT = [COMMITMENTS[0], ERASED_ROW, *COMMITMENTS[2:]]
+ROWS_LEFT = len(LEFT) - 1
 DATASET = Dataset(
     rows_root(COMMITMENTS),
     len(ROWS),
@@ -68,7 +71,7 @@ def dataset_record() -> Record:
 
 
 def erasure_record() -> Record:
-    erasure = Erasure(dataset_record().id, rows_root(LEFT), len(LEFT), 1)
+    erasure = Erasure(dataset_record().id, rows_root(LEFT), ROWS_LEFT, 1)
     return record(ALICE, Kind.ERASURE, erasure.encode(), epoch=EPOCH)
 
 
@@ -147,7 +150,7 @@ DATASET_FIELDS = _fields(DATASET)
 
 
 def _erasures() -> list[Case]:
-    good: list[object] = [dataset_record().id, rows_root(LEFT), len(LEFT), 1]
+    good: list[object] = [dataset_record().id, rows_root(LEFT), ROWS_LEFT, 1]
     bad: list[tuple[str, object, str]] = [
         ("no data set", changed(good, 0, None), "dataset: not a byte string"),
         ("a root of 33 bytes", changed(good, 1, bytes(33)), "root: not 32 bytes"),
@@ -157,7 +160,9 @@ def _erasures() -> list[Case]:
     ]
     return [
         judged("one row is erased", erasure_record().data),
-        judged("all rows are erased", said(ALICE, Kind.ERASURE, [good[0], rows_root([]), 0, 3]).data),
+        judged(
+            "all rows are erased", said(ALICE, Kind.ERASURE, [good[0], rows_root([ERASED_ROW] * len(ROWS)), 0, 3]).data
+        ),
         judged("of another owner: it counts for nothing", said(BOB, Kind.ERASURE, good).data),
         judged("of a data set that nobody knows", said(ALICE, Kind.ERASURE, changed(good, 0, bytes(32))).data),
         judged("without a reason", said(ALICE, Kind.ERASURE, changed(good, 3, 0)).data),
@@ -273,9 +278,9 @@ def _rows() -> list[Case]:
     proofs = [RowProof(at, SALTS[at], ROWS[at], row_path(COMMITMENTS, at)) for at in range(5)]
     found = [_row(f"row {at} of five", at, proofs[at], 5, DATASET.root) for at in (0, 3, 4)]
     alone = RowProof(0, SALTS[0], ROWS[0], ())
-    kept = RowProof(1, SALTS[2], ROWS[2], row_path(LEFT, 1))
+    kept = RowProof(2, SALTS[2], ROWS[2], row_path(LEFT, 2))
     found.append(_row("the only row", 0, alone, 1, rows_root(COMMITMENTS[:1])))
-    found.append(_row("a row after an erasure before it", 1, kept, 4, rows_root(LEFT)))
+    found.append(_row("a row after an erasure before it", 2, kept, 5, rows_root(LEFT)))
     proof = proofs[3]
     lacks = "the row is not in the data set"
     high = ROWS[3][:-1] + b"\x02"
@@ -291,7 +296,7 @@ def _rows() -> list[Case]:
     ]
     found += [_row(comment, each.index, each, count, DATASET.root, reason) for comment, each, count, reason in bad]
     erased = "an erased row, under the root after its erasure"
-    return [*found, _row(erased, 1, RowProof(1, SALTS[1], ROWS[1], kept.path), 4, rows_root(LEFT), lacks)]
+    return [*found, _row(erased, 1, RowProof(1, SALTS[1], ROWS[1], row_path(LEFT, 1)), 5, rows_root(LEFT), lacks)]
 
 
 def _row(comment: str, index: int, proof: RowProof, count: int, root: bytes, reason: str | None = None) -> Case:

@@ -40,6 +40,8 @@ PAYLOADS = {
     26: "pledge-payload",
     27: "cheque-payload",
     28: "payment-payload",
+    31: "loss-seal-payload",
+    32: "loss-report-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

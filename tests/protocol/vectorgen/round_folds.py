@@ -1,4 +1,4 @@
-"""Cases of the fold of training rounds: two rounds of a line, a lie in a vote, a late update, and an end.
+"""Cases of the fold of training rounds: two rounds of a line, a lie in a vote, a late update, an end, and a replay.
 
 Seven founders of one class. Five of them contribute, and all of them vote.
 """
@@ -10,16 +10,21 @@ from pathlib import Path
 from vectorgen.book import Book
 from vectorgen.case import Case
 
+from p2pverify.core.contract.history.training import REPLAY, REPORTED
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import digest, sha256
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.rounds.losses import LossReport, LossSeal, loss_seal
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
+from p2pverify.core.training.losses import LossTable, losses_count
 from p2pverify.core.training.result import ResultRow, RoundResult, UpdateFinding
+from p2pverify.core.training.terms import TrainingTerms
 from tests.support.datasets import dataset_of
 from tests.support.networks import make_network, seeds
 from tests.support.rounds import TERMS, with_training
@@ -27,15 +32,21 @@ from tests.support.rounds import TERMS, with_training
 PEERS, CONTRIBUTORS = 7, 5
 SALT = sha256(b"round")
 SEALED = "results are sealed"
+WAITING = "an erasure within a round waits until the round is over"
+DISCLOSED = "losses are open, but for one owner whose losses are not those that it sealed"
+TAINTED = "the versions are tainted, and the first round is repeated"
 
 
 class RoundTale:
-    """The founders' records. `cuts` are the cases' cuts, by comment."""
+    """The founders' records, with the first cut of a case. `cuts` are all of them, by comment.
 
-    def __init__(self) -> None:
-        self.seeds = seeds(PEERS, "rounds")
+    `rule` has changes of the training rule.
+    """
+
+    def __init__(self, first: str, peers: int = PEERS, terms: TrainingTerms = TERMS, **rule: object) -> None:
+        self.seeds = seeds(peers, "rounds")
         self.owners = self.seeds[:CONTRIBUTORS]
-        self.network = with_training(make_network(self.seeds), map(sign.public_key, self.owners))
+        self.network = with_training(make_network(self.seeds), map(sign.public_key, self.owners), **rule)
         self.book = Book(self.network)
         self.epoch = 1
         self.cuts: dict[str, Record] = {}
@@ -43,10 +54,10 @@ class RoundTale:
         for seed in self.seeds:
             self.say(seed, Kind.JOIN, Join(0, vrf.public_key(vrf.derive_seed(seed))).encode())
         for number, seed in enumerate(self.owners):
-            offered = replace(dataset_of(f"rows {number}", rows=200), terms=TERMS)
+            offered = replace(dataset_of(f"rows {number}", rows=200), terms=terms)
             self.data[seed] = self.say(seed, Kind.DATASET, offered.encode()).id
         self.cut()
-        self.cut("a round is open: five contributors have data for it")
+        self.cut(first)
 
     def say(self, seed: bytes, kind: Kind, payload: bytes) -> Record:
         return self.book.say(seed, kind, payload, self.epoch + 1)
@@ -84,6 +95,19 @@ class RoundTale:
         shown = sha256(b"shown" + sign.public_key(seed))
         made = Update(self.place, self.book.fold.latest.id, self.trained(seed), shown, 900, SALT)
         self.say(seed, Kind.UPDATE, made.encode())
+
+    def losses(self, seed: bytes) -> LossTable:
+        """Those of five houses, as an owner reports them."""
+        first = 600_000 + 1000 * self.owners.index(seed)
+        return tuple(first - number for number in range(losses_count(CONTRIBUTORS)))
+
+    def seal_losses(self, seed: bytes) -> None:
+        sealed = loss_seal(self.network.id, self.place, sign.public_key(seed), self.losses(seed), SALT)
+        self.say(seed, Kind.LOSS_SEAL, LossSeal(self.place, self.book.fold.latest.id, sealed).encode())
+
+    def open_losses(self, seed: bytes, losses: LossTable = ()) -> None:
+        made = LossReport(self.place, self.book.fold.latest.id, losses or self.losses(seed), SALT)
+        self.say(seed, Kind.LOSS_REPORT, made.encode())
 
     def result(
         self, name: str = "right", of: Callable[[bytes], UpdateFinding] = lambda _: UpdateFinding.RIGHT
@@ -152,15 +176,81 @@ def _third_round(tale: RoundTale) -> None:
 
 
 def told() -> RoundTale:
-    tale = RoundTale()
+    tale = RoundTale("a round is open: five contributors have data for it")
     _first_round(tale)
     _second_round(tale)
     _third_round(tale)
     return tale
 
 
+def replayed() -> RoundTale:
+    """A line that replays: an erasure within the second round, and the repetition of the first one."""
+    tale = RoundTale("a round of a line that replays is open", CONTRIBUTORS, erasure_policy=REPLAY)
+    _whole_round(tale, "a decided round is remembered")
+    for seed in tale.owners:
+        tale.seal(seed)
+    owner = tale.owners[2]
+    tale.say(owner, Kind.ERASURE, Erasure(tale.data[owner], sha256(b"rows that are left"), 190, 1).encode())
+    tale.cut(WAITING)
+    _opened_and_decided(tale, TAINTED)
+    _whole_round(tale, "the first round is repeated, and the second one is open again")
+    return tale
+
+
+def reported() -> RoundTale:
+    """A round of reported losses. One owner opens others than it sealed."""
+    terms = TrainingTerms(REPORTED, 0, 0)
+    tale = RoundTale("a round of mode 2 is open", CONTRIBUTORS, terms, mode=REPORTED, held_rows=0, aggregate=2, f=0)
+    for seed in tale.owners:
+        tale.seal(seed)
+    tale.cut()
+    for seed in tale.owners:
+        tale.update(seed)
+    tale.cut("all updates are open, and owners report losses")
+    for seed in tale.owners:
+        tale.seal_losses(seed)
+    tale.cut("all losses are sealed")
+    for seed in tale.owners[1:]:
+        tale.open_losses(seed)
+    tale.open_losses(tale.owners[0], tale.losses(tale.owners[1]))
+    tale.cut(DISCLOSED)
+    tale.cut("the time for losses is over, and the vote begins without those of one owner")
+    result = tale.result()
+    for seed in tale.seeds:
+        tale.commit(seed, result)
+    tale.cut()
+    for seed in tale.seeds:
+        tale.vote(seed, result)
+    tale.cut("a round of reported losses is decided")
+    return tale
+
+
+def _whole_round(tale: RoundTale, comment: str) -> None:
+    for seed in tale.owners:
+        tale.seal(seed)
+    tale.cut()
+    _opened_and_decided(tale, comment)
+
+
+def _opened_and_decided(tale: RoundTale, comment: str) -> None:
+    for seed in tale.owners:
+        tale.update(seed)
+    tale.cut()
+    result = tale.result()
+    for seed in tale.seeds:
+        tale.commit(seed, result)
+    tale.cut()
+    for seed in tale.seeds:
+        tale.vote(seed, result)
+    tale.cut(comment)
+
+
 def cases() -> dict[Path, list[Case]]:
-    tale = told()
+    tales = {"rounds": told(), "replays": replayed(), "reported": reported()}
+    return {Path(f"fold/{name}.json"): _cases(tale) for name, tale in tales.items()}
+
+
+def _cases(tale: RoundTale) -> list[Case]:
     (first, opened), *others = tale.cuts.items()
     later = [tale.book.case(comment, cut.id, like=(first, tale.book.order)) for comment, cut in others]
-    return {Path("fold/rounds.json"): [tale.book.case(first, opened.id), *later]}
+    return [tale.book.case(first, opened.id), *later]

@@ -1,4 +1,4 @@
-"""Cases of the records of training rounds: update seals, updates, round commits and round votes."""
+"""Cases of the records of training rounds: seals and updates, commits and votes, and the losses of mode 2."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +10,12 @@ from vectorgen.lines import LINED
 
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.rounds.losses import LossReport, LossSeal, loss_seal
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update
 from p2pverify.core.records.payloads.rounds.votes import RoundCommit, RoundVote, round_commit
+from p2pverify.core.training.losses import LOSS_MICRONATS_MAX, REPORTED_LOSSES_MAX
 from p2pverify.core.training.result import MICRONATS_MAX, ResultRow, RoundResult, UpdateFinding
 from p2pverify.core.training.shown import SHOWN_BYTES_MAX
 from tests.support.datasets import SCHEMA
@@ -50,6 +52,10 @@ def seal_of(peer: Peer, trained: Trained = DONE, network: bytes = TRAINED.id) ->
 UPDATE = Update(PLACE, LATER_CUT, DONE, sha256(b"shown rows"), 2_048, SALT)
 COMMIT = RoundCommit(PLACE, LATER_CUT, round_commit(TRAINED.id, PLACE, BOB.key, RESULT.digest, SALT))
 VOTE = RoundVote(PLACE, LATER_CUT, RESULT, SALT)
+#: Of three houses: the base, seven sets of them, and the new weights.
+LOSSES = (693_147, 640_200, 655_010, 631_777, 702_900, 660_404, 671_350, 645_120, 629_804)
+LOSS_SEAL = LossSeal(PLACE, CUT, loss_seal(TRAINED.id, PLACE, ALICE.key, LOSSES, SALT))
+LOSS_REPORT = LossReport(PLACE, LATER_CUT, LOSSES, SALT)
 
 
 def _record(kind: Kind, payload: bytes, peer: Peer = BOB) -> Record:
@@ -60,11 +66,15 @@ SEAL_RECORD = _record(Kind.UPDATE_SEAL, seal_of(ALICE).encode(), ALICE)
 UPDATE_RECORD = _record(Kind.UPDATE, UPDATE.encode(), ALICE)
 COMMIT_RECORD = _record(Kind.ROUND_COMMIT, COMMIT.encode())
 VOTE_RECORD = _record(Kind.ROUND_VOTE, VOTE.encode())
+LOSS_SEAL_RECORD = _record(Kind.LOSS_SEAL, LOSS_SEAL.encode(), ALICE)
+LOSS_REPORT_RECORD = _record(Kind.LOSS_REPORT, LOSS_REPORT.encode(), ALICE)
 
 _SEAL_FIELDS: list[object] = [0, 1, MANIFEST.digest, DATASET, CUT, seal_of(ALICE).commit]
 _UPDATE_FIELDS: list[object] = [0, 1, LATER_CUT, DONE.update, None, 400, UPDATE.shown, 2_048, SALT]
 _COMMIT_FIELDS: list[object] = [0, 1, LATER_CUT, COMMIT.commit]
 _VOTE_FIELDS: list[object] = [0, 1, LATER_CUT, RESULT.to_value(), SALT]
+_LOSS_SEAL_FIELDS: list[object] = [0, 1, CUT, LOSS_SEAL.commit]
+_LOSS_REPORT_FIELDS: list[object] = [0, 1, LATER_CUT, list(LOSSES), SALT]
 
 
 def _good(comment: str, kind: Kind, value: object, peer: Peer = BOB) -> Case:
@@ -188,8 +198,49 @@ def _votes() -> list[Case]:
     ]
 
 
+def _loss_seals() -> list[Case]:
+    kind = Kind.LOSS_SEAL
+    bad: list[tuple[str, object, str]] = [
+        ("a certificate of 31 bytes", changed(_LOSS_SEAL_FIELDS, 2, bytes(31)), "certificate: not 32 bytes"),
+        ("a commitment in words", changed(_LOSS_SEAL_FIELDS, 3, "losses"), "commit: not a byte string"),
+    ]
+    return [
+        judged("an owner seals its losses", LOSS_SEAL_RECORD.data, network=TRAINED),
+        _good("by a peer that has no update: it counts for nothing", kind, _LOSS_SEAL_FIELDS, CAROL),
+        _good("of a round that nobody opened", kind, changed(_LOSS_SEAL_FIELDS, 1, 9)),
+        *_malformed(kind, bad),
+        *_common(kind, _LOSS_SEAL_FIELDS, LOSS_SEAL_RECORD),
+    ]
+
+
+def _loss_reports() -> list[Case]:
+    kind = Kind.LOSS_REPORT
+
+    def losses(value: object) -> object:
+        return changed(_LOSS_REPORT_FIELDS, 3, value)
+
+    most = LOSS_MICRONATS_MAX
+    bad: list[tuple[str, object, str]] = [
+        ("no losses", losses([]), "losses: empty"),
+        ("258 losses", losses([0] * (REPORTED_LOSSES_MAX + 1)), "losses: more than 257 items"),
+        ("a loss beyond the range", losses([most + 1]), f"loss: above {most}"),
+        ("a loss below 0", losses([-1]), "loss: not an unsigned integer"),
+        ("no salt", changed(_LOSS_REPORT_FIELDS, 4, None), "salt: not a byte string"),
+    ]
+    return [
+        judged("an owner opens its losses", LOSS_REPORT_RECORD.data, network=TRAINED),
+        _good("of eight houses", kind, losses([most] * REPORTED_LOSSES_MAX), ALICE),
+        _good("of another number of houses: it counts for nothing", kind, losses([1, 2]), ALICE),
+        _good("by a peer that sealed none", kind, _LOSS_REPORT_FIELDS, CAROL),
+        *_malformed(kind, bad),
+        *_common(kind, _LOSS_REPORT_FIELDS, LOSS_REPORT_RECORD),
+    ]
+
+
 def cases() -> dict[Path, list[Case]]:
     return {
+        Path("loss-seal"): _loss_seals(),
+        Path("loss-report"): _loss_reports(),
         Path("update-seal"): _seals(),
         Path("update"): _updates(),
         Path("round-commit"): _commits(),

@@ -140,7 +140,15 @@ def _states(story: folds.Story) -> list[Case]:
     data = encode_state(NETWORK.id, examples.first_state())
     blank, tale, rounds = bytes(32), line_folds.told(), round_folds.told()
     voting = rounds.book.fold.state(rounds.cuts[round_folds.SEALED].id)
+    replays = round_folds.replayed()
+    repeating = replays.book.fold.state(replays.cuts[round_folds.TAINTED].id)
+    waiting = replays.book.fold.state(replays.cuts[round_folds.WAITING].id)
+    reported = round_folds.reported()
+    disclosed = reported.book.fold.state(reported.cuts[round_folds.DISCLOSED].id)
     assert voting is not None
+    assert disclosed is not None
+    assert repeating is not None
+    assert waiting is not None
     return [
         _state("three founders, before any record", NETWORK, genesis(NETWORK)),
         _state("three founders have joined", NETWORK, examples.first_state()),
@@ -152,6 +160,9 @@ def _states(story: folds.Story) -> list[Case]:
         _state("accounts, claims and a pledge", *paid()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
+        _state("an erasure that waits for the end of a round", replays.network, replace(waiting)),
+        _state("losses that owners report", reported.network, replace(disclosed)),
+        _state("a round that is repeated", replays.network, replace(repeating)),
         _state("training rounds that are over", rounds.network, replace(rounds.book.fold.latest)),
         _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
         _no_state("an early end", data[:-1], "truncated"),

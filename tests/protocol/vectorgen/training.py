@@ -72,11 +72,29 @@ def _rules() -> list[Case]:
     good = SGD_RULE.to_value()
     private = replace(SGD_RULE, **NOISE)
     adapted: list[Any] = replace(SGD_RULE, **ADAPTED).to_value()
-    anybody = replace(SGD_RULE, contributors=(), mode=2, held_rows=0, hidden=16, aggregate=MEDIAN, f=0)
+    anybody = replace(SGD_RULE, contributors=(), hidden=16, aggregate=MEDIAN, f=0)
+    reported = replace(SGD_RULE, mode=2, held_rows=0)
+    nine = [[bytes([number]) * 32, number] for number in range(9)]
     values: list[tuple[str, list[object], str | None]] = [
         ("five contributors, trimmed mean", good, None),
         ("with noise", private.to_value(), None),
-        ("any member, reported losses, a hidden layer", anybody.to_value(), None),
+        ("any member, a hidden layer", anybody.to_value(), None),
+        ("reported losses", reported.to_value(), None),
+        (
+            "reported losses of any member",
+            replace(reported, contributors=()).to_value(),
+            "mode 2 has listed contributors of at most 8 houses",
+        ),
+        (
+            "reported losses of nine houses",
+            changed(reported.to_value(), 3, nine),
+            "mode 2 has listed contributors of at most 8 houses",
+        ),
+        (
+            "a replay of 33 rounds",
+            replace(SGD_RULE, erasure_policy=1, rounds=33).to_value(),
+            "a rule that replays has at most 32 rounds",
+        ),
         ("all rows open, Krum", replace(SGD_RULE, mode=0, aggregate=KRUM).to_value(), None),
         ("a language model", adapted, None),
         (

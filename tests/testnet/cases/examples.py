@@ -58,12 +58,22 @@ ROUNDS = tuple(
         auc=0.9 + number / 100,
         agreed=7,
         voters=8,
+        repeats=None,
+        stands=True,
         credit={"peer1": 400, "peer2": -90},
     )
     for number in (1, 2)
 )
 VERSIONS = tuple(
-    ModelVersionFacts(number=number, auc=auc, status=status, round=number or None, agreed=7 * (number > 0), voters=8)
+    ModelVersionFacts(
+        number=number,
+        auc=auc,
+        status=status,
+        tainted=number == 1,
+        round=number or None,
+        agreed=7 * (number > 0),
+        voters=8,
+    )
     for number, auc, status in ((0, 0.5, "retired"), (1, 0.91, "overlap"), (2, 0.92, "current"))
 )
 FACTS = CaseFacts(

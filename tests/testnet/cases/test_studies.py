@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.contract.history.training import KEEP, read_training
+from p2pverify.core.contract.history.training import KEEP, REPLAY, read_training
 from p2pverify.core.data.budget import epsilon
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.node.data.table import load_rows, load_schema
@@ -34,10 +34,10 @@ def test_the_rule_of_each_study_is_valid(study: CaseStudy) -> None:
     assert read_training(decode(encode(rule.to_value()), size_max=10_000)) == rule
     assert study.contributors - 1 >= 3 * rule.f + 2
     assert study.held(ROUNDS_WANTED) > rule.held_rows * ROUNDS_WANTED
-    assert rule.erasure_policy == KEEP
+    assert rule.erasure_policy == (REPLAY if study.repeats else KEEP)
     assert len(study.roles) == CASE_PEERS
     assert set(study.deceits) <= set(range(CASE_PEERS))
-    spent = epsilon(rho_of(rule) * ROUNDS_WANTED, DELTA_EXPONENT) if study.eps else 0
+    spent = epsilon(rho_of(rule) * (ROUNDS_WANTED + study.repeats), DELTA_EXPONENT) if study.eps else 0
     assert study.eps * 0.99 <= spent <= study.eps
 
 

@@ -7,6 +7,7 @@ Fractions are in Q16: 65536 stands for 1. Losses are in micronats (millionths of
 a schema, keep every sum of the trainer below 2^53: `engine/tabular/numbers` has the proof.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pverify.core.contract.history.lora import LORA, LoraRule, read_lora
@@ -22,6 +23,10 @@ TRIMMED, KRUM, MEDIAN, MEAN = range(4)
 KEEP, REPLAY = range(2)
 
 CONTRIBUTORS_MAX = 32
+#: The most rounds of a rule with REPLAY: all of them are remembered, so that each can be repeated.
+REPLAYED_ROUNDS_MAX = 32
+#: The most houses of a rule with mode REPORTED: each owner reports a loss for every set of them.
+REPORTED_HOUSES_MAX = 8
 HOUSE_MAX = 2**16 - 1
 HIDDEN_MAX = 64
 BATCH_MAX = 1024
@@ -69,6 +74,14 @@ class TrainingRule:
     def house_of(self, author: bytes) -> int | None:
         """The house of a contributor's key (32 B). None if the rule does not list it."""
         return dict(self.contributors).get(author)
+
+    def sorted_houses(self, authors: Iterable[bytes]) -> dict[tuple[int, bytes], list[bytes]]:
+        """The keys (32 B) of each house, in the order of its first key. An unlisted key is a house of its own."""
+        found: dict[tuple[int, bytes], list[bytes]] = {}
+        for key in sorted(authors):
+            number = self.house_of(key)
+            found.setdefault((-1, key) if number is None else (number, b""), []).append(key)
+        return found
 
     def to_value(self) -> list[object]:
         listed = [list(pair) for pair in self.contributors]
@@ -134,6 +147,24 @@ def _contributor(value: Value) -> tuple[bytes, int]:
 
 def _check_together(rule: TrainingRule) -> None:
     """Raises DecodeError if the fields contradict each other."""
+    _check_trainer(rule)
+    if (rule.held_rows == 0) != (rule.mode == REPORTED):
+        raise DecodeError("held_rows is 0 in mode 2, and in no other")
+    if (rule.f == 0) != (rule.aggregate in (MEDIAN, MEAN)):
+        raise DecodeError("f is 0 for median and mean, and for no other aggregate")
+    houses = len({house for _, house in rule.contributors})
+    if houses and houses < max(2, 3 * rule.f + 2):
+        raise DecodeError("too few houses of contributors for f")
+    if rule.mode == REPORTED and not 0 < houses <= REPORTED_HOUSES_MAX:
+        raise DecodeError(f"mode 2 has listed contributors of at most {REPORTED_HOUSES_MAX} houses")
+    if rule.erasure_policy == REPLAY and rule.rounds > REPLAYED_ROUNDS_MAX:
+        raise DecodeError(f"a rule that replays has at most {REPLAYED_ROUNDS_MAX} rounds")
+    if rule.gain_full < rule.gain_min:
+        raise DecodeError("gain_full is below gain_min")
+
+
+def _check_trainer(rule: TrainingRule) -> None:
+    """Raises DecodeError if the trainer is unknown, or fields are not those of the trainer."""
     if rule.trainer not in TRAINERS:
         raise DecodeError("unknown trainer")
     steps, noise = (rule.batch, rule.epochs), (rule.sigma, rule.row_clip_q16, rule.delta_exponent)
@@ -147,12 +178,3 @@ def _check_together(rule: TrainingRule) -> None:
         raise DecodeError(f"{DP} has noise, a clip of rows and a delta, and no batch or epochs")
     if rule.trainer == DP and rule.mode == OPEN:
         raise DecodeError(f"{DP} hides rows that mode 0 shows")
-    if (rule.held_rows == 0) != (rule.mode == REPORTED):
-        raise DecodeError("held_rows is 0 in mode 2, and in no other")
-    if (rule.f == 0) != (rule.aggregate in (MEDIAN, MEAN)):
-        raise DecodeError("f is 0 for median and mean, and for no other aggregate")
-    houses = len({house for _, house in rule.contributors})
-    if houses and houses < max(2, 3 * rule.f + 2):
-        raise DecodeError("too few houses of contributors for f")
-    if rule.gain_full < rule.gain_min:
-        raise DecodeError("gain_full is below gain_min")

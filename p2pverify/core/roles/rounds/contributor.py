@@ -12,11 +12,14 @@ from p2pverify.core.records.payloads.rounds.update import Update, decode_update
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.rounds.work import TrainingWork
 from p2pverify.core.state.history.notes import LiveDataset
-from p2pverify.core.state.rounds.notes import OpenRound, TrainingPhase
+from p2pverify.core.state.rounds.notes import OpenRound, PastUse, TrainingPhase
 from p2pverify.core.state.rounds.take import open_round, refuse_data
 from p2pverify.core.state.state import State
 from p2pverify.core.training.draws import batch_seed
 from p2pverify.core.training.orders import DrawnRows, TrainedUpdate, TrainingFailed, TrainingOutcome, TrainOrder
+
+#: The purpose of the secret that is the seed of the noise in a round; its parts are those of the round's place.
+NOISE_PURPOSE = "noise"
 
 
 class Contributor(Part):
@@ -88,12 +91,13 @@ class Contributor(Part):
         self, place: RoundPlace, rule: TrainingRule, current: OpenRound, state: State, dataset: bytes, now_ms: int
     ) -> Effects[TrainedUpdate | None]:
         """This peer's training of a round: the same again after a restart. None while it is not done."""
-        drawn = drawn_rows(rule, state.datasets[dataset])
+        again = None if current.repeats is None else current.repeats.uses[self._context.key]
+        drawn = drawn_rows(rule, state.datasets[dataset], again)
         if drawn is None:
             return None
-        seed = batch_seed(current.beacon, place.line, place.number, self._context.key)
-        if rule.trainer == DP:
-            seed = self._context.secret("noise", *place.to_value())
+        seed = batch_seed(current.beacon, place.line, current.seed_number, self._context.key)
+        if rule.trainer == DP:  # also in a repetition: equal noise twice would give away the erased rows
+            seed = self._context.secret(NOISE_PURPOSE, *place.to_value())
         order = TrainOrder(place.line, place.number, rule, current.manifest, dataset, drawn, seed)
         done: TrainingOutcome | None = yield from self._work.start(order, now_ms)
         if isinstance(done, TrainingFailed):
@@ -101,7 +105,14 @@ class Contributor(Part):
         return done if isinstance(done, TrainedUpdate) else None
 
     def _dataset(self, rule: TrainingRule, current: OpenRound, state: State) -> bytes | None:
-        """The own data set for a round: of those that fit, the one that was offered first."""
+        """The own data set for a round: of those that fit, the one that was offered first.
+
+        A repetition takes the one of the round that it repeats.
+        """
+        if current.repeats is not None:
+            known = current.repeats.uses[self._context.key].dataset
+            offered = state.datasets.get(known)
+            return None if offered is None or refuse_data(rule, offered, is_again=True) is not None else known
         own = [
             (offered.index, key)
             for key, offered in state.datasets.items()
@@ -121,9 +132,13 @@ class Contributor(Part):
         self._work.forget(lambda order: open_round(state, RoundPlace(order.line, order.number)) is not None)
 
 
-def drawn_rows(rule: TrainingRule, offered: LiveDataset) -> DrawnRows | None:
-    """The rows that the next round of a rule draws from a data set. None if it is not offered for rounds."""
+def drawn_rows(rule: TrainingRule, offered: LiveDataset, again: PastUse | None = None) -> DrawnRows | None:
+    """The rows that the next round of a rule draws from a data set, or that a repeated round (`again`) drew.
+
+    None if it is not offered for rounds.
+    """
     use = offered.training
     if use is None:
         return None
-    return DrawnRows(offered.root, offered.rows, use.seed, use.terms.held, use.shown, rule.held_rows)
+    position = use.shown if again is None else again.position
+    return DrawnRows(offered.root, offered.size, use.seed, use.terms.held, position, rule.held_rows, offered.erased)

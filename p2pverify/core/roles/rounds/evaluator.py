@@ -18,7 +18,7 @@ from p2pverify.core.records.payloads.rounds.votes import (
 )
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.rounds.work import TrainingWork
-from p2pverify.core.state.rounds.marks import left_out
+from p2pverify.core.state.rounds.marks import left_out_of
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
 from p2pverify.core.state.state import State
 from p2pverify.core.training.draws import batch_seed, credit_seed
@@ -92,12 +92,14 @@ def evaluate_order(
             opened.trained.rows,
             opened.shown,
             opened.shown_bytes,
-            DrawnRows(opened.root, opened.rows, opened.seed, opened.held, opened.position, rule.held_rows),
-            batch_seed(current.beacon, place.line, place.number, author),
+            DrawnRows(
+                opened.root, opened.rows, opened.seed, opened.held, opened.position, rule.held_rows, opened.erased
+            ),
+            batch_seed(current.beacon, place.line, current.seed_number, author),
         )
         for author, opened in sorted(current.updates.items())
     )
-    seed = credit_seed(current.drawn, place.line, place.number)
-    return EvaluateOrder(
-        place.line, place.number, rule, current.manifest, closing, updates, left_out(known, place.number), seed
-    )
+    seed = credit_seed(current.drawn, place.line, current.seed_number)
+    reports = tuple((owner, note.losses) for owner, note in sorted(current.losses.items()) if note.losses)
+    asked = (place.line, place.number, rule, current.manifest, closing, updates, left_out_of(known, current), seed)
+    return EvaluateOrder(*asked, reports)

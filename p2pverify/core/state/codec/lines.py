@@ -36,6 +36,8 @@ NOTED_VERSION: Form[Version] = record(
     bounds=sequence(Form(across_value, read_across)),
     recalled_epoch=SINCE,
     reason=choice(Reason),
+    fed=IDS,
+    erased_epoch=SINCE,
 )
 LINE_NOTES: Form[LineNotes] = record(
     LineNotes,

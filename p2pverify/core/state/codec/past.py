@@ -18,6 +18,7 @@ from p2pverify.core.state.codec.forms import (
     UINT,
     Form,
     check_ascending,
+    choice,
     mapping,
     maybe,
     pair,
@@ -31,6 +32,7 @@ from p2pverify.core.state.codec.rounds import NUMBER
 from p2pverify.core.state.codec.rows import CLASS, DISPUTE_KEY, SEQ
 from p2pverify.core.state.memory import RECENT_IDS_MAX
 from p2pverify.core.state.past.notes import CutIds, PastCut, PastRound, PastRow
+from p2pverify.core.state.rounds.notes import TrainingPhase
 
 #: Bytes of the ids of one author's records in a cut, at most.
 IDS_BYTES_MAX = 32 * RECENT_IDS_MAX
@@ -39,7 +41,7 @@ PAST_ROW: Form[PastRow] = record(
     PastRow, active=BOOL, class_index=CLASS, vrf_key=ID, weight=uint(1), fork_until=SINCE, is_convicted=BOOL
 )
 TURNS: Form[VoteTurns] = record(VoteTurns, is_closed=BOOL, everybody=BOOL, voters=IDS)
-PAST_ROUND: Form[PastRound] = record(PastRound, number=NUMBER, is_closed=BOOL, vote=maybe(TURNS))
+PAST_ROUND: Form[PastRound] = record(PastRound, number=NUMBER, phase=choice(TrainingPhase), vote=maybe(TURNS))
 
 
 class _Part(NamedTuple):

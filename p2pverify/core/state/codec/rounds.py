@@ -3,6 +3,7 @@
 from p2pverify.core.records.payloads.rounds.place import ROUND_NUMBER_MAX
 from p2pverify.core.records.payloads.rounds.seal import Trained
 from p2pverify.core.state.codec.forms import (
+    BOOL,
     ID,
     IDS,
     INTEGER,
@@ -25,12 +26,17 @@ from p2pverify.core.state.rounds.notes import (
     ClosedRound,
     ContributionNote,
     LineRounds,
+    LossNote,
     OpenedUpdate,
     OpenRound,
+    PastUse,
+    RepeatableRound,
     ResultVote,
+    RoundReplay,
     SealedUpdate,
     TrainingPhase,
 )
+from p2pverify.core.training.losses import LOSS_MICRONATS_MAX
 from p2pverify.core.training.result import ResultRow, RoundResult, read_result, read_result_row
 
 NUMBER = uint(ROUND_NUMBER_MAX)
@@ -46,6 +52,27 @@ OPENED_UPDATE: Form[OpenedUpdate] = record(
     seed=ID,
     held=UINT,
     position=UINT,
+    erased=UINT,
+)
+LOSS_NOTE: Form[LossNote] = record(LossNote, commit=ID, losses=sequence(uint(LOSS_MICRONATS_MAX)))
+PAST_USE: Form[PastUse] = record(PastUse, dataset=ID, position=UINT)
+REPEATABLE_ROUND: Form[RepeatableRound] = record(
+    RepeatableRound,
+    number=NUMBER,
+    beacon=ID,
+    drawn=ID,
+    base=VERSION,
+    outcome=VERSION,
+    uses=mapping(ID, PAST_USE, plain),
+    left_out=IDS,
+    is_erased=BOOL,
+)
+REPLAY: Form[RoundReplay] = record(
+    RoundReplay,
+    todo=sequence(REPEATABLE_ROUND),
+    moved=mapping(VERSION, VERSION, plain),
+    began=UINT,
+    rests_until=UINT,
 )
 RESULT: Form[RoundResult] = Form(lambda result: result.to_value(), read_result)
 RESULT_ROW: Form[ResultRow] = Form(lambda row: row.to_value(), read_result_row)
@@ -79,6 +106,9 @@ OPEN_ROUND: Form[OpenRound] = record(
     updates=mapping(ID, OPENED_UPDATE, plain),
     vote=maybe(RESULT_VOTE),
     vote_epoch=SINCE,
+    repeats=maybe(REPEATABLE_ROUND),
+    losses=mapping(ID, LOSS_NOTE, plain),
+    reported_index=SINCE,
 )
 CONTRIBUTION: Form[ContributionNote] = record(ContributionNote, row=RESULT_ROW, rows=UINT, late=UINT, dataset=ID)
 CLOSED_ROUND: Form[ClosedRound] = record(
@@ -90,6 +120,7 @@ CLOSED_ROUND: Form[ClosedRound] = record(
     gain=INTEGER,
     contributions=sequence(CONTRIBUTION),
     voters=pair(UINT, UINT),
+    repeats=UINT,
 )
 LINE_ROUNDS: Form[LineRounds] = record(
     LineRounds,
@@ -99,4 +130,6 @@ LINE_ROUNDS: Form[LineRounds] = record(
     marks=mapping(ID, UINT, plain),
     quarantined=mapping(ID, UINT, plain),
     closed=sequence(CLOSED_ROUND),
+    past=sequence(REPEATABLE_ROUND),
+    replay=REPLAY,
 )

@@ -19,6 +19,7 @@ from p2pverify.core.state.codec.forms import (
     mapping,
     maybe,
     ordered,
+    pair,
     plain,
     record,
     sequence,
@@ -138,4 +139,5 @@ DATASET: Form[LiveDataset] = record(
     erasures=UINT,
     erased=UINT,
     training=maybe(TRAINING_USE),
+    waiting=maybe(pair(ID, UINT)),
 )

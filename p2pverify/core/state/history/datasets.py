@@ -10,6 +10,7 @@ from dataclasses import replace
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.data import Dataset, Erasure, decode_dataset, decode_erasure
 from p2pverify.core.state.history.notes import LiveDataset
+from p2pverify.core.state.rounds.replay import is_in_round, note_erasure
 from p2pverify.core.state.state import State
 from p2pverify.core.training.terms import TrainingUse
 
@@ -29,6 +30,9 @@ def take(state: State, records: Mapping[int, Iterable[Record]]) -> None:
         _take_dataset(state, record, roots.setdefault(record.author, []))
     for record in records.get(Kind.ERASURE, ()):
         _take_erasure(state, record)
+    for key, known in [each for each in state.datasets.items() if each[1].waiting is not None]:
+        if known.waiting is not None and not is_in_round(state, known.author, key):
+            _erase(state, key, *known.waiting)
     for record in records.get(Kind.STATEMENT, ()):
         refused = refuse_statement(state, record.author)
         if refused is None:
@@ -66,26 +70,21 @@ def _take_erasure(state: State, record: Record) -> None:
         state.count(f"erasure: {refused}")
         return
     known = state.datasets[erasure.dataset]
-    state.datasets[erasure.dataset] = replace(
-        known,
-        root=erasure.root,
-        rows=erasure.rows,
-        erasures=known.erasures + 1,
-        erased=known.erased + known.rows - erasure.rows,
-        training=_after_erasure(state, known.training, erasure.rows),
-    )
+    if is_in_round(state, record.author, erasure.dataset):
+        state.datasets[erasure.dataset] = replace(known, waiting=(erasure.root, erasure.rows))
+    else:
+        _erase(state, erasure.dataset, erasure.root, erasure.rows)
     state.count("erasures")
 
 
-def _after_erasure(state: State, use: TrainingUse | None, rows: int) -> TrainingUse | None:
-    """The use of a data set whose rows have changed: they are drawn anew, and what was spent stays spent.
-
-    As many rows are held out as before; the rest, at least one, is for training.
-    """
-    if use is None or not use.terms.held:
-        return use
-    held = min(use.terms.held, rows - 1)
-    return None if held < 1 else replace(use, terms=replace(use.terms, held=held), seed=state.beacon, shown=0)
+def _erase(state: State, key: bytes, root: bytes, rows: int) -> None:
+    """Let an erasure take effect. The rows that are left keep their numbers and their order in rounds."""
+    known = state.datasets[key]
+    gone = known.rows - rows
+    state.datasets[key] = replace(
+        known, root=root, rows=rows, erasures=known.erasures + 1, erased=known.erased + gone, waiting=None
+    )
+    note_erasure(state, key)
 
 
 def refuse_statement(state: State, author: bytes) -> str | None:
@@ -113,9 +112,10 @@ def refuse_erasure(state: State, author: bytes, erasure: Erasure) -> str | None:
     known = state.datasets.get(erasure.dataset)
     if known is None or known.author != author:
         return "no live data set of the author"
-    if erasure.rows >= known.rows:
+    root, rows = known.waiting or (known.root, known.rows)
+    if erasure.rows >= rows:
         return "it leaves as many rows as there were"
-    if erasure.root == known.root:
+    if erasure.root == root:
         return "it leaves the root as it was"
     return None
 

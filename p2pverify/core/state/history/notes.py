@@ -11,7 +11,8 @@ class LiveDataset:
 
     `until` is the first epoch in which it is offered no more. `epoch` and `index` are those of the cut that brought it.
     `erasures` counts the counted erasures, and `erased` the rows that these took away. `training` is None if the rows
-    are not offered for training rounds.
+    are not offered for training rounds. `waiting` is an erasure (root, rows left) that counts when the round is over in
+    which the rows take part.
     """
 
     author: bytes
@@ -24,3 +25,9 @@ class LiveDataset:
     erasures: int = 0
     erased: int = 0
     training: TrainingUse | None = None
+    waiting: tuple[bytes, int] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many rows there were at first. They keep their numbers when some are erased."""
+        return self.rows + self.erased

@@ -16,8 +16,9 @@ class Version:
     """A counted release, or the result of a training round. Digests and ids have 32 bytes.
 
     `statement` is the digest of what the publishers in `signers` signed; of a round it is the digest of its result, and
-    nobody signed. `bounds` has the thresholds of the referee for
-    each class of the network, None where no answer of the version is judged across classes.
+    nobody signed. `bounds` has the thresholds of the referee for each class of the network, None where no answer of the
+    version is judged across classes. `fed` are the data sets (ids of their records) whose rows are in it by the round
+    that made it. `erased_epoch` is that of the cut in which rows of one of them were erased, or -1.
     """
 
     number: int
@@ -30,6 +31,8 @@ class Version:
     bounds: tuple[Across | None, ...]
     recalled_epoch: int = -1
     reason: Reason = Reason.TWO_BODIES  # of the recall, if there was one
+    fed: frozenset[bytes] = frozenset()
+    erased_epoch: int = -1
 
     @property
     def is_trained(self) -> bool:
@@ -39,6 +42,11 @@ class Version:
     @property
     def is_recalled(self) -> bool:
         return self.recalled_epoch >= 0
+
+    @property
+    def has_erased(self) -> bool:
+        """Whether rows were erased on which it was trained."""
+        return self.erased_epoch >= 0
 
 
 @dataclass(frozen=True, slots=True)

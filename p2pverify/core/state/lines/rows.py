@@ -29,7 +29,7 @@ def _version_row(network: Network, state: State, notes: list[LineNotes], index: 
     status = str(status_of(line, one, number, state.epoch))
     version = find_version(one, number)
     if version is None:
-        return [index, number, line.genesis, [], 0, 0, 0, status, False]
+        return [index, number, line.genesis, [], 0, 0, 0, status, False, 0]
     return [
         index,
         number,
@@ -40,4 +40,5 @@ def _version_row(network: Network, state: State, notes: list[LineNotes], index: 
         int(version.reason),
         status,
         is_tainted(notes, version),
+        version.erased_epoch + 1,
     ]

@@ -84,15 +84,20 @@ def manifest_of(line: ModelLine, notes: LineNotes, number: int) -> bytes:
 
 
 def is_tainted(notes: Sequence[LineNotes], version: Version) -> bool:
-    """Whether a version descends from a recalled one, and is not recalled itself. `notes` are those of all lines."""
+    """Whether a version should be replaced: it is not recalled, and there is a fault in it or in what it descends from.
+
+    Faults are a recall, and rows of a training that were erased since. `notes` are those of all lines.
+    """
+    if version.is_recalled or version.has_erased:
+        return not version.is_recalled
     known = {each.manifest: each for one in notes for each in one.versions}
     todo, seen = list(version.parents), set(version.parents)
     while todo:
         parent = known.get(todo.pop())
         if parent is None:
             continue
-        if parent.is_recalled:
-            return not version.is_recalled
+        if parent.is_recalled or parent.has_erased:
+            return True
         todo += [each for each in parent.parents if each not in seen]
         seen.update(parent.parents)
     return False

@@ -12,7 +12,7 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.lines.notes import LineNotes, ServedVersion
 from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster, RosterRow
-from p2pverify.core.state.rounds.notes import OpenRound
+from p2pverify.core.state.rounds.notes import OpenRound, TrainingPhase
 from p2pverify.core.state.verdicts.notes import Dispute
 
 K = TypeVar("K")
@@ -35,10 +35,10 @@ class PastRow(NamedTuple):
 
 
 class PastRound(NamedTuple):
-    """An open training round at an earlier cut: its number, whether its sealing was closed, and its vote, if one."""
+    """An open training round at an earlier cut: its number, its phase, and its vote, if one was open."""
 
     number: int
-    is_closed: bool
+    phase: TrainingPhase
     vote: VoteTurns | None
 
 
@@ -81,7 +81,7 @@ def past_disputes(disputes: Mapping[DisputeKey, Dispute]) -> dict[DisputeKey, Vo
 def past_rounds(rounds: Iterable[tuple[int, OpenRound | None]]) -> dict[int, PastRound]:
     """The open rounds of lines, by line."""
     return {
-        line: PastRound(one.number, one.closed_index >= 0, None if one.vote is None else turns_of(one.vote))
+        line: PastRound(one.number, one.phase, None if one.vote is None else turns_of(one.vote))
         for line, one in rounds
         if one is not None
     }

@@ -8,7 +8,7 @@ were after about 4 rounds. Protocol page: protocol/round.md.
 from dataclasses import replace
 
 from p2pverify.core.contract.history.training import TrainingRule
-from p2pverify.core.state.rounds.notes import ClosedRound, LineRounds
+from p2pverify.core.state.rounds.notes import ClosedRound, LineRounds, OpenRound
 from p2pverify.core.training.result import UpdateFinding
 
 #: The test's value goes up by this with a mark, and down without one; at the bar there is a quarantine.
@@ -30,6 +30,11 @@ def with_marks(rule: TrainingRule, known: LineRounds, over: ClosedRound) -> Line
     marks = {author: value for author, value in marks.items() if value}
     quarantined = {author: first for author, first in quarantined.items() if first > over.number + 1}
     return replace(known, marks=marks, quarantined=quarantined)
+
+
+def left_out_of(known: LineRounds, current: OpenRound) -> frozenset[bytes]:
+    """The contributors that are not in the aggregate of an open round. A round that is repeated had its own."""
+    return left_out(known, current.number) if current.repeats is None else current.repeats.left_out
 
 
 def left_out(known: LineRounds, number: int) -> frozenset[bytes]:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from p2pverify.core.blind.values import BlindVote
 from p2pverify.core.records.payloads.rounds.seal import Trained
+from p2pverify.core.training.losses import LossTable
 from p2pverify.core.training.result import ResultRow, RoundResult
 
 
@@ -15,6 +16,8 @@ class TrainingPhase(Enum):
     SEALING = auto()  # contributors train, and seal their updates
     OPENING = auto()  # they open their updates, and show held-out rows
     VOTING = auto()  # members vote blind on the result
+    REPORTING = auto()  # mode 2, before the vote: owners seal the losses of the updates on their rows
+    DISCLOSING = auto()  # they open them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,9 @@ class SealedUpdate:
 class OpenedUpdate:
     """A counted update, and the rows that its author has to show.
 
-    `root` and `rows` are those of the data set when it was counted. The rows are ordered by `seed`; the first `held`
-    are held out, and those from `position` on are shown in this round. `shown` (SHA-256) has `shown_bytes` bytes.
+    `root`, `rows` and `erased` are those of the data set when it was counted: its root, the number of its rows with the
+    erased ones, and how many are erased. The rows are ordered by `seed`; the first `held` are held out, and those from
+    `position` on are shown in this round. `shown` (SHA-256) has `shown_bytes` bytes.
     """
 
     trained: Trained
@@ -43,6 +47,57 @@ class OpenedUpdate:
     seed: bytes
     held: int
     position: int
+    erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossNote:
+    """A counted loss seal of mode 2. `losses` are those that opened it; empty until then."""
+
+    commit: bytes
+    losses: LossTable = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PastUse:
+    """The part of a contributor in a decided round: its data set, and how many held-out rows were shown before."""
+
+    dataset: bytes
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatableRound:
+    """A decided round of a line that replays, with all that is needed to repeat it.
+
+    `number` and `beacon` draw the orders of trainings, and `drawn` those of credit: they are those of the first run. It
+    led from the version `base` to the version `outcome`. `uses` has the contributors whose updates were right, without
+    `left_out` from its aggregate. `is_erased` says that rows were erased since on which it was run.
+    """
+
+    number: int
+    beacon: bytes
+    drawn: bytes
+    base: int
+    outcome: int
+    uses: Mapping[bytes, PastUse]  # by author
+    left_out: frozenset[bytes]
+    is_erased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReplay:
+    """The replay of a line: which rounds are still to be repeated, and since when.
+
+    `todo` are those rounds, the oldest first. `moved` has for each version that an original round led to the one that
+    its repetition led to. `began` is the index of the cut that began the replay. The next one may begin at the index
+    `rests_until`.
+    """
+
+    todo: tuple[RepeatableRound, ...] = ()
+    moved: Mapping[int, int] = field(default_factory=dict)
+    began: int = 0
+    rests_until: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +118,7 @@ class OpenRound:
 
     `opened_index` is the path index of the cut that opened the round, and `beacon` that cut's beacon. `expected` are
     the contributors with fitting data at that cut. `closed_index` is that of the cut that closed the sealing, or -1,
-    and `drawn` its beacon.
+    and `drawn` its beacon. If the round `repeats` an earlier one, both beacons are those of that one.
     """
 
     number: int
@@ -80,6 +135,14 @@ class OpenRound:
     updates: Mapping[bytes, OpenedUpdate] = field(default_factory=dict)  # by author
     vote: ResultVote | None = None
     vote_epoch: int = -1  # of the cut that opened the vote
+    repeats: RepeatableRound | None = None
+    losses: Mapping[bytes, LossNote] = field(default_factory=dict)  # by owner, in mode 2
+    reported_index: int = -1  # of the cut that began to wait for losses, sealed or opened; -1 in other modes
+
+    @property
+    def seed_number(self) -> int:
+        """The number of the round that draws the orders of trainings and of credit."""
+        return self.number if self.repeats is None else self.repeats.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +166,17 @@ class ClosedRound:
     gain: int  # micronats
     contributions: tuple[ContributionNote, ...]  # sorted by author; none of a void round
     voters: tuple[int, int] = (0, 0)  # how many gave the decided result, and of how many
+    repeats: int = 0  # the number of the round that it repeated, 0 if none
 
 
 @dataclass(frozen=True, slots=True)
 class LineRounds:
-    """The rounds of one line. `newest` is the number of the newest round, `decided` counts those that were decided.
+    """The rounds of one line. `newest` is the number of the newest round. `decided` counts the decided ones that stand:
+    a round that is repeated does not stand any more.
 
     `marks` are the values of the sequential mark, and `quarantined` has the number of the first round in which a
-    contributor is in the aggregate again. `closed` are the newest rounds that are over.
+    contributor is in the aggregate again. `closed` are the newest rounds that are over. `past` are all decided rounds
+    that stand, of a line that replays.
     """
 
     newest: int = 0
@@ -119,6 +185,8 @@ class LineRounds:
     marks: Mapping[bytes, int] = field(default_factory=dict)
     quarantined: Mapping[bytes, int] = field(default_factory=dict)
     closed: tuple[ClosedRound, ...] = ()
+    past: tuple[RepeatableRound, ...] = ()
+    replay: RoundReplay = RoundReplay()
 
 
 #: Of a line of which no round has opened.

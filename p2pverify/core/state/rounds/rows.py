@@ -17,6 +17,7 @@ def rounds_row(index: int, known: LineRounds) -> bytes:
             [[author, value] for author, value in sorted(known.marks.items())],
             [[author, first] for author, first in sorted(known.quarantined.items())],
             [_closed_row(over) for over in known.closed],
+            [past.number for past in known.replay.todo],
         ]
     )
 
@@ -33,12 +34,14 @@ def _open_row(current: OpenRound) -> list[object]:
         [] if vote is None else sorted(vote.electorate),
         [] if vote is None else [[voter, sealed.commit] for voter, sealed in sorted(vote.commits.items())],
         [] if vote is None else [[voter, opened.output] for voter, opened in sorted(vote.votes.items())],
+        0 if current.repeats is None else current.repeats.number,
+        [[owner, note.commit, bool(note.losses)] for owner, note in sorted(current.losses.items())],
     ]
 
 
 def _closed_row(over: ClosedRound) -> list[object]:
     said = [over.number, over.base, over.version + 1, over.epoch, signed_value(over.gain), list(over.voters)]
-    return [*said, [_contribution(each) for each in over.contributions]]
+    return [*said, [_contribution(each) for each in over.contributions], over.repeats]
 
 
 def _contribution(note: ContributionNote) -> list[object]:

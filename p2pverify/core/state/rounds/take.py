@@ -49,13 +49,14 @@ def rule_of(step: Transition, place: RoundPlace) -> TrainingRule:
     return rule
 
 
-def _note(step: Transition, place: RoundPlace, **changes: object) -> None:
+def note(step: Transition, place: RoundPlace, **changes: object) -> None:
+    """Change the open round at a place."""
     known = step.state.rounds[place.line]
     assert known.open is not None
     step.state.rounds[place.line] = replace(known, open=replace(known.open, **changes))  # type: ignore[arg-type]
 
 
-def _cited(step: Transition, certificate: bytes, place: RoundPlace) -> PastRound | None:
+def cited_round(step: Transition, certificate: bytes, place: RoundPlace) -> PastRound | None:
     """The round as it was at a cited cut; None if that is not certified here, or the round was not open there."""
     cited = step.past(certificate) if step.is_certified(certificate) else None
     known = None if cited is None else cited.rounds.get(place.line)
@@ -82,7 +83,7 @@ def take_seal(step: Transition, record: Record) -> None:
         return
     late = state.index - current.opened_index - 1
     sealed = SealedUpdate(seal.commit, record.seq, seal.dataset, late)
-    _note(step, seal.place, seals={**current.seals, record.author: sealed})
+    note(step, seal.place, seals={**current.seals, record.author: sealed})
 
 
 def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal: UpdateSeal) -> str | None:
@@ -93,20 +94,26 @@ def refuse_update_seal(step: Transition, current: OpenRound, author: bytes, seal
         return "author does not contribute to the round"
     if seal.base != current.manifest:
         return "another base"
-    if _cited(step, seal.certificate, seal.place) is None:
+    if cited_round(step, seal.certificate, seal.place) is None:
         return "certificate does not hold the round"
     offered = step.state.datasets.get(seal.dataset)
     if offered is None or offered.author != author or offered.index > current.opened_index:
         return "no data set of the author"
-    return refuse_data(rule_of(step, seal.place), offered)
+    again = current.repeats
+    if again is not None and again.uses[author].dataset != seal.dataset:
+        return "another data set than in the round that is repeated"
+    return refuse_data(rule_of(step, seal.place), offered, is_again=again is not None)
 
 
-def refuse_data(rule: TrainingRule, offered: LiveDataset) -> str | None:
-    """Why a data set cannot be used in the next round of a rule, or None."""
+def refuse_data(rule: TrainingRule, offered: LiveDataset, *, is_again: bool = False) -> str | None:
+    """Why a data set cannot be used in the next round of a rule, or None.
+
+    A round that is repeated shows the rows that were drawn before, and costs as much of the budget as any other.
+    """
     use = offered.training
     if use is None or (use.terms.mode, offered.schema) != (rule.mode, rule.schema):
         return "data set is not offered for the rule"
-    if use.shown + rule.held_rows > use.terms.held:
+    if not is_again and use.shown + rule.held_rows > use.terms.held:
         return "held-out rows are used up"
     if use.spent + round_rho(rule) > use.terms.budget:
         return "privacy budget is used up"
@@ -124,7 +131,7 @@ def take_update(step: Transition, record: Record) -> None:
         state.count(f"update: {refused}")
         return
     dataset, rule = current.seals[record.author].dataset, rule_of(step, update.place)
-    offered = state.datasets[dataset]
+    offered, again = state.datasets[dataset], current.repeats
     use = offered.training
     assert use is not None  # refuse_data
     opened = OpenedUpdate(
@@ -132,13 +139,15 @@ def take_update(step: Transition, record: Record) -> None:
         update.shown,
         update.shown_bytes,
         offered.root,
-        offered.rows,
+        offered.size,
         use.seed,
         use.terms.held,
-        use.shown,
+        use.shown if again is None else again.uses[record.author].position,
+        offered.erased,
     )
-    _note(step, update.place, updates={**current.updates, record.author: opened})
-    used = replace(use, shown=use.shown + rule.held_rows, spent=use.spent + round_rho(rule))
+    note(step, update.place, updates={**current.updates, record.author: opened})
+    shown = use.shown + (rule.held_rows if again is None else 0)
+    used = replace(use, shown=shown, spent=use.spent + round_rho(rule))
     state.datasets[dataset] = replace(offered, training=used)
 
 
@@ -149,8 +158,8 @@ def refuse_update(step: Transition, current: OpenRound, author: bytes, update: U
     seal = current.seals.get(author)
     if seal is None:
         return "no seal was counted"
-    then = _cited(step, update.certificate, update.place)
-    if then is None or not then.is_closed:
+    then = cited_round(step, update.certificate, update.place)
+    if then is None or then.phase is TrainingPhase.SEALING:
         return "certificate is before the sealing was closed"
     salted = (update.trained, update.salt)
     if update_seal(step.network_id, author, update.place, current.manifest, seal.dataset, *salted) != seal.commit:
@@ -158,13 +167,13 @@ def refuse_update(step: Transition, current: OpenRound, author: bytes, update: U
     rule, offered = rule_of(step, update.place), step.state.datasets.get(seal.dataset)
     if offered is None:
         return "data set is no longer offered"
-    refused = refuse_data(rule, offered)
+    refused = refuse_data(rule, offered, is_again=current.repeats is not None)
     if refused is not None:
         return refused
     if (update.trained.steps is None) != (rule.mode != OPEN):
         return "steps do not fit the mode"
     assert offered.training is not None  # refuse_data
-    trained = offered.rows - offered.training.terms.held
+    trained = min(offered.rows, offered.size - offered.training.terms.held)
     return None if update.trained.rows <= trained else "more rows than the data set has for training"
 
 
@@ -187,7 +196,7 @@ def take_round_commit(step: Transition, record: Record) -> None:
         state.count(f"round commit: {refused}")
         return
     sealed = Sealed(commit.commit, record.seq, EVERYONE)
-    _note(step, commit.place, vote=blind.count_seal(current.vote, record.author, sealed, None))
+    note(step, commit.place, vote=blind.count_seal(current.vote, record.author, sealed, None))
 
 
 def refuse_round_commit(step: Transition, vote: ResultVote, voter: bytes, commit: RoundCommit) -> str | None:
@@ -195,7 +204,7 @@ def refuse_round_commit(step: Transition, vote: ResultVote, voter: bytes, commit
     refused = refuse_seal(vote, voter)
     if refused is not None:
         return refused
-    then = _cited(step, commit.certificate, commit.place)
+    then = cited_round(step, commit.certificate, commit.place)
     return "certificate does not open the vote" if then is None or then.vote is None else None
 
 
@@ -217,14 +226,14 @@ def take_round_vote(step: Transition, record: Record) -> None:
         return
     votes = {**current.vote.votes, record.author: OpenedAnswer(output)}
     results = {**current.vote.results, output: vote.result}
-    _note(step, vote.place, vote=replace(current.vote, votes=votes, results=results))
+    note(step, vote.place, vote=replace(current.vote, votes=votes, results=results))
 
 
 def refuse_round_vote(step: Transition, current: OpenRound, voter: bytes, vote: RoundVote) -> str | None:
     """The reason why an opened result is not counted, or None."""
     asked = current.vote
     assert asked is not None
-    then = _cited(step, vote.certificate, vote.place)
+    then = cited_round(step, vote.certificate, vote.place)
     if then is None or then.vote is None or not then.vote.is_closed:
         return "certificate is before the sealing was closed"
     seen = step.head_seq(vote.certificate, voter)

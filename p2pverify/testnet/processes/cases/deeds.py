@@ -25,6 +25,7 @@ from p2pverify.testnet.cases.tables import money
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch, post
 from p2pverify.testnet.processes.cases.making import MadeCase
+from p2pverify.testnet.processes.cases.unlearning import Withdrawal
 from p2pverify.testnet.processes.fleet import Fleet, ProcessError, tail
 from p2pverify.testnet.processes.watch import RunWatch
 
@@ -61,6 +62,7 @@ class Deeds:
         self._directory = directory
         self._watch = watch
         self._calls = 0
+        self.withdrawn: Withdrawal | None = None
 
     @property
     def epoch(self) -> int:
@@ -231,6 +233,7 @@ async def withdraw(deeds: Deeds, plan: Plan) -> Happened:
     started = deeds.epoch
     if await deeds.call(peer, "data", "erase", DATASET, "--row", str(ERASED_ROW), "--why", "consent-withdrawn") != 0:
         await deeds.insist(peer, "data", "publish", DATASET)  # the row is gone, and could not be reported yet
+    deeds.withdrawn = Withdrawal(peer.name, ERASED_ROW)
     after = before
     while after:
         after = await trio.to_thread.run_sync(deeds.holders, blobs)

@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.verify import verified_fold
 from p2pverify.core.settle.books import account_rows
-from p2pverify.core.state.lines.versions import find_version, manifest_of, notes_of, status_of
+from p2pverify.core.state.lines.versions import find_version, is_tainted, manifest_of, notes_of, status_of
 from p2pverify.core.state.rounds.marks import left_out
 from p2pverify.core.state.rounds.notes import NO_ROUNDS, ClosedRound, ContributionNote
 from p2pverify.core.state.state import State
@@ -60,6 +60,12 @@ class ReadLedger:
     state: State
     closed: Sequence[ClosedRound]
     facts: LedgerFacts
+
+    @property
+    def standing(self) -> list[ClosedRound]:
+        """The decided rounds that were not repeated, in the order of their first runs."""
+        found = {over.repeats or over.number: over for over in self.closed if over.voters[0]}
+        return [found[number] for number in sorted(found)]
 
 
 def read_ledger(file: Path, *, verified: bool) -> ReadLedger:
@@ -121,6 +127,7 @@ class CaseReader:
                     number=number,
                     auc=self._auc(number),
                     status=status,
+                    tainted=version is not None and is_tainted([notes], version),
                     round=number_of_round,
                     agreed=agreed,
                     voters=voters,
@@ -130,6 +137,7 @@ class CaseReader:
 
     def rounds(self) -> tuple[RoundFacts, ...]:
         """The rounds that are over. The AUC is that of the newest version after the round."""
+        standing = self._ledger.standing
         return tuple(
             RoundFacts(
                 number=over.number,
@@ -140,6 +148,8 @@ class CaseReader:
                 auc=self._auc(over.version if over.version >= 0 else over.base),
                 agreed=over.voters[0],
                 voters=over.voters[1],
+                repeats=over.repeats or None,
+                stands=over in standing,
                 credit={self._names[note.row.author]: note.row.credit for note in over.contributions},
             )
             for over in self._ledger.closed
@@ -152,9 +162,7 @@ class CaseReader:
 
     def _model(self, number: int) -> TabularModel:
         """The weights of a version, by the digest in its decided result, from the first home that has them."""
-        network, state = self._ledger.fold.network, self._ledger.state
-        notes = notes_of(network, state, 0)
-        digest = self._results[manifest_of(network.lines[0], notes, number)]
+        digest = self.weights_of(number)
         for home in self._homes:
             for path in (home / "rounds").rglob(digest.hex()):
                 data = path.read_bytes()
@@ -235,14 +243,14 @@ class CaseReader:
 
     def _contributions(self) -> dict[bytes, list[ContributionNote]]:
         found: dict[bytes, list[ContributionNote]] = {}
-        for over in self._ledger.closed:
+        for over in self._ledger.standing:
             for note in over.contributions:
                 found.setdefault(note.row.author, []).append(note)
         return found
 
     def _sealed(self, peer: PeerPlan) -> int:
         """How many decided rounds have a seal of a peer, whether it counts or not."""
-        decided = {over.number for over in self._ledger.closed if over.voters[0]}
+        decided = {over.number for over in self._ledger.standing}
         chain = self._ledger.fold.ledger.chain(peer.key)
         return len(
             {
@@ -286,6 +294,11 @@ class CaseReader:
             for row in ([] if books is None else account_rows(books))
         ]
         return tuple(sorted(found, key=lambda account: (account.name == "pool", account.name)))
+
+    def weights_of(self, number: int) -> bytes:
+        """The SHA-256 of the weights of a version that a round made, by its decided result."""
+        notes = notes_of(self._ledger.fold.network, self._ledger.state, 0)
+        return self._results[manifest_of(self._ledger.fold.network.lines[0], notes, number)]
 
     def handovers(self, files: Sequence[Path]) -> tuple[list[EventFacts], list[CheckFacts]]:
         """The hand-overs of a lot, the first one first, as the trace of its subject shows them. Raises FileError.

@@ -28,6 +28,7 @@ from p2pverify.testnet.processes.cases.clients import CaseClients
 from p2pverify.testnet.processes.cases.deeds import EVENTS, Deeds
 from p2pverify.testnet.processes.cases.making import MadeCase
 from p2pverify.testnet.processes.cases.reading import CaseReader, mode_of, read_ledger
+from p2pverify.testnet.processes.cases.unlearning import replay_facts
 from p2pverify.testnet.processes.cases.verdict import CaseProgress
 from p2pverify.testnet.processes.fleet import Fleet
 from p2pverify.testnet.processes.progress import Stage
@@ -109,9 +110,9 @@ class CasePlay:
     def _budget(self, peer: PeerPlan) -> int:
         """The privacy budget of a peer's rows. That of one that overspends is enough for half of the rounds."""
         rule = self._made.rule
-        rounds = rule.rounds
+        rounds = rule.rounds + self._made.study.repeats
         if peer.cheat is not None and peer.cheat.fate is CheaterFate.UNCOUNTED:
-            rounds = max(1, rounds // 2)
+            rounds = max(1, rule.rounds // 2)
         return rho_of(rule) * rounds
 
     async def _ask(self) -> None:
@@ -179,6 +180,11 @@ class CasePlay:
         tariff = made.study.tariff
         if tariff is not None:
             checks += money_checks(peers, accounts, made.study.bounty * rule.rounds)
+        if self._deeds.withdrawn is not None:
+            seeds = {peer.key: self._testnet.home(peer.name).load_identity() for peer in plan.peers}
+            happened, replayed = replay_facts(made, ledger, self._deeds.withdrawn, seeds, reader.weights_of)
+            self._events += happened
+            checks += replayed
         if self._clients is not None:
             checks += self._clients.checks(ledger)
         if files := self._deeds.handovers():

@@ -4,13 +4,16 @@ The work of each peer is counted, because the book shows what a cheat saves. Equ
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.data.commitments import RowTable
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.training.orders import (
     EvaluateOrder,
+    ReportOrder,
     TrainedUpdate,
     TrainingFailed,
     TrainingOrder,
@@ -59,6 +62,8 @@ class SimulatedTraining:
         try:
             if isinstance(order, TrainOrder):
                 return self._train(peer, trainer, order, base[0])
+            if isinstance(order, ReportOrder):
+                return trainer.report(order, base[0], self._owners[peer].rows, self._blobs)
             return self._evaluate(trainer, order, base)
         except (DecodeError, ValueError) as error:
             return TrainingFailed(str(error))
@@ -87,22 +92,17 @@ class SimulatedTraining:
         return self._judged[order]
 
 
-class _Counted(Trainer):
+class _Counted(TabularTrainer):
     """The honest trainer, which counts the work of one peer."""
 
-    _trainer = TabularTrainer()
-
     def __init__(self, training: SimulatedTraining, peer: bytes) -> None:
+        super().__init__()
         self._training = training
         self._peer = peer
 
-    def update_bytes(self, base: bytes) -> int:
+    def train(self, order: TrainOrder, base: bytes, rows: RowTable) -> TrainedBytes:
         """See the port."""
-        return self._trainer.update_bytes(base)
-
-    def train(self, order: TrainOrder, base: bytes, rows: Sequence[tuple[bytes, bytes]]) -> TrainedBytes:
-        """See the port."""
-        made = self._trainer.train(order, base, rows)
+        made = super().train(order, base, rows)
         self._training.passes[self._peer] += made.rows * max(1, order.rule.epochs)
         return made
 
@@ -111,8 +111,4 @@ class _Counted(Trainer):
     ) -> EvaluatedRound:
         """See the port."""
         self._training.evaluated[self._peer] += 1
-        return self._training.judged(order, lambda: self._trainer.evaluate(order, base, parent, blobs))
-
-    def manifest(self, weights: bytes, named: Manifest, parent: bytes) -> Manifest:
-        """See the port."""
-        return self._trainer.manifest(weights, named, parent)
+        return self._training.judged(order, partial(super().evaluate, order, base, parent, blobs))

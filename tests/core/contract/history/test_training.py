@@ -25,7 +25,8 @@ def test_an_item_of_a_line() -> None:
         RULE,
         replace(RULE, **NOISE),
         replace(RULE, **ADAPTED),
-        replace(RULE, contributors=(), mode=2, held_rows=0),
+        replace(RULE, contributors=(), erasure_policy=REPLAY),
+        replace(RULE, mode=2, held_rows=0),
     ):
         trained = replace(LINE, training=rule)
         assert trained.to_value() == [*LINE.to_value(), rule.to_value()]
@@ -65,6 +66,9 @@ def test_bounds(at: int, name: str) -> None:
         ({"aggregate": MEAN}, "f is 0"),
         ({"held_rows": 0}, "held_rows"),
         ({"mode": 2}, "held_rows"),
+        ({"mode": 2, "held_rows": 0, "contributors": ()}, "at most 8 houses"),
+        ({"mode": 2, "held_rows": 0, "contributors": tuple((bytes([at]) * 32, at) for at in range(9))}, "8 houses"),
+        ({"erasure_policy": REPLAY, "rounds": 33}, "at most 32 rounds"),
         ({"batch": 0}, "has a batch"),
         ({"sigma": 1}, "no noise"),
         ({**NOISE, "mode": 0}, "mode 0"),

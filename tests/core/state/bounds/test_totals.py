@@ -12,6 +12,7 @@ from p2pverify.core.settle import rules
 from p2pverify.core.state import memory, sponsors
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
+from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
@@ -39,9 +40,11 @@ PLAIN = {
     "records",
     "releases",
     "releases with two bodies",
+    "replays",
     "reports",
     "reports without a question",
     "rotations",
+    "rounds not repeated",
     "statements",
     "undecided disputes",
 }
@@ -57,6 +60,8 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "pledge": (settling.refuse_pledge, rules.refuse_offer),
     "recall": (take.refuse_recall, take.refuse_author),
     "release": (take.refuse_author, take.refuse_number, take.refuse_manifest),
+    "loss report": (losses.refuse_loss_report,),
+    "loss seal": (losses.refuse_loss_seal,),
     "report": (reports.refuse_report,),
     "round": (take.refuse_manifest,),
     "round commit": (rounds.refuse_round_commit, refusals.refuse_seal),
@@ -167,8 +172,17 @@ NAMES = {
     "sponsor: no newcomer",
     "sponsor: sponsors vouched for each other",
     "statement: author is no active member",
+    "loss report: another number of losses",
+    "loss report: certificate is before the sealing of losses was closed",
+    "loss report: does not open the loss seal",
+    "loss report: no loss seal was counted",
+    "loss report: not while losses are opened",
+    "loss seal: author has no update in the round",
+    "loss seal: certificate is before the updates were open",
+    "loss seal: not while losses are sealed",
     "update seal: after the sealing was closed",
     "update seal: another base",
+    "update seal: another data set than in the round that is repeated",
     "update seal: author does not contribute to the round",
     "update seal: certificate does not hold the round",
     "update seal: data set is not offered for the rule",
@@ -198,6 +212,8 @@ NAMES = {
     "void audit: slot not owed",
     "void round: no decision",
     "void round: the base was recalled",
+    "void round: too few losses opened",
+    "void round: too few losses sealed",
     "void round: too few updates opened",
     "void round: too few updates sealed",
     "vote: a reporter has no vote",

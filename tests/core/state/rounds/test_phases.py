@@ -6,7 +6,6 @@ import pytest
 
 from p2pverify.core.contract.history.training import DP, HELD_OUT
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.payloads.data import Erasure
 from p2pverify.core.records.payloads.lines.recall import Reason, Recall
 from p2pverify.core.records.payloads.lines.signatures import sign_statement
 from p2pverify.core.state.lines.versions import Status, notes_of, status_of
@@ -193,17 +192,16 @@ def test_the_privacy_budget_of_a_data_set_is_a_rule() -> None:
     assert (story.known.open, story.known.newest) == (None, 2)
 
 
-def test_an_erasure_draws_the_rows_anew_and_spends_nothing_back() -> None:
+def test_an_erasure_leaves_the_order_of_rows_and_spends_nothing_back() -> None:
     story = RoundStory(**NOISE, terms=TrainingTerms(HELD_OUT, 40, 10**10))
     story.round()
     owner = story.contributors[0]
-    before = story.state.datasets[story.datasets[owner]].training
-    story.steps.say(owner, Kind.ERASURE, Erasure(story.datasets[owner], b"\x07" * 32, 190, 1).encode())
+    before = story.state.datasets[story.datasets[owner]]
+    story.erase(owner, 10)
     story.cut()
-    after = story.state.datasets[story.datasets[owner]].training
-    assert before is not None
-    assert after is not None
-    assert (after.shown, after.spent, after.seed) == (0, before.spent, story.state.beacon)
+    after = story.state.datasets[story.datasets[owner]]
+    assert before.training == after.training is not None
+    assert (after.rows, after.erased, after.size, after.root) == (190, 10, 200, b"\x07" * 32)
 
 
 def test_a_recall_of_the_base_voids_the_round_and_the_next_one_begins_before_it() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from p2pverify.cli.lines.train import train
+from p2pverify.cli.training.train import train
 from p2pverify.engine.lora.tools import LoraTools
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network
@@ -35,7 +35,8 @@ def shown(home: Home, *args: str, rounds: RoundsDocument = ROUNDS) -> str:
 
 def test_what_is_open_and_what_waits_for_this_node(home: Home) -> None:
     told = " ".join(shown(home, "status").split())
-    assert "open round 3, from version 1, since epoch 11" in told
+    assert "open round 3, which repeats round 1, from version 1, since epoch 11" in told
+    assert "to repeat rounds 1, without rows that were erased" in told
     assert "1 of 2 contributors sealed an update" in told
     assert "this node has to train, and seal the update" in told
     idle = replace(ROUNDS, lines=(replace(LINE, open=None, houses_ready=1),))
@@ -45,9 +46,9 @@ def test_what_is_open_and_what_waits_for_this_node(home: Home) -> None:
 
 def test_rounds_that_are_over(home: Home) -> None:
     lines = shown(home, "rounds").splitlines()
-    assert lines[0].split() == ["ROUND", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES"]
-    assert lines[1].split() == ["1", "0", "version", "1", "6", "41250", "4", "of", "5", "2,", "1", "right"]
-    assert lines[2].split() == ["2", "1", "void", "10", "-", "-", "-"]
+    assert lines[0].split() == ["ROUND", "REPEATS", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES"]
+    assert lines[1].split() == ["1", "-", "0", "version", "1", "6", "41250", "4", "of", "5", "2,", "1", "right"]
+    assert lines[2].split() == ["2", "1", "1", "void", "10", "-", "-", "-"]
     assert max(map(len, lines)) <= 80
 
 

@@ -13,6 +13,7 @@ from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import wide_option
 from p2pverify.cli.params import InputFile
 from p2pverify.cli.table import pairs, table, terminal_width
+from p2pverify.cli.training.audit import audit, read_round
 from p2pverify.node.reports.shown import short_ids
 from p2pverify.node.training.documents import (
     ClosedRoundDocument,
@@ -21,10 +22,11 @@ from p2pverify.node.training.documents import (
     TrainedLineDocument,
 )
 
-_HEADERS = ("ROUND", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES")
+_HEADERS = ("ROUND", "REPEATS", "BASE", "RESULT", "EPOCH", "GAIN", "AGREED", "UPDATES")
 _ROW_HEADERS = ("PEER", "FINDING", "CREDIT", "MARK", "ROWS", "LATE", "DATA SET")
 _DIGEST_CHARS = 16
 _MEANING = """\b
+REPEATS  the round that it repeats, because rows of a contributor to it were erased
 RESULT   the version that the round made; 'kept' if it gained too little, 'void' if it was not decided
 GAIN     by how much the new weights lower the loss on held-out rows, in millionths of a nat
 AGREED   how many members gave the decided result, of how many that could vote
@@ -45,6 +47,9 @@ def train() -> None:
 
     A node contributes by itself to rounds for which 'p2pverify data commit --train' has offered rows.
     """
+
+
+train.add_command(audit)
 
 
 @train.command("status")
@@ -84,12 +89,10 @@ def rounds(line: str | None, wide: bool, as_json: bool) -> None:
 @json_option
 def show(name: str, wide: bool, as_json: bool) -> None:
     """Show what a round found of each contributor."""
-    line, slash, number = name.rpartition("/")
-    if not (slash and line and number.isascii() and number.isdecimal() and len(number) <= 10):
-        raise click.BadParameter("name a line and a round, such as cells/3", param_hint="LINE/ROUND")
+    line, number = read_round(name)
     answer = client.get(current_home(), "/v1/rounds", RoundsDocument)
     found = _find_line(answer.document, line)
-    over = next((each for each in found.closed if each.number == int(number)), None)
+    over = next((each for each in found.closed if each.number == number), None)
     if over is None:
         known = ", ".join(str(each.number) for each in found.closed) or "none"
         raise CliError(
@@ -149,6 +152,8 @@ def _about(line: TrainedLineDocument) -> Iterator[tuple[str, object]]:
     yield "line", line.line
     yield "trainer", f"{line.trainer}, mode {line.mode}"
     yield "decided", f"{line.decided} of {line.rounds} rounds"
+    if line.to_repeat:
+        yield "to repeat", f"rounds {', '.join(map(str, line.to_repeat))}, without rows that were erased"
     if line.quarantined:
         names = short_ids(line.quarantined)
         yield "left out", ", ".join(names[peer] for peer in line.quarantined)
@@ -157,7 +162,9 @@ def _about(line: TrainedLineDocument) -> Iterator[tuple[str, object]]:
         ready = f"{line.houses_ready} houses of contributors have rows for it, and it needs {line.houses_needed}"
         yield "open round", "none, and there are no more" if is_over else f"none; {ready}"
         return
-    yield "open round", f"{line.open.number}, from version {line.open.base}, since epoch {line.open.opened_epoch}"
+    again = "" if line.open.repeats is None else f", which repeats round {line.open.repeats}"
+    since = f"from version {line.open.base}, since epoch {line.open.opened_epoch}"
+    yield "open round", f"{line.open.number}{again}, {since}"
     yield "phase", _phase(line.open)
     yield "this node", f"has to {line.open.own}" if line.open.own else "has nothing to do in it now"
 
@@ -168,6 +175,10 @@ def _phase(current: OpenRoundDocument) -> str:
             return f"{len(current.sealed)} of {len(current.expected)} contributors sealed an update"
         case "opening":
             return f"{len(current.opened)} of {len(current.sealed)} updates are open"
+        case "reporting":
+            return f"{current.losses_sealed} of {len(current.opened)} owners sealed the losses on their rows"
+        case "disclosing":
+            return f"{current.losses_opened} of {current.losses_sealed} owners opened them"
     sealed = f"{current.votes_sealed} of {current.electorate} members sealed a result"
     return f"{sealed}, {current.votes_opened} opened it"
 
@@ -176,7 +187,7 @@ def _row(over: ClosedRoundDocument) -> tuple[object, ...]:
     made = "void" if not over.decided else "kept" if over.version is None else f"version {over.version}"
     right = sum(each.finding == "right" for each in over.contributions)
     return (
-        over.number, over.base, made, over.epoch, over.gain if over.decided else None,
+        over.number, over.repeats, over.base, made, over.epoch, over.gain if over.decided else None,
         f"{over.agreed} of {over.voters}" if over.decided else None,
         f"{len(over.contributions)}, {right} right" if over.decided else None,
     )  # fmt: skip
