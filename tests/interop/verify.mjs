@@ -97,8 +97,9 @@ const HEAD = [constant("p2pverify/view/2"), bytes("network"), uint("epoch", EPOC
   list("counters", tuple("counter", text("counter", 64), uint("count")), 128, byName)];
 const VIEW = (value) => tuple("view", ...HEAD, ...(value?.length > HEAD.length ? [MERKLE("lines")] : []))(value);
 const CUT = tuple("cut", bytes("author"), uint("seq", EPOCH), bytes("prev"), bytes("base"), bytes("VRF key"),
-  bytes("VRF proof", 80), bytes("heads")), STUB = tuple("signature", uint("place", 511), uint("epoch", EPOCH),
-  uint("seq", EPOCH), bytes("prev"), bytes("signature", 64));
+  bytes("VRF proof", 80), bytes("heads"), bytes("state root"));
+const STUB = tuple("signature", uint("place", 511), uint("epoch", EPOCH), uint("seq", EPOCH), bytes("prev"),
+  bytes("signature", 64));
 const PASSPORT = tuple("passport", constant("p2pverify/passport/1"), VIEW, bytes("row", null), uint("position"),
   list("path", bytes("path"), 40), CUT, list("weighted", bytes("key"), 512, Buffer.compare),
   list("signatures", STUB, 512, ([one], [other]) => one - other));
@@ -182,7 +183,8 @@ function checkPassport(network, data) {
   need(digest(weighted).equals(weightedDigest), "the keys are not those with weight in the view");
   const signed = stubs.length, all = weighted.length;
   need(all && 3 * signed >= 2 * all, `${signed} of ${all} peers with weight signed: fewer than two thirds`);
-  const id = digest(["p2pverify/1", of, author, epoch, seq, prev, 9, digest([epoch, ...cut, ledger, digest(view)])]);
+  const id = digest(["p2pverify/1", of, author, epoch, seq, prev, 9,
+    digest([epoch, ...cut.slice(0, 4), ledger, digest(view), cut[4]])]);
   for (const [place, epochSigned, seqSigned, before, signature] of stubs) {
     const header = ["p2pverify/1", of, weighted[place], epochSigned, seqSigned, before, 10, digest([id])];
     need(isSigned(weighted[place], encode(header), signature), "a signature does not hold");
@@ -247,13 +249,15 @@ const isAnswer = isObject([isText, "peer_id class cut logits text request respon
   [isList(isText), "checked"], [isOne("stop", "length"), "finish"],
   [isOne(null, "agrees", "differs", "not compared"), "compared"]);
 const isCheck = isObject([isCount, "index panel answers agree differ not_compared"], [isFlag, "majority"]);
+const isCost = isObject([isText, "unit"], [isCount, "price answers total"]);
 const isReceipt = isObject([isOne("p2pverify/client-receipt/1"), "schema"], [isOne("answered", "failed"), "state"],
   [isText, "id network model endpoint"], [isCount, "created_ms panel every"], [isMaybe(isCount), "finished_ms"],
   [isList(isAnswer), "answers"], [isList(isEvent), "events"], [isList(isCheck), "checks"]);
 const readHex = (digits) => need(/^([0-9a-f]{2})*$/.test(digits), "its bytes are not in hex") ?? unhex(digits);
 function checkReceipt(network, data) {
   const receipt = attempt(() => JSON.parse(data), SyntaxError, () => null);
-  form(data.length <= 2 ** 26 && isReceipt(receipt) && receipt.answers.length > 0, "no receipt");
+  form(data.length <= 2 ** 26 && isReceipt(receipt) && isMaybe(isCost)(receipt.cost ?? null), "no receipt");
+  form(receipt.answers.length > 0, "no receipt");
   need(receipt.network === hex(network.id), "it is of another network");
   return receipt.answers.map((shown) => named(`answer ${shown.index}: `, Refused, () => checkAnswer(network, shown)));
 }

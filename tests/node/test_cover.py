@@ -20,7 +20,7 @@ from p2pverify.core.inference.question import (
     encode_refusal,
 )
 from p2pverify.core.roles.asker import SPREAD_PERMILLE
-from p2pverify.core.roles.slot_plan import make_plan
+from p2pverify.core.roles.slot_plan import Anchor, make_plan
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files import corpus
@@ -134,9 +134,10 @@ async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
     epoch = params.epoch_at(bench.world.now_ms)
     cover = Cover(bench.driver, CoverPlan(params.slots_milli / 1000, PROMPTS), dice=random.Random(5))
     found = cover._draw(epoch)
-    anchor = context.fold.state(context.fold.latest.path[-1])
-    assert anchor is not None
-    plan = make_plan(context, epoch, anchor)
+    newest = context.fold.latest.path[-1]
+    cut = context.fold.latest.past_of(newest)
+    assert cut is not None
+    plan = make_plan(context, epoch, Anchor(newest, cut))
     assert plan is not None
     beta = random.Random(5).randbytes(64)
     assert [slot for slot, _ in found] == list(sortition.slots(beta, params))
