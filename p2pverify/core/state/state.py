@@ -157,16 +157,16 @@ class RowDigests:
     rows: Mapping[bytes, RowDigest] = field(default_factory=dict)  # by peer
 
 
-#: The value that a leaf of a state was computed from, the hash of the leaf, and the bytes of the contacts of a row.
-HashedLeaf = tuple[Any, bytes, Mapping[bytes, tuple[Contact, bytes]]]
+#: The value that a leaf of a state was computed from, the hash of the leaf, and of a row the bytes of its parts.
+HashedLeaf = tuple[Any, bytes, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class HashedSection:
-    """The leaves of a section of a state, in order, and their root."""
+    """The leaves of a section of a state, in order, and the hash of what the state's root says of them."""
 
     leaves: Mapping[Any, HashedLeaf]
-    root: bytes
+    digest: bytes
 
 
 @dataclass(slots=True)

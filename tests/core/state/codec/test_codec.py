@@ -288,7 +288,7 @@ def test_every_field_is_written() -> None:
         forms += [(verdicts.dispute_form(story.network_id), dispute), (verdicts.ROUND, dispute.round)]
     assert {type(value) for _, value in forms} >= {Dispute, Round}
     assert all(width(form, value) == len(fields(value)) for form, value in forms)
-    assert len(fields(AuditNote)) == 3  # the digest of an audit follows from its payload
+    assert len(fields(AuditNote)) == 4  # the audit and the digest follow from the payload
 
 
 # ---------------------------------------------------------------- bytes that are not those of a state
