@@ -20,11 +20,11 @@ def state_root(network_id: bytes, state: State) -> bytes:
         found[name] = one = _hash(section, state, before.get(name))
         digests.append(one.digest)
     state.hashed = found
-    return merkle.root_of(digests)
+    return merkle.grouped_root(digests)
 
 
 def _digest(name: str, hashes: list[bytes]) -> bytes:
-    return merkle.leaf(encode((name, len(hashes), merkle.root_of(hashes))))
+    return merkle.leaf(encode((name, len(hashes), merkle.grouped_root(hashes))))
 
 
 def _hash(section: StateSection, state: State, known: HashedSection | None) -> HashedSection:

@@ -240,8 +240,9 @@ def leaves_of(network_id: bytes, state: State) -> Leaves:
 
 
 def root_of(leaves: Leaves) -> bytes:
-    """The Merkle root over name, number and Merkle root of each section: 32 bytes."""
-    return merkle.root([encode([name, len(found), merkle.root(found)]) for name, found in leaves.items()])
+    """The grouped root over name, number and grouped root of each section: 32 bytes."""
+    roots = {name: merkle.grouped_root([merkle.leaf(leaf) for leaf in found]) for name, found in leaves.items()}
+    return merkle.grouped_root([merkle.leaf(encode([name, len(leaves[name]), root])) for name, root in roots.items()])
 
 
 def encode_state(network_id: bytes, state: State) -> bytes:
