@@ -57,16 +57,17 @@ def _write(value: object, depth_left: int) -> bytes:
         return _write_other(value, depth_left)
     if depth_left == 0:
         raise LocalProtocolError("cannot encode a value that is too deep")
-    parts = [_begin(0x80, len(value))]
+    length = len(value)
+    parts = [_BYTES[0x80 + length] if length < 24 else _begin(0x80, length)]
     add = parts.append
     for item in value:
         kind = type(item)  # a call for each item would cost more than all the rest
         if kind is int and 0 <= item < 65536:
-            add(_SMALL[item] if item < 256 else b"\x19%c%c" % divmod(item, 256))
+            add(_SMALL[item] if item < 256 else b"\x19%c%c" % (item >> 8, item & 255))
         elif kind is bytes:
             add(b"X " + item if len(item) == 32 else _begin(0x40, len(item)) + item)
         elif kind is list or kind is tuple:
-            add(_write(item, depth_left - 1))
+            add(_write(item, depth_left - 1) if item or depth_left == 1 else b"\x80")
         elif item is None or kind is bool:
             add(_WRITTEN[item])
         else:
@@ -102,8 +103,10 @@ def _write_other(value: object, depth_left: int) -> bytes:
 
 
 def encode_uint(number: int) -> bytes:
-    """As `encode`, but fast for numbers below 256, which most fields hold."""
-    return _SMALL[number] if 0 <= number < 256 else encode(number)
+    """As `encode`, but fast for small numbers, which most fields hold."""
+    if 0 <= number < 65536:
+        return _SMALL[number] if number < 256 else b"\x19%c%c" % (number >> 8, number & 255)
+    return encode(number)
 
 
 def encode_bytes(data: bytes) -> bytes:

@@ -212,7 +212,7 @@ class State(Roster):
     rested_epoch: int = -1  # of the newest change between resting weight and weight
     convicted: frozenset[bytes] = frozenset()
     row_digests: RowDigests = field(default_factory=RowDigests)  # of the view of this state, or of an earlier one
-    hashed: Mapping[str, HashedSection] = field(default_factory=dict)  # of this state, or of an earlier one
+    hashed: Mapping[str, HashedSection] = field(default_factory=dict)  # by field, of this state or of an earlier one
     decided: tuple[Dispute, ...] = ()  # those whose decision took effect with this cut
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""

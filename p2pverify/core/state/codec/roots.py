@@ -16,8 +16,7 @@ def state_root(network_id: bytes, state: State) -> bytes:
     digests = [_digest(HEADER, [merkle.leaf(header_leaf(network_id, state))])]
     found: dict[str, HashedSection] = {}
     for section in all_sections(network_id, state):
-        name = section.name
-        found[name] = one = _hash(section, state, before.get(name))
+        found[section.field] = one = _hash(section, state, before.get(section.field))
         digests.append(one.digest)
     state.hashed = found
     return merkle.grouped_root(digests)

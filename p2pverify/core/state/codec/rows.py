@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from p2pverify.core.encoding.canon import encode, encode_bytes
+from p2pverify.core.encoding.canon import encode, encode_bytes, encode_uint
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, Sample, Window
 from p2pverify.core.records.envelope import SEQ_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -124,7 +124,10 @@ def row_bytes(member: Member, known: RowBytes) -> RowBytes:
 
 
 def _contact(challenger: bytes, contact: Contact) -> tuple[Contact, bytes]:
-    return contact, encode((challenger, _write_contact(contact)))
+    if contact.windows:
+        return contact, encode((challenger, _write_contact(contact)))
+    counts = encode_uint(contact.asked), encode_uint(contact.answered), encode_uint(contact.since)
+    return contact, b"\x82X %b\x84%b%b\x80%b" % (challenger, *counts)
 
 
 def member_leaf(peer: bytes, member: Member, known: RowBytes) -> bytes:
