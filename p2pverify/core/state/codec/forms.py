@@ -123,7 +123,7 @@ def ordered(form: Form[T], order: Callable[[T], Any]) -> Form[frozenset[T]]:
         return frozenset(found)
 
     if order is plain and items.is_same:
-        return Form(lambda found: sorted(found), read)  # type: ignore[type-var]
+        return Form(sorted, read)  # type: ignore[arg-type]
     return Form(lambda found: items.write(tuple(sorted(found, key=order))), read)
 
 
