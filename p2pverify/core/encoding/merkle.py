@@ -6,6 +6,8 @@ The caller chooses the strings and their order; a set must be sorted first.
 import hashlib
 from collections.abc import Sequence
 
+#: The leaves of one group of a grouped root.
+GROUP = 32
 _LEAF = b"\x00"
 _NODE = b"\x01"
 _EMPTY = hashlib.sha256(b"").digest()
@@ -27,6 +29,15 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _next_level(level)
     return level[0] if level else _EMPTY
+
+
+def grouped_root(hashes: Sequence[bytes]) -> bytes:
+    """The tree hash over groups of leaves, given the hashes of the leaves: 32 bytes.
+
+    Each leaf of the tree is the hashes of GROUP consecutive leaves, the last one of the rest. So a root over a few
+    hundred leaves that come and go needs few hashes, and the proof of a leaf begins with the other hashes of its group.
+    """
+    return root([b"".join(hashes[at : at + GROUP]) for at in range(0, len(hashes), GROUP)])
 
 
 def inclusion_path(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:

@@ -182,7 +182,7 @@ def _audit(step: Transition, record: Record) -> None:
         return
     if duty is not None:
         return  # it came after the duty, so the duty did not open it
-    note = AuditNote(audit, record.header.body, record.seq)
+    note = AuditNote(audit, record.payload, record.header.body, record.seq)
     step.state.audits[record.author, audit.epoch] = {**slots, audit.slot: note}
     step.state.count("audits")
 

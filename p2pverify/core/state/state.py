@@ -157,16 +157,16 @@ class RowDigests:
     rows: Mapping[bytes, RowDigest] = field(default_factory=dict)  # by peer
 
 
-#: The value that a leaf of a state was computed from, the hash of the leaf, and the bytes of the contacts of a row.
-HashedLeaf = tuple[Any, bytes, Mapping[bytes, tuple[Contact, bytes]]]
+#: The value that a leaf of a state was computed from, the hash of the leaf, and of a row the bytes of its parts.
+HashedLeaf = tuple[Any, bytes, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class HashedSection:
-    """The leaves of a section of a state, in order, and their root."""
+    """The leaves of a section of a state, in order, and the hash of what the state's root says of them."""
 
     leaves: Mapping[Any, HashedLeaf]
-    root: bytes
+    digest: bytes
 
 
 @dataclass(slots=True)
@@ -212,7 +212,7 @@ class State(Roster):
     rested_epoch: int = -1  # of the newest change between resting weight and weight
     convicted: frozenset[bytes] = frozenset()
     row_digests: RowDigests = field(default_factory=RowDigests)  # of the view of this state, or of an earlier one
-    hashed: Mapping[str, HashedSection] = field(default_factory=dict)  # of this state, or of an earlier one
+    hashed: Mapping[str, HashedSection] = field(default_factory=dict)  # by field, of this state or of an earlier one
     decided: tuple[Dispute, ...] = ()  # those whose decision took effect with this cut
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""

@@ -79,7 +79,8 @@ class Transition:
         if member is None:
             return
         self._add(peer, -self.test_of(member, across).down, is_long=is_long)
-        if any(asked.responder == peer and asked.receipt is not None for asked in audit.asked):
+        is_paid = self.network.tariff is not None
+        if is_paid and any(asked.responder == peer and asked.receipt is not None for asked in audit.asked):
             self.earn(MoveReason.ANSWER, peer, audit.key)
         self.state.change(
             peer,

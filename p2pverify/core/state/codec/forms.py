@@ -4,10 +4,11 @@ Each form writes a value in one way only, and reads nothing else. So two states 
 equal. Records of values are arrays in the order of the form. Sets and mappings are arrays in ascending order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from p2pverify.core.encoding.canon import UINT_MAX, Value, as_array, as_bool, as_bytes, as_text, as_uint
@@ -25,6 +26,11 @@ class Form(Generic[T]):
 
     write: Callable[[T], object]
     read: Callable[[Value], T]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether a value is written as it is, so that many of them need no call for each."""
+        return self.write is _same
 
 
 def _same(value: object) -> object:
@@ -90,8 +96,9 @@ def choice(kind: type[E]) -> Form[E]:
 
 def sequence(form: Form[T]) -> Form[tuple[T, ...]]:
     """Values in an order that matters."""
+    write = form.write
     return Form(
-        lambda items: [form.write(item) for item in items],
+        _same if form.is_same else lambda items: [write(item) for item in items],
         lambda value: tuple(form.read(item) for item in as_array(value, "items")),
     )
 
@@ -101,7 +108,9 @@ def pair(first: Form[K], second: Form[V]) -> Form[tuple[K, V]]:
         one, two = as_array(value, "pair", length=2)
         return first.read(one), second.read(two)
 
-    return Form(lambda item: [first.write(item[0]), second.write(item[1])], read)
+    one_write, two_write = first.write, second.write
+    is_same = first.is_same and second.is_same
+    return Form(_same if is_same else lambda item: [one_write(item[0]), two_write(item[1])], read)
 
 
 def ordered(form: Form[T], order: Callable[[T], Any]) -> Form[frozenset[T]]:
@@ -113,6 +122,8 @@ def ordered(form: Form[T], order: Callable[[T], Any]) -> Form[frozenset[T]]:
         check_ascending(map(order, found))
         return frozenset(found)
 
+    if order is plain and items.is_same:
+        return Form(sorted, read)  # type: ignore[arg-type]
     return Form(lambda found: items.write(tuple(sorted(found, key=order))), read)
 
 
@@ -125,12 +136,20 @@ def mapping(key: Form[K], value: Form[V], order: Callable[[K], Any]) -> Form[Map
         check_ascending(order(each) for each, _ in pairs)
         return dict(pairs)
 
-    return Form(lambda found: entries.write(tuple((each, found[each]) for each in sorted(found, key=order))), read)
+    if order is plain and entries.is_same:
+        return Form(lambda found: sorted(found.items()), read)
+    key_write, value_write, by = key.write, value.write, sort_key(order)
+    return Form(lambda found: [[key_write(each), value_write(found[each])] for each in sorted(found, key=by)], read)
 
 
 def plain(key: Any) -> Any:
     """The order of keys that are compared as they are."""
     return key
+
+
+def sort_key(order: Callable[[Any], Any]) -> Any:
+    """What `sorted` takes for an order: nothing for `plain`, because a call for each key would cost most of it."""
+    return None if order is plain else order
 
 
 IDS = ordered(ID, plain)
@@ -145,7 +164,23 @@ def record(kind: type[T], **parts: Form[Any]) -> Form[T]:
             **{name: _read_part(name, form, item) for (name, form), item in zip(parts.items(), items, strict=True)}
         )
 
-    return Form(lambda value: [form.write(getattr(value, name)) for name, form in parts.items()], read)
+    return Form(record_writer(**parts), read)
+
+
+def record_writer(**parts: Form[Any]) -> Callable[[Any], Sequence[object]]:
+    """Writes the named parts of a value, in the order in which they are given here. There are two at least."""
+    taken = attrgetter(*parts)
+    others = [(at, form.write) for at, form in enumerate(parts.values()) if not form.is_same]
+    if not others:
+        return taken
+
+    def write(value: Any) -> Sequence[object]:
+        items = list(taken(value))
+        for at, write_item in others:
+            items[at] = write_item(items[at])
+        return items
+
+    return write
 
 
 def _read_part(name: str, form: Form[T], item: Value) -> T:

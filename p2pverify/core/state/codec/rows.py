@@ -1,10 +1,10 @@
 """The forms of rows, and of other parts of a state that are about one key."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from p2pverify.core.encoding.canon import encode_plain
+from p2pverify.core.encoding.canon import encode, encode_bytes, encode_uint
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, Sample, Window
 from p2pverify.core.records.envelope import SEQ_MAX
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -22,6 +22,7 @@ from p2pverify.core.state.codec.forms import (
     pair,
     plain,
     record,
+    record_writer,
     sequence,
     text,
     uint,
@@ -87,40 +88,63 @@ _BEFORE_CONTACTS: dict[str, Form[Any]] = dict(  # noqa: C408, the names are thos
 )
 _AFTER_CONTACTS: dict[str, Form[Any]] = {"auditors": IDS, "credits": IDS}
 MEMBER: Form[Member] = record(Member, **_BEFORE_CONTACTS, contacts=mapping(ID, CONTACT, plain), **_AFTER_CONTACTS)
-#: The contacts of a row, each with its bytes, which are most of those of the row. A step changes few of them.
-ContactBytes = Mapping[bytes, tuple[Contact, bytes]]
+_write_contact = CONTACT.write
+_write_before, _write_after = record_writer(**_BEFORE_CONTACTS), record_writer(**_AFTER_CONTACTS)
+_IN_BEFORE, _IN_AFTER = len(_BEFORE_CONTACTS), len(_AFTER_CONTACTS)
 
 
-def contact_bytes(member: Member, known: ContactBytes) -> ContactBytes:
-    """The bytes of the contacts of a row, in order. Those of contacts that did not change are taken over."""
+class RowBytes(NamedTuple):
+    """Bytes of the parts of a row that are most of it, and of which a step changes few.
+
+    Each contact has its bytes; the contacts are in order. `tail` is what stands behind the contacts, made from the sets
+    `peers`.
+    """
+
+    contacts: Mapping[bytes, tuple[Contact, bytes]] = {}
+    peers: tuple[frozenset[bytes], ...] = ()
+    tail: bytes = b""
+
+
+NO_BYTES = RowBytes()
+
+
+def row_bytes(member: Member, known: RowBytes) -> RowBytes:
+    """The bytes of these parts of a row. Those of parts that did not change are taken over."""
+    before, contacts = known.contacts, member.contacts
+    peers, tail = known.peers, known.tail
+    if not peers or peers[0] is not member.auditors or peers[1] is not member.credits:
+        peers, tail = (member.auditors, member.credits), _items(_IN_AFTER, _write_after(member))
+    if contacts.keys() == before.keys():
+        changed = {key: _contact(key, contacts[key]) for key, (old, _) in before.items() if old is not contacts[key]}
+        return RowBytes({**before, **changed} if changed else before, peers, tail)
     found: dict[bytes, tuple[Contact, bytes]] = {}
-    for challenger in sorted(member.contacts):
-        contact, old = member.contacts[challenger], known.get(challenger)
-        if old is None or old[0] is not contact:
-            old = contact, encode_plain([challenger, CONTACT.write(contact)])
-        found[challenger] = old
-    return found
+    for challenger in sorted(contacts):
+        contact, one = contacts[challenger], before.get(challenger)
+        found[challenger] = one if one is not None and one[0] is contact else _contact(challenger, contact)
+    return RowBytes(found, peers, tail)
 
 
-def member_leaf(peer: bytes, member: Member, contacts: ContactBytes) -> bytes:
-    """The leaf of a row: its canonical bytes, put together from parts."""
-    before, after = (
-        [form.write(getattr(member, name)) for name, form in parts.items()]
-        for parts in (_BEFORE_CONTACTS, _AFTER_CONTACTS)
-    )
-    parts = [_head(2), encode_plain(peer), _head(len(before) + 1 + len(after)), _items(before)]
-    parts += [_head(len(contacts)), *(data for _, data in contacts.values()), _items(after)]
-    return b"".join(parts)
+def _contact(challenger: bytes, contact: Contact) -> tuple[Contact, bytes]:
+    if contact.windows:
+        return contact, encode((challenger, _write_contact(contact)))
+    counts = encode_uint(contact.asked), encode_uint(contact.answered), encode_uint(contact.since)
+    return contact, b"\x82X %b\x84%b%b\x80%b" % (challenger, *counts)
+
+
+def member_leaf(peer: bytes, member: Member, known: RowBytes) -> bytes:
+    """The leaf of a row: its canonical bytes, put together from those of `row_bytes` and the others."""
+    parts = [_head(2), encode_bytes(peer), _head(_IN_BEFORE + 1 + _IN_AFTER), _items(_IN_BEFORE, _write_before(member))]
+    return b"".join([*parts, _head(len(known.contacts)), *(data for _, data in known.contacts.values()), known.tail])
 
 
 @lru_cache(maxsize=1024)
 def _head(length: int) -> bytes:
     """The first bytes of an array."""
-    return encode_plain([0] * length)[: -length or None]
+    return encode([0] * length)[: -length or None]
 
 
-def _items(items: list[object]) -> bytes:
-    return encode_plain(items)[len(_head(len(items))) :]
+def _items(count: int, items: Sequence[object]) -> bytes:
+    return encode(items)[len(_head(count)) :]
 
 
 EARLY_CONFLICT: Form[EarlyConflict] = record(EarlyConflict, forks=SEQS, is_slot=BOOL, since=UINT)

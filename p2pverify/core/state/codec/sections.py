@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from p2pverify.core.encoding import merkle
-from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode, encode_plain
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from p2pverify.core.records.payloads.cut import Cut, decode_cut
@@ -25,6 +25,7 @@ from p2pverify.core.state.codec.forms import (
     pair,
     plain,
     sequence,
+    sort_key,
 )
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
@@ -36,10 +37,11 @@ from p2pverify.core.state.codec.rows import (
     EARLY_CONFLICT,
     MEMBER,
     NAME,
+    NO_BYTES,
     SEQ,
     SLOT,
-    contact_bytes,
     member_leaf,
+    row_bytes,
 )
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.past.notes import CutIds, PastCut
@@ -70,7 +72,7 @@ class StateSection:
         return found
 
     def leaf(self, key: Any, value: Any) -> bytes:
-        return encode_plain([self.key.write(key), self.value.write(value)])
+        return encode((self.key.write(key), self.value.write(value)))
 
     @property
     def is_made_anew(self) -> bool:
@@ -79,7 +81,7 @@ class StateSection:
 
     def leaves(self, state: State) -> list[bytes]:
         entries = self.entries(state)
-        return [self.leaf(key, entries[key]) for key in sorted(entries, key=self.order)]
+        return [self.leaf(key, entries[key]) for key in sorted(entries, key=sort_key(self.order))]
 
     def read(self, leaves: Sequence[bytes]) -> dict[Any, Any]:
         """The entries of a section. Raises DecodeError."""
@@ -105,7 +107,7 @@ class MembersSection(StateSection):
     """The rows."""
 
     def leaf(self, key: Any, value: Any) -> bytes:
-        return member_leaf(key, value, contact_bytes(value, {}))
+        return member_leaf(key, value, row_bytes(value, NO_BYTES))
 
 
 class PastSection(StateSection):
@@ -118,7 +120,7 @@ class PastSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         cut_id, cut, following = value
-        return encode_plain([key, cut_id, write_past(cut, following)])
+        return encode([key, cut_id, write_past(cut, following)])
 
     @property
     def is_made_anew(self) -> bool:
@@ -142,7 +144,7 @@ class BesideSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         cut, base = value
-        return encode_plain([key, None if cut is None else write_past(cut, base)])
+        return encode([key, None if cut is None else write_past(cut, base)])
 
     @property
     def is_made_anew(self) -> bool:
@@ -238,8 +240,9 @@ def leaves_of(network_id: bytes, state: State) -> Leaves:
 
 
 def root_of(leaves: Leaves) -> bytes:
-    """The Merkle root over name, number and Merkle root of each section: 32 bytes."""
-    return merkle.root([encode([name, len(found), merkle.root(found)]) for name, found in leaves.items()])
+    """The grouped root over name, number and grouped root of each section: 32 bytes."""
+    roots = {name: merkle.grouped_root([merkle.leaf(leaf) for leaf in found]) for name, found in leaves.items()}
+    return merkle.grouped_root([merkle.leaf(encode([name, len(leaves[name]), root])) for name, root in roots.items()])
 
 
 def encode_state(network_id: bytes, state: State) -> bytes:

@@ -64,12 +64,13 @@ def audit_notes_form(network_id: bytes) -> Form[AuditNote]:
     audits = audit_form(network_id)
 
     def write(note: AuditNote) -> object:
-        return [audits.write(note.audit), note.seq]
+        return (note.audit.challenger, note.payload), note.seq
 
     def read(value: Value) -> AuditNote:
         written, number = as_array(value, "audit note", length=2)
         audit = audits.read(written)
-        return AuditNote(audit, sha256(audit.encode()), SEQ.read(number))
+        payload = audit.encode()
+        return AuditNote(audit, payload, sha256(payload), SEQ.read(number))
 
     return Form(write, read)
 

@@ -293,13 +293,16 @@ def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes
     asker = state.members.get(challenger)
     if asker is None or not asker.weight:
         return
+    known = ((peer, state.members.get(peer)) for peer in (same if right is None else right) if peer != challenger)
+    todo = [(peer, member) for peer, member in known if member is not None and not member.weight]
+    if not todo:
+        return
     weighted = (peer for peer, m in state.members.items() if m.weight and not m.is_convicted)
     some = frozenset(islice(weighted, CREDIT_OTHERS + 1))
     agreeing = {p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted}
-    for peer in same if right is None else right:
+    for peer, member in todo:
         needed = min(CREDIT_OTHERS, max(1, len(some - {peer})))
-        member = state.members.get(peer)
-        if member is None or member.weight or peer == challenger or len(agreeing - {peer}) < needed:
+        if len(agreeing - {peer}) < needed:
             continue
         if challenger not in member.credits:
             state.change(peer, credits=with_credit(state, member.credits, challenger))

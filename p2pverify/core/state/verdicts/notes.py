@@ -105,8 +105,9 @@ class DutyNote:
 
 @dataclass(frozen=True, slots=True)
 class AuditNote:
-    """An audit that waits for its duty."""
+    """An audit that waits for its duty, with the payload of its record and the digest of that."""
 
     audit: Audit
+    payload: bytes
     body: bytes
     seq: int

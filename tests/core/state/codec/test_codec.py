@@ -288,7 +288,7 @@ def test_every_field_is_written() -> None:
         forms += [(verdicts.dispute_form(story.network_id), dispute), (verdicts.ROUND, dispute.round)]
     assert {type(value) for _, value in forms} >= {Dispute, Round}
     assert all(width(form, value) == len(fields(value)) for form, value in forms)
-    assert len(fields(AuditNote)) == 3  # the digest of an audit follows from its payload
+    assert len(fields(AuditNote)) == 4  # the audit and the digest follow from the payload
 
 
 # ---------------------------------------------------------------- bytes that are not those of a state
@@ -393,11 +393,21 @@ def test_a_dispute_stands_under_its_own_key() -> None:
 
 def test_one_leaf_is_provable_alone() -> None:
     """By the path from the leaf to its section's root, and the path from the section to the state's root."""
-    leaves = leaves_of(NETWORK.id, genesis(NETWORK))
-    members = leaves["members"]
-    hashes = [merkle.leaf(each) for each in members]
-    own = merkle.root_of_path(hashes[1], 1, 3, merkle.inclusion_path(hashes, 1))
-    parts = [merkle.leaf(encode([name, len(found), merkle.root(found)])) for name, found in leaves.items()]
-    place = list(leaves).index("members")
-    proven = merkle.leaf(encode(["members", 3, own]))
-    assert merkle.root_of_path(proven, place, len(parts), merkle.inclusion_path(parts, place)) == root_of(leaves)
+    state = genesis(NETWORK)
+    state.noted = {bytes([number]) * 32: number for number in range(70)}
+    leaves = leaves_of(NETWORK.id, state)
+    parts = {name: [merkle.leaf(each) for each in found] for name, found in leaves.items()}
+    own = proven(merkle.leaf(leaves["noted"][40]), parts["noted"], 40)
+    roots = {name: proven(hashes[0], hashes, 0) if hashes else merkle.root([]) for name, hashes in parts.items()}
+    lines = [merkle.leaf(encode([name, len(leaves[name]), found])) for name, found in roots.items()]
+    assert proven(merkle.leaf(encode(["noted", 70, own])), lines, list(leaves).index("noted")) == root_of(leaves)
+    assert root_of(leaves) == state_root(NETWORK.id, state)
+
+
+def proven(leaf: bytes, hashes: list[bytes], index: int) -> bytes | None:
+    """The grouped root that a leaf hash and a path give: the other hashes of its group, then those of other groups."""
+    groups = [b"".join(hashes[at : at + 32]) for at in range(0, len(hashes), 32)]
+    start = index % 32 * 32
+    own = groups[index // 32][:start] + leaf + groups[index // 32][start + 32 :]
+    path = merkle.inclusion_path([merkle.leaf(each) for each in groups], index // 32)
+    return merkle.root_of_path(merkle.leaf(own), index // 32, len(groups), path)
