@@ -1,4 +1,4 @@
-"""Sortition: one VRF output per peer and epoch decides which peers it asks, when, and with which questions.
+"""Sortition: one VRF output per peer and epoch (or period of epochs) decides which peers it asks, when, and with which questions.
 
 Everything here is a function of the output (beta) and of a certified set of members. So anybody can derive a peer's
 duty after the reveal.
@@ -22,14 +22,14 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail", "shape")
+_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail", "shape", "owed")
 _WHAT = {what: encode(what) for what in _DRAWN}
 _HEAT_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One owed audit. `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it."""
+    """One owed audit. Its `index` counts the slots of all epochs that the duty covers. `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it."""
 
     index: int
     solo: bool
@@ -43,7 +43,8 @@ class Slot:
         return _number(self.drawn_from, "at") % 1000
 
     def due_ms(self, epoch: int, params: Params) -> int:
-        """When it is asked, in Unix time."""
+        """When it is asked, in Unix time. `epoch` is the first one that the duty covers."""
+        epoch += self.index // params.slots_max
         return params.epoch_start_ms(epoch) + self.at_permille * params.epoch_ms // 1000
 
     def prompt_tokens(self, params: Params) -> int:
@@ -120,14 +121,37 @@ def first_beacon(network: bytes) -> bytes:
     return digest([BEACON, network, b""])
 
 
-def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
-    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
+def period_epochs(epoch: int, members: int, params: Params) -> int:
+    """How many epochs from `epoch` on one duty covers: a power of two that divides `epoch`.
+
+    It is at most `PERIOD_MAX`, and at most `members` / `audits_per_epoch`. So a member owes at most one slot in it on
+    average, and a dispute opens later by little of the time that a conviction takes.
+    """
+    length = 1
+    longest = min(params.period_max, members // max(1, params.audits_per_epoch))
+    while 2 * length <= longest and epoch % (2 * length) == 0:
+        length *= 2
+    return length
+
+
+def slots(beta: bytes, params: Params, *, epochs: int = 1, members: int = 0) -> tuple[Slot, ...]:
+    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average.
+
+    With `audits_per_epoch` these are the slots of so many `epochs`. Among the `members` at the anchor (at least 1) each
+    exists with such odds that all members together owe `audits_per_epoch` in an epoch on average, or fewer.
+    """
+    if params.audits_per_epoch:
+        share = min(params.slots_milli * members, 1000 * params.audits_per_epoch) << 64
+        of = 1000 * members * params.slots_max
+        places = range(epochs * params.slots_max)
+        return tuple(slot_at(beta, n, params) for n in places if _number(_stem(beta, n), "owed") * of < share)
     whole, rest = divmod(params.slots_milli, 1000)
     extra = 1 if rest and _number(_stem(beta, 0), "count") % 1000 < rest else 0
-    return tuple(_slot(beta, index, params) for index in range(whole + extra))
+    return tuple(slot_at(beta, index, params) for index in range(whole + extra))
 
 
-def _slot(beta: bytes, index: int, params: Params) -> Slot:
+def slot_at(beta: bytes, index: int, params: Params) -> Slot:
+    """The slot with this index. Whether it is owed is another question."""
     stem = _stem(beta, index)
     return Slot(
         index,
