@@ -52,7 +52,7 @@ def first_score_epoch(network: Network, latest: State, key: bytes, class_index: 
     members = max(1, latest.active_count)
     owed_milli = min(params.slots_milli, 1000 * params.audits_per_epoch // members or params.slots_milli)
     asked_milli = owed_milli * (1 + params.panel_size) // 2  # per peer and epoch; half the slots are solo
-    wait = -(-1000 // max(1, asked_milli)) + sortition.period_epochs(0, members, params) - 1
+    wait = -(-1000 // max(1, asked_milli)) + sortition.longest_period(members, params) - 1
     return max(joined + params.anchor_lag + wait, coming)
 
 

@@ -288,10 +288,12 @@ def decode_network(data: bytes) -> Network:
 def _params(value: Value, tables: tuple[tuple[RequestShape, ...], ...]) -> Params:
     """The numbers of the contract, with its table of shapes, if there is one."""
     numbers = as_array(value, "params", length_max=len(PARAM_BOUNDS))
-    if len(numbers) == len(PARAM_BOUNDS) - 1:
-        numbers = [*numbers, 0]
-    elif len(numbers) != len(PARAM_BOUNDS) or numbers[-1] == 0:
-        raise DecodeError(f"params: not {len(PARAM_BOUNDS) - 1} numbers, and perhaps audits_per_epoch above 0")
+    fixed = len(PARAM_BOUNDS) - 1
+    if len(numbers) not in (fixed, fixed + 1):
+        raise DecodeError(f"params: not {fixed} items")
+    if numbers[fixed:] == [0]:
+        raise DecodeError("params: audits_per_epoch is 0, so it is left out")
+    numbers = [*numbers, 0][: fixed + 1]
     values: dict[str, int] = {}
     for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
         values[name] = number = as_uint(item, name, high)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from p2pverify.core.contract.lengths import long_length, open_length
-from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.network import PERIOD_MAX, Params
 from p2pverify.core.contract.shapes import RequestShape, choose_shape
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
@@ -121,17 +121,24 @@ def first_beacon(network: bytes) -> bytes:
     return digest([BEACON, network, b""])
 
 
-def period_epochs(epoch: int, members: int, params: Params) -> int:
-    """How many epochs from `epoch` on one duty covers: a power of two that divides `epoch`.
+def longest_period(members: int, params: Params) -> int:
+    """The most epochs that one duty covers: a power of two, at most `PERIOD_MAX` and `members` / `audits_per_epoch`.
 
-    It is at most `PERIOD_MAX`, and at most `members` / `audits_per_epoch`. So a member owes at most one slot in it on
-    average, and a dispute opens later by little of the time that a conviction takes.
+    So a member owes at most one slot in it on average, and a dispute opens later by little of the time that a
+    conviction takes.
     """
-    length = 1
-    longest = min(params.period_max, members // max(1, params.audits_per_epoch))
-    while 2 * length <= longest and epoch % (2 * length) == 0:
-        length *= 2
-    return length
+    most = min(params.period_max, members // max(1, params.audits_per_epoch))
+    return 1 << max(1, most).bit_length() - 1
+
+
+def period_epochs(author: bytes, epoch: int, members: int, params: Params) -> int:
+    """How many epochs from `epoch` on one duty of an author covers.
+
+    The periods of authors end at different epochs, so that their duties do not come all at once. Shorter ones lead to
+    the next longest one after a late start.
+    """
+    at = epoch + author[0] % PERIOD_MAX
+    return min(longest_period(members, params), at & -at or PERIOD_MAX)
 
 
 def slots(beta: bytes, params: Params, *, epochs: int = 1, members: int = 0) -> tuple[Slot, ...]:

@@ -163,7 +163,7 @@ def _counted(fold: Fold, state: State, record: Record, audits: list[Record]) -> 
     anchor = state.past_of(duty.anchor)
     assert anchor is not None  # the fold took the duty
     beta = vrf.proof_to_beta(duty.proof)
-    owed = {slot.index: slot for slot in owed_slots(fold.network.params, anchor, duty.epoch, beta)}
+    owed = {slot.index: slot for slot in owed_slots(fold.network.params, anchor, record.author, duty.epoch, beta)}
     openings = {opening.slot: opening for opening in duty.openings}
     for each in audits:
         audit = audit_of(each)

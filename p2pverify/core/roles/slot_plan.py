@@ -97,9 +97,9 @@ def make_plan(context: Context, epoch: int, anchor: Anchor) -> EpochPlan | None:
     params = context.params
     proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.cut.beacon))
     beta = vrf.proof_to_beta(proof)
-    last = epoch + covered_epochs(params, anchor.cut, epoch) - 1
+    last = epoch + covered_epochs(params, anchor.cut, context.key, epoch) - 1
     plan = EpochPlan(epoch, last, anchor.id, anchor.cut.beacon, beta, proof)
-    for slot in owed_slots(params, anchor.cut, epoch, beta):
+    for slot in owed_slots(params, anchor.cut, context.key, epoch, beta):
         panel = make_panel(context.network, anchor.cut, context.key, beta, slot)
         phase = SlotPhase.PLANNED if panel.targets else SlotPhase.GIVEN_UP
         plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), phase))

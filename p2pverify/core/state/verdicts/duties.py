@@ -49,7 +49,7 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
         if note.body != record.header.body:
             state.convict(record.author, "two duties for one epoch")
         return []
-    refused = refuse_duty(step, record.author, duty) or _refuse_period(step, record, duty)
+    refused = refuse_duty(step, record.author, duty) or refuse_period(step, record, duty)
     if refused is not None:
         state.count(f"duty: {refused}")
         return []
@@ -57,14 +57,14 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     digests = {slot: audit_note.body for slot, audit_note in waiting.items()}
     anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
-    epochs = covered_epochs(step.network.params, anchor, duty.epoch)
+    epochs = covered_epochs(step.network.params, anchor, record.author, duty.epoch)
     for epoch in range(duty.epoch, duty.epoch + epochs):
         state.duties[record.author, epoch] = DutyNote(record.header.body, digests if epoch == duty.epoch else {})
     member = state.members[record.author]
     beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
     assert beta is not None  # the record was judged
     openings = {opening.slot: opening for opening in duty.openings}
-    owed = owed_slots(step.network.params, anchor, duty.epoch, beta)
+    owed = owed_slots(step.network.params, anchor, record.author, duty.epoch, beta)
     state.change(
         record.author,
         slots_owed=member.slots_owed + len(owed),
@@ -86,7 +86,7 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     if member is None or not member.active or member.is_convicted:
         return "author is not an active member"
     anchor = step.past(duty.anchor)
-    epochs = 1 if anchor is None else covered_epochs(params, anchor, duty.epoch)
+    epochs = 1 if anchor is None else covered_epochs(params, anchor, author, duty.epoch)
     if state.epoch > duty.epoch + epochs - 1 + params.duty_epochs:
         return "too late"
     if not anchor_in_window(duty, state_epoch(step, duty.anchor), params.anchor_lag, params.anchor_window):
@@ -103,11 +103,11 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     return None
 
 
-def _refuse_period(step: Transition, record: Record, duty: Duty) -> str | None:
+def refuse_period(step: Transition, record: Record, duty: Duty) -> str | None:
     """Why a duty has no effect because of the other epochs that it covers, or None."""
     anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
-    end = duty.epoch + covered_epochs(step.network.params, anchor, duty.epoch)
+    end = duty.epoch + covered_epochs(step.network.params, anchor, record.author, duty.epoch)
     if record.epoch < end:
         return "revealed before its period ended"
     if any((record.author, epoch) in step.state.duties for epoch in range(duty.epoch, end)):

@@ -13,14 +13,14 @@ from p2pverify.core.state.verdicts.notes import Panel
 IN_CLASS_MIN = 3
 
 
-def covered_epochs(params: Params, anchor: Roster, epoch: int) -> int:
+def covered_epochs(params: Params, anchor: Roster, author: bytes, epoch: int) -> int:
     """How many epochs a duty covers that begins with `epoch`."""
-    return sortition.period_epochs(epoch, anchor.active_count, params)
+    return sortition.period_epochs(author, epoch, anchor.active_count, params)
 
 
-def owed_slots(params: Params, anchor: Roster, epoch: int, beta: bytes) -> tuple[sortition.Slot, ...]:
+def owed_slots(params: Params, anchor: Roster, author: bytes, epoch: int, beta: bytes) -> tuple[sortition.Slot, ...]:
     """The slots that a duty owes whose first epoch is `epoch`. `beta` is its VRF output."""
-    epochs = covered_epochs(params, anchor, epoch)
+    epochs = covered_epochs(params, anchor, author, epoch)
     return sortition.slots(beta, params, epochs=epochs, members=anchor.active_count)
 
 
