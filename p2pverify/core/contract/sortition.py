@@ -1,4 +1,4 @@
-"""Sortition: one VRF output per peer and epoch (or period of epochs) decides which peers it asks, when, and with which questions.
+"""Sortition: one VRF output per peer and epoch, or period, decides which peers it asks, when, and with what questions.
 
 Everything here is a function of the output (beta) and of a certified set of members. So anybody can derive a peer's
 duty after the reveal.
@@ -22,14 +22,31 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail", "shape", "owed")
+_DRAWN = (
+    "count",
+    "at",
+    "solo",
+    "greedy",
+    "across",
+    "prompt",
+    "sample",
+    "size",
+    "length",
+    "heat",
+    "tail",
+    "shape",
+    "owed",
+)
 _WHAT = {what: encode(what) for what in _DRAWN}
 _HEAT_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One owed audit. Its `index` counts the slots of all epochs that the duty covers. `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it."""
+    """One owed audit. Its `index` counts the slots of all epochs that the duty covers.
+
+    `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it.
+    """
 
     index: int
     solo: bool

@@ -280,7 +280,7 @@ class Challenger(Part):
     # ------------------------------------------------------------ reveal
 
     def _reveal(self, epoch: int, now_ms: int) -> Effects[None]:
-        """Publish the duty of each past epoch or period, once its slots are done or half of `duty_epochs` has passed."""
+        """Publish the duty of each past period, once its slots are done or half of `duty_epochs` has passed."""
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             if plan.last >= epoch or planned in self._duties_done:

@@ -19,9 +19,7 @@ AUTHORS = [bytes([number]) * 32 for number in range(20)]
 def test_all_members_together_owe_the_total(members: int, total: int, slots_milli: int) -> None:
     rated = params(audits_per_epoch=total, slots_milli=slots_milli)
     draws, epochs = 2_000, sortition.longest_period(members, rated)
-    owed = sum(
-        len(sortition.slots(sha256(b"%d" % n), rated, epochs=epochs, members=members)) for n in range(draws)
-    )
+    owed = sum(len(sortition.slots(sha256(b"%d" % n), rated, epochs=epochs, members=members)) for n in range(draws))
     expected = draws * epochs * min(total / members, slots_milli / 1_000)
     assert abs(owed - expected) < 5 * expected**0.5
 
