@@ -48,8 +48,8 @@ class Found:
 
 
 def chances(params: Params) -> float:
-    """Times in an epoch that a slot of each member shows a liar: as a challenger, and as an asked peer."""
-    return 1 + (1 + params.panel_size) / 2
+    """Peers that a slot asks on average. As in `model_scale`, the own audits of a liar do not count."""
+    return (1 + params.panel_size) / 2
 
 
 def expected(members: int, audits: int, params: Params) -> float:
