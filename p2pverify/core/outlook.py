@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.roles.cut_maker import cut_due_ms
 from p2pverify.core.state.lines.versions import contract_of, is_behind
@@ -38,7 +39,7 @@ def first_score_epoch(network: Network, latest: State, key: bytes, class_index: 
     Members ask only peers that serve their own version of a model. A peer joins with the first one.
 
     A draw takes the members of an earlier cut, and an answer counts in a cut of the next epoch. A peer that is asked
-    less than once in an epoch waits longer.
+    less than once in an epoch waits longer. With `audits_per_epoch` the audits of a period count after it.
     """
     params = network.params
     coming = next_cut(params, latest, now_ms)[0]
@@ -48,8 +49,10 @@ def first_score_epoch(network: Network, latest: State, key: bytes, class_index: 
         return None
     member = latest.members.get(key)
     joined = member.joined_epoch if member is not None and member.active else coming
-    asked_milli = params.slots_milli * (1 + params.panel_size) // 2  # per peer and epoch; half the slots are solo
-    wait = -(-1000 // max(1, asked_milli))
+    members = max(1, latest.active_count)
+    owed_milli = min(params.slots_milli, 1000 * params.audits_per_epoch // members or params.slots_milli)
+    asked_milli = owed_milli * (1 + params.panel_size) // 2  # per peer and epoch; half the slots are solo
+    wait = -(-1000 // max(1, asked_milli)) + sortition.longest_period(members, params) - 1
     return max(joined + params.anchor_lag + wait, coming)
 
 

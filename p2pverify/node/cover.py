@@ -97,7 +97,7 @@ class Cover:
         if anchor is None or member is None or not member.active or member.is_convicted:
             return []
         beta = self._dice.randbytes(64)
-        params = replace(context.params, slots_milli=round(1000 * self._plan.per_epoch))
+        params = replace(context.params, slots_milli=round(1000 * self._plan.per_epoch), audits_per_epoch=0)
         slots = sortition.slots(beta, params)
         panels = [make_panel(context.network, anchor.cut, context.key, beta, slot) for slot in slots]
         return [(slot, panel) for slot, panel in zip(slots, panels, strict=True) if panel.targets]

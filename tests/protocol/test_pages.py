@@ -224,10 +224,19 @@ def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
 def test_parameters_stand_in_the_grammar() -> None:
     """The contract's parameters have the names, the order and the ranges of the grammar."""
     grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
-    body = grammar.split("\nparameters = [\n", 1)[1].split("\n]", 1)[0]
-    rows = re.findall(r"^ *([a-z-]+): (\d+)\.\.(\d+),", body, re.MULTILINE)
-    assert [(name.replace("-", "_"), int(low), int(high)) for name, low, high in rows] == list(PARAM_BOUNDS)
-    assert all(f"`{name}`" in _page("network") for name, _, _ in rows)
+    usual, rated = _parameters(grammar, "parameters"), _parameters(grammar, "rated-parameters")
+    *fixed, (name, low, high) = PARAM_BOUNDS
+    assert usual == fixed
+    assert rated == [*fixed, (name, low + 1, high)]  # 0 is left out
+    assert all(f"`{name.replace('_', '-')}`" in _page("network") for name, _, _ in rated)
+
+
+def _parameters(grammar: str, rule: str) -> list[tuple[str, int, int]]:
+    """Name and bounds of each number in a rule of the grammar."""
+    body = re.search(rf"^{rule} = \[[^\n]*\n(.*?)\n\]", grammar, re.MULTILINE | re.DOTALL)
+    assert body is not None
+    rows = re.findall(r"^ *([a-z-]+): (\d+)\.\.(\d+),", body[1], re.MULTILINE)
+    return [(name.replace("-", "_"), int(low), int(high)) for name, low, high in rows]
 
 
 def test_links_lead_somewhere() -> None:

@@ -199,7 +199,11 @@ def test_slots(case: dict[str, Any]) -> None:
     params = decode_network(_bytes(case, "network")).params
     beta = _bytes(case, "beta")
     candidates = [bytes.fromhex(key) for key in case["input"]["candidates"]]
-    found = sortition.slots(beta, params)
+    rated = case["input"] if params.audits_per_epoch else {"epochs": 1, "members": 0}
+    if params.audits_per_epoch:
+        author, start = _bytes(case, "author"), rated["epoch"]
+        assert sortition.period_epochs(author, start, rated["members"], params) == rated["epochs"]
+    found = sortition.slots(beta, params, epochs=rated["epochs"], members=rated["members"])
     assert len(found) == len(case["expect"])
     for slot, expected in zip(found, case["expect"], strict=True):
         assert [key.hex() for key in sortition.targets(beta, slot, reversed(candidates), params)] == expected["targets"]

@@ -32,7 +32,7 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.verdicts.notes import Panel
-from p2pverify.core.state.verdicts.targets import make_panel
+from p2pverify.core.state.verdicts.targets import make_panel, owed_slots
 from tests.support.book import Book
 from tests.support.networks import MANIFEST, params
 
@@ -141,11 +141,11 @@ class Story:
     # ------------------------------------------------------------ slots
 
     def slots(self, challenger: bytes, epoch: int = CUT_EPOCH + 1) -> list[Slotted]:
-        """All slots that a peer owes in an epoch."""
-        beta = vrf.proof_to_beta(self._proof(challenger, epoch))
+        """All slots that a peer owes in an epoch, or in the period that begins with it."""
+        beta = vrf.proof_to_beta(self.proof(challenger, epoch))
         key = sign.public_key(challenger)
         found = []
-        for slot in sortition.slots(beta, self.network.params):
+        for slot in owed_slots(self.network.params, self.anchor, key, epoch, beta):
             panel = make_panel(self.network, self.anchor, key, beta, slot)
             temperature = 0 if slot.greedy else self.network.params.temperature_milli
             question = Question(MANIFEST.digest, (1, 2, 3), COUNT, temperature, slot.sample_seed, key)
@@ -160,7 +160,7 @@ class Story:
             if len(each.panel.targets) == self.network.params.panel_size and each.panel.is_across == is_across
         )
 
-    def _proof(self, challenger: bytes, epoch: int) -> bytes:
+    def proof(self, challenger: bytes, epoch: int) -> bytes:
         alpha = sortition.duty_alpha(self.network.id, epoch, self.anchor.beacon)
         return vrf.prove(vrf.derive_seed(challenger), alpha)
 
@@ -213,7 +213,7 @@ class Story:
         seed = self.seed_of(audit.challenger)
         vrf_key = vrf.public_key(vrf.derive_seed(seed))
         duty = Duty(
-            audit.epoch, self.anchor.id, self.anchor.beacon, vrf_key, self._proof(seed, audit.epoch), tuple(openings)
+            audit.epoch, self.anchor.id, self.anchor.beacon, vrf_key, self.proof(seed, audit.epoch), tuple(openings)
         )
         self.book.say(seed, Kind.AUDIT, audit.encode(), audit.epoch)
         self.book.say(seed, Kind.DUTY, duty.encode(), audit.epoch + 1)

@@ -38,6 +38,8 @@ NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 GROWTH_EPOCHS_MAX = 2**26
+#: The longest period in epochs: with `audits_per_epoch` one duty covers a period.
+PERIOD_MAX = 16
 _ORIGIN = "origin"
 _ITEMS = 7  # of a definition without a table of shapes, lines and a tariff, which come last
 
@@ -73,12 +75,28 @@ class Params:
     temperature_spread: int = 0  # in steps of 100
     long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
     long_tokens: int = 0  # the greatest length of those; 0 if there are none
+    audits_per_epoch: int = 0  # of all members together; 0: every member owes all of its slots
     shapes: tuple[RequestShape, ...] = ()  # what slots ask for instead of the ranges above; empty if there is no table
 
     @property
     def deadline_ms(self) -> int:
         """How long a challenger waits for an answer."""
         return 2 * self.epoch_ms
+
+    @property
+    def slots_max(self) -> int:
+        """The most slots of an epoch, before `audits_per_epoch` leaves some out."""
+        return -(-self.slots_milli // 1000)
+
+    @property
+    def period_max(self) -> int:
+        """The most epochs that one duty covers."""
+        return PERIOD_MAX if self.audits_per_epoch else 1
+
+    @property
+    def duty_reach(self) -> int:
+        """After this many epochs no duty that covers an epoch can count any more."""
+        return self.duty_epochs + self.period_max - 1
 
     @property
     def spreads(self) -> tuple[tuple[str, int, int], ...]:
@@ -126,6 +144,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
     ("long_permille", 0, 1000),
     ("long_tokens", 0, ANSWER_TOKENS_MAX),
+    ("audits_per_epoch", 0, 2**20),  # not on the wire if it is 0
 )
 
 
@@ -175,7 +194,7 @@ class Network:
             list(self.founders) if origin is None else [_ORIGIN, origin.network, origin.cut, origin.state],
             list(self.manifests),
             [c.to_value() for c in self.classes],
-            [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
+            _numbers(p),
             self.referee,
             *([shapes_value(p.shapes)] if p.shapes or self.lines or self.tariff else []),
             *([lines_value(self.lines)] if self.lines or self.tariff else []),
@@ -215,6 +234,12 @@ class Network:
             for kind, across in zip(self.classes, bounds, strict=True)
         )
         return replace(self, classes=classes)
+
+
+def _numbers(params: Params) -> list[int]:
+    """The numbers on the wire. The last one, `audits_per_epoch`, is left out if it is 0."""
+    numbers: list[int] = [getattr(params, name) for name, _, _ in PARAM_BOUNDS]
+    return numbers if numbers[-1] else numbers[:-1]
 
 
 def _wrong_domain(domain: Value) -> str:
@@ -262,7 +287,13 @@ def decode_network(data: bytes) -> Network:
 
 def _params(value: Value, tables: tuple[tuple[RequestShape, ...], ...]) -> Params:
     """The numbers of the contract, with its table of shapes, if there is one."""
-    numbers = as_array(value, "params", length=len(PARAM_BOUNDS))
+    numbers = as_array(value, "params", length_max=len(PARAM_BOUNDS))
+    fixed = len(PARAM_BOUNDS) - 1
+    if len(numbers) not in (fixed, fixed + 1):
+        raise DecodeError(f"params: not {fixed} items")
+    if numbers[fixed:] == [0]:
+        raise DecodeError("params: audits_per_epoch is 0, so it is left out")
+    numbers = [*numbers, 0][: fixed + 1]
     values: dict[str, int] = {}
     for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
         values[name] = number = as_uint(item, name, high)

@@ -1,4 +1,4 @@
-"""Sortition: one VRF output per peer and epoch decides which peers it asks, when, and with which questions.
+"""Sortition: one VRF output per peer and epoch, or period, decides which peers it asks, when, and with what questions.
 
 Everything here is a function of the output (beta) and of a certified set of members. So anybody can derive a peer's
 duty after the reveal.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from p2pverify.core.contract.lengths import long_length, open_length
-from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.network import PERIOD_MAX, Params
 from p2pverify.core.contract.shapes import RequestShape, choose_shape
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
@@ -22,14 +22,31 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail", "shape")
+_DRAWN = (
+    "count",
+    "at",
+    "solo",
+    "greedy",
+    "across",
+    "prompt",
+    "sample",
+    "size",
+    "length",
+    "heat",
+    "tail",
+    "shape",
+    "owed",
+)
 _WHAT = {what: encode(what) for what in _DRAWN}
 _HEAT_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One owed audit. `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it."""
+    """One owed audit. Its `index` counts the slots of all epochs that the duty covers.
+
+    `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it.
+    """
 
     index: int
     solo: bool
@@ -43,7 +60,8 @@ class Slot:
         return _number(self.drawn_from, "at") % 1000
 
     def due_ms(self, epoch: int, params: Params) -> int:
-        """When it is asked, in Unix time."""
+        """When it is asked, in Unix time. `epoch` is the first one that the duty covers."""
+        epoch += self.index // params.slots_max
         return params.epoch_start_ms(epoch) + self.at_permille * params.epoch_ms // 1000
 
     def prompt_tokens(self, params: Params) -> int:
@@ -120,14 +138,44 @@ def first_beacon(network: bytes) -> bytes:
     return digest([BEACON, network, b""])
 
 
-def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
-    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
+def longest_period(members: int, params: Params) -> int:
+    """The most epochs that one duty covers: a power of two, at most `PERIOD_MAX` and `members` / `audits_per_epoch`.
+
+    So a member owes at most one slot in it on average, and a dispute opens later by little of the time that a
+    conviction takes.
+    """
+    most = min(params.period_max, members // max(1, params.audits_per_epoch))
+    return 1 << max(1, most).bit_length() - 1
+
+
+def period_epochs(author: bytes, epoch: int, members: int, params: Params) -> int:
+    """How many epochs from `epoch` on one duty of an author covers.
+
+    The periods of authors end at different epochs, so that their duties do not come all at once. Shorter ones lead to
+    the next longest one after a late start.
+    """
+    at = epoch + author[0] % PERIOD_MAX
+    return min(longest_period(members, params), at & -at or PERIOD_MAX)
+
+
+def slots(beta: bytes, params: Params, *, epochs: int = 1, members: int = 0) -> tuple[Slot, ...]:
+    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average.
+
+    With `audits_per_epoch` these are the slots of so many `epochs`. Among the `members` at the anchor (at least 1) each
+    exists with such odds that all members together owe `audits_per_epoch` in an epoch on average, or fewer.
+    """
+    if params.audits_per_epoch:
+        share = min(params.slots_milli * members, 1000 * params.audits_per_epoch) << 64
+        of = 1000 * members * params.slots_max
+        places = range(epochs * params.slots_max)
+        return tuple(slot_at(beta, n, params) for n in places if _number(_stem(beta, n), "owed") * of < share)
     whole, rest = divmod(params.slots_milli, 1000)
     extra = 1 if rest and _number(_stem(beta, 0), "count") % 1000 < rest else 0
-    return tuple(_slot(beta, index, params) for index in range(whole + extra))
+    return tuple(slot_at(beta, index, params) for index in range(whole + extra))
 
 
-def _slot(beta: bytes, index: int, params: Params) -> Slot:
+def slot_at(beta: bytes, index: int, params: Params) -> Slot:
+    """The slot with this index. Whether it is owed is another question."""
     stem = _stem(beta, index)
     return Slot(
         index,

@@ -26,7 +26,7 @@ from p2pverify.core.state.lines.versions import contract_at
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.duties import find_fault, refuse_audit
 from p2pverify.core.state.verdicts.notes import Dispute, DutyNote
-from p2pverify.core.state.verdicts.targets import make_panel
+from p2pverify.core.state.verdicts.targets import make_panel, owed_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _opened(fold: Fold, before: State, state: State) -> Iterator[Case]:
     for author, epoch in sorted(state.duties.keys() - before.duties.keys()):
         head, note = _head(fold.ledger, state, author), state.duties[author, epoch]
         duty = next((r for r in fold.ledger.backwards(head, head[1]) if _is_duty(r, note)), None)
-        if duty is None or not note.audits:
+        if duty is None or not note.audits:  # of a period, the first epoch has the audits
             continue
         found = {record.header.body: record for record in _audits_before(fold.ledger, head, duty.seq, epoch)}
         bodies = [body for _, body in sorted(note.audits.items())]
@@ -163,12 +163,12 @@ def _counted(fold: Fold, state: State, record: Record, audits: list[Record]) -> 
     anchor = state.past_of(duty.anchor)
     assert anchor is not None  # the fold took the duty
     beta = vrf.proof_to_beta(duty.proof)
-    owed = sortition.slots(beta, fold.network.params)
+    owed = {slot.index: slot for slot in owed_slots(fold.network.params, anchor, record.author, duty.epoch, beta)}
     openings = {opening.slot: opening for opening in duty.openings}
     for each in audits:
         audit = audit_of(each)
         opening = openings.get(audit.slot)
-        if opening is None or audit.differ or audit.slot >= len(owed) or not classes_of(audit):
+        if opening is None or audit.differ or audit.slot not in owed or not classes_of(audit):
             continue
         panel = make_panel(fold.network, anchor, record.author, beta, owed[audit.slot])
         if refuse_audit(audit, duty, panel) is None and _is_settled(fold, panel.contract, state, audit, opening):

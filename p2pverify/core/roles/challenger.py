@@ -102,7 +102,8 @@ class Challenger(Part):
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             for slot in plan.slots:
-                if slot.phase is SlotPhase.PLANNED and now_ms >= slot.due_ms and planned >= epoch - 1:
+                is_due = slot.due_ms <= now_ms and context.params.epoch_at(slot.due_ms) >= epoch - 1
+                if slot.phase is SlotPhase.PLANNED and is_due:
                     yield from self._derive(plan, slot)
         yield from self._reveal(epoch, now_ms)
 
@@ -125,7 +126,9 @@ class Challenger(Part):
     # ------------------------------------------------------------ planning
 
     def _plan(self, epoch: int) -> None:
-        if epoch in self._plans or epoch in self._duties_done or not self._context.may_sign_of(epoch):
+        if epoch in self._duties_done or not self._context.may_sign_of(epoch):
+            return
+        if any(plan.epoch <= epoch <= plan.last for plan in self._plans.values()):
             return
         anchor = find_anchor(self._context, epoch)
         plan = None if anchor is None else make_plan(self._context, epoch, anchor)
@@ -134,7 +137,7 @@ class Challenger(Part):
 
     def _forget(self, epoch: int) -> None:
         """Drop the plans, audits and evidence that nobody can ask for any more."""
-        oldest = epoch - self._context.params.dispute_epochs - self._context.params.duty_epochs
+        oldest = epoch - self._context.params.dispute_epochs - self._context.params.duty_reach
         for planned in [p for p in self._plans if p < oldest]:
             del self._plans[planned]
         for key in [k for k in self._audited if k[0] < oldest]:
@@ -156,9 +159,9 @@ class Challenger(Part):
             return referee.write_prompt(*wanted, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
         return derive(context, slot.slot, ask, derived, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
-    def _reveal_ms(self, epoch: int) -> int:
-        """The latest time at which the duty of an epoch is published. Its audits must be published by then."""
-        return self._context.params.epoch_start_ms(epoch + self._context.params.duty_epochs // 2 + 1)
+    def _reveal_ms(self, plan: EpochPlan) -> int:
+        """The latest time at which a duty is published. Its audits must be published by then."""
+        return self._context.params.epoch_start_ms(plan.last + self._context.params.duty_epochs // 2 + 1)
 
     def _ask_until_ms(self, plan: EpochPlan, slot: SlotPlan) -> int:
         """The time by which the question must be ready to be asked.
@@ -166,7 +169,7 @@ class Challenger(Part):
         It leaves all targets their full time until the duty is published. But it is at least an epoch after the due
         time, unless the duty is published before.
         """
-        params, reveal_ms = self._context.params, self._reveal_ms(plan.epoch)
+        params, reveal_ms = self._context.params, self._reveal_ms(plan)
         unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
         return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
 
@@ -207,7 +210,7 @@ class Challenger(Part):
 
         outputs = [answers.outputs.get(target) for target in slot.targets]
         wanted = (self._context, answers.question, outputs, now_ms, measured)
-        yield from referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan.epoch))
+        yield from referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan))
 
     def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> Effects[None]:
         """Keep the answers as evidence, on disk before the audit is published."""
@@ -272,17 +275,17 @@ class Challenger(Part):
     def _oldest_evidence(self, epoch: int) -> int:
         """The first epoch for which somebody may still ask for evidence."""
         params = self._context.params
-        return epoch - params.dispute_epochs - params.duty_epochs - EVIDENCE_EPOCHS
+        return epoch - params.dispute_epochs - params.duty_reach - EVIDENCE_EPOCHS
 
     # ------------------------------------------------------------ reveal
 
     def _reveal(self, epoch: int, now_ms: int) -> Effects[None]:
-        """Publish the duty of each past epoch, once its slots are done or half of `duty_epochs` has passed."""
+        """Publish the duty of each past period, once its slots are done or half of `duty_epochs` has passed."""
         for planned in sorted(self._plans):
             plan = self._plans[planned]
-            if planned >= epoch or planned in self._duties_done:
+            if plan.last >= epoch or planned in self._duties_done:
                 continue
-            if not plan.is_done and epoch <= planned + self._context.params.duty_epochs // 2:
+            if not plan.is_done and epoch <= plan.last + self._context.params.duty_epochs // 2:
                 continue
             self._duties_done.add(planned)
             openings = tuple(

@@ -16,7 +16,7 @@ from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.state.past.notes import PastCut
 from p2pverify.core.state.verdicts.derive import derive_question
 from p2pverify.core.state.verdicts.notes import Panel
-from p2pverify.core.state.verdicts.targets import make_panel
+from p2pverify.core.state.verdicts.targets import covered_epochs, make_panel, owed_slots
 
 
 class SlotPhase(Enum):
@@ -52,9 +52,10 @@ class SlotPlan:
 
 @dataclass(slots=True)
 class EpochPlan:
-    """A peer's duty in an epoch."""
+    """A peer's duty in an epoch, or in a period of epochs from `epoch` to `last`."""
 
     epoch: int
+    last: int
     anchor: bytes
     beacon: bytes
     beta: bytes
@@ -89,15 +90,16 @@ def find_anchor(context: Context, epoch: int) -> Anchor | None:
 
 
 def make_plan(context: Context, epoch: int, anchor: Anchor) -> EpochPlan | None:
-    """Draw the duty of an epoch; None if this peer was not a member at the anchor."""
+    """Draw the duty that begins with an epoch; None if this peer was not a member at the anchor."""
     member = anchor.cut.members.get(context.key)
     if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
         return None
     params = context.params
     proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.cut.beacon))
     beta = vrf.proof_to_beta(proof)
-    plan = EpochPlan(epoch, anchor.id, anchor.cut.beacon, beta, proof)
-    for slot in sortition.slots(beta, params):
+    last = epoch + covered_epochs(params, anchor.cut, context.key, epoch) - 1
+    plan = EpochPlan(epoch, last, anchor.id, anchor.cut.beacon, beta, proof)
+    for slot in owed_slots(params, anchor.cut, context.key, epoch, beta):
         panel = make_panel(context.network, anchor.cut, context.key, beta, slot)
         phase = SlotPhase.PLANNED if panel.targets else SlotPhase.GIVEN_UP
         plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), phase))

@@ -44,7 +44,7 @@ EARLY_CONFLICTS_MAX = 1024
 
 def memory_cuts(params: Params) -> int:
     """For how many cuts a state remembers cuts, their signatures, and early conflicts."""
-    return min(MEMORY_CUTS_MAX, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
+    return min(MEMORY_CUTS_MAX, params.dispute_epochs + params.duty_reach + params.anchor_window + 16)
 
 
 def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
@@ -60,7 +60,7 @@ def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
 
 def refuse_audit(audit: Audit, params: Params) -> str | None:
     """Why an audit cannot be of any owed slot, or None. Other audits wait for their duty, so their size is bounded."""
-    if audit.slot >= -(-params.slots_milli // 1000):
+    if audit.slot >= params.slots_max * params.period_max:
         return "slot not owed"
     return "asked others than the drawn targets" if len(audit.asked) > params.panel_size else None
 
@@ -97,11 +97,11 @@ def forget(state: State, params: Params) -> None:
     by the number of cuts since it came in, because a cut must hold its base's certificate even if the base is many
     epochs old.
     """
-    oldest = state.epoch - params.duty_epochs - 2
+    oldest = state.epoch - params.duty_reach - 2
     state.audits = _waiting(state.audits, oldest)
     state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
     state.reports = {key: body for key, body in state.reports.items() if key[1] >= oldest}
-    marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
+    marks_from = state.index - params.duty_reach - params.dispute_epochs - 2
     state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
     cuts_from = state.index - memory_cuts(params)
     _forget_conflicts(state, cuts_from)

@@ -218,6 +218,7 @@ class State(Roster):
     _ledger_root: bytes = b""
     _as_past: PastCut | None = None
     _total_weight: int = -1
+    _active_count: int = -1
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict)  # by line and manifest: a memory
     #: By challenger, VRF output and slot: a memory of those drawn from this state.
     panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT))

@@ -173,7 +173,8 @@ def lacking(state: State, params: Params, member: Member, weighted: frozenset[by
         return (Lack("membership", 0, 1),)
     if member.rests_from >= 0:
         return (Lack("end of rest", member.duties_met, member.rests_from + 1),)
-    duties_due = max(state.index - member.joined_index - 4, params.tenure_epochs)
+    young = 3 + params.period_max  # epochs whose duty need not have counted yet
+    duties_due = max(state.index - member.joined_index - young, params.tenure_epochs)
     answers_due = ANSWERS_MIN if len(weighted) < FEW_WEIGHTED else 0
     answers = sum(contact.answered for peer, contact in member.contacts.items() if peer in weighted)
     penalty_until = max(member.fork_until, member.suspended_until)

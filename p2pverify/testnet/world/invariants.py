@@ -152,7 +152,7 @@ class Invariants:
 
         For a peer with a late onset this is noted only when its earlier answers have been counted.
         """
-        lag = self._network.params.duty_epochs
+        lag = self._network.params.duty_reach
         for identity in self._identities:
             onset = 0 if identity.actor is None else identity.actor.onset_epoch
             if identity.actor is not None and epoch == (onset + lag if onset else 0):

@@ -21,7 +21,7 @@ JUDGE_S = 0.31e-3  # of one processor, signature and proof included
 COPY_S = 0.12e-3  # of a copy that comes or goes
 COPIES = 3
 PANEL = 3  # peers asked by a slot; half of the slots ask one
-BEAT_EPOCHS = 16
+PERIOD_MAX = 16
 AUDITS_TO_CONVICT = 4.1  # lost disputes times the rate of lying, at every rate: protocol/view.md
 
 
@@ -55,10 +55,17 @@ def today(members: int, slots: float = 2) -> Rate:
 
 
 def constant(members: int, audits: float, signers: int = WEIGHTED_MAX) -> Rate:
-    """So many audits in all; a duty of who owed one, and a beat of each other member in some epochs."""
+    """So many audits in all, and a duty of each member in a period."""
     audits = min(audits, 2 * members)
-    duties = min(members, audits) + members / BEAT_EPOCHS
-    return Rate(audits, duties, min(members, signers), _votes(audits))
+    return Rate(audits, members / period(members, audits), min(members, signers), _votes(audits))
+
+
+def period(members: int, audits: float) -> int:
+    """Epochs that a duty covers: a power of two, at most the epochs in which a member owes one audit."""
+    length = 1
+    while 2 * length <= min(PERIOD_MAX, members / audits):
+        length *= 2
+    return length
 
 
 def _votes(audits: float) -> float:
@@ -148,7 +155,8 @@ def verdicts() -> Iterator[str]:
     yield "|---|---|---|---|"
     for members in (100, 1_000, 10_000, 100_000):
         often = asked(members, 200)
-        full, tenth = AUDITS_TO_CONVICT / often, 10 * AUDITS_TO_CONVICT / often
+        wait = (period(members, 200) - 1) / 2  # until the period of the last audit ends
+        full, tenth = AUDITS_TO_CONVICT / often + wait, 10 * AUDITS_TO_CONVICT / often + wait
         yield f"| {members:,} | {1 / often:,.1f} epochs | {span(full)} | {span(tenth)} |"
 
 

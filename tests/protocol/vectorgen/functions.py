@@ -65,8 +65,19 @@ def case(comment: str, inputs: dict[str, Any], expect: object) -> Case:
     return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
 
 
-def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: Any) -> Case:
+def _draw(
+    comment: str, beta: bytes, candidates: Sequence[bytes], *, period: tuple[int, int] | None = None, **changes: Any
+) -> Case:
+    """The slots of an output. With a total of audits `period` has its first epoch and the members at the anchor."""
     network = replace(NETWORK, params=replace(NETWORK.params, **changes))
+    rest: dict[str, Any] = {}
+    if period is None:
+        owed = sortition.slots(beta, network.params)
+    else:
+        epoch, members = period
+        epochs = sortition.period_epochs(ALICE.key, epoch, members, network.params)
+        owed = sortition.slots(beta, network.params, epochs=epochs, members=members)
+        rest = {"author": ALICE.key.hex(), "epoch": epoch, "members": members, "epochs": epochs}
     found = [
         {
             "index": slot.index,
@@ -81,12 +92,13 @@ def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: Any
             "sample_seed": slot.sample_seed.hex(),
             "targets": [key.hex() for key in sortition.targets(beta, slot, candidates, network.params)],
         }
-        for slot in sortition.slots(beta, network.params)
+        for slot in owed
     ]
     inputs: dict[str, Any] = {
         "beta": beta.hex(),
         "network": network.encode().hex(),
         "candidates": [key.hex() for key in candidates],
+        **rest,
     }
     return case(comment, inputs, found)
 
@@ -112,6 +124,17 @@ def draws() -> list[Case]:
         ),
         _draw("a table with a tail", sha256(b"table") * 2, CROWD, slots_milli=8000, **{**TAIL, "shapes": TABLE}),
         _draw("none across", sha256(b"across") * 2, CROWD, across_percent=0, slots_milli=3000),
+        *(
+            _draw(
+                f"a total of audits: a period from epoch {epoch} among {members} members",
+                sha256(b"total %d" % epoch) * 2,
+                CROWD,
+                period=(epoch, members),
+                slots_milli=1500,
+                audits_per_epoch=10,
+            )
+            for epoch, members in ((77, 40), (93, 40), (80, 200), (93, 1000), (101, 12))
+        ),
     ]
 
 

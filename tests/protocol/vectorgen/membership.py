@@ -179,6 +179,8 @@ def definitions() -> list[Case]:
     table = (RequestShape(5, 1, 8, 0, 0, 1000), RequestShape(3, 1, 8, 1, 8, 0), RequestShape(1, 9, 256, 256, 256, 700))
     shaped = replace(NETWORK, params=replace(NETWORK.params, shapes=table))
     found.append(defined("a table of shapes", shaped.encode()))
+    rated = replace(NETWORK, params=replace(NETWORK.params, audits_per_epoch=200))
+    found.append(defined("a total of audits", rated.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
     found.append(defined("a network that goes on from a cut of another one", forked.encode()))
@@ -217,6 +219,11 @@ def definitions() -> list[Case]:
             "honest_ppm must be below cheat_ppm",
         ),
         ("26 parameters", changed(good, 5, params[:26]), "params: not 27 items"),
+        (
+            "a total of no audits",
+            changed(good, 5, [*params, 0]),
+            "params: audits_per_epoch is 0, so it is left out",
+        ),
         *(
             (what, changed(good, 5, [*params[:25], *tail]), "long_permille and long_tokens do not fit together")
             for what, tail in (

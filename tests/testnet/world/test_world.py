@@ -272,3 +272,21 @@ def _stranger(network_id: bytes, name: bytes) -> Record:
     payload = Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
     key = public_key(seed)
     return make_record(seed, key, network_id, epoch=0, seq=0, prev=NO_PREV, kind=Kind.JOIN, payload=payload)
+
+
+def test_a_total_of_audits_holds_among_more_members() -> None:
+    """Audits of an epoch are as many as the total, one duty covers a period, nobody misses one, and a liar is found."""
+    rules = {**RULES, "slots_milli": 2_000, "audits_per_epoch": 6, "disputes_per_cut": 4}
+    world = World(small(peers=16, members=16, epochs=26, rules=rules, actors=(ActorPlan("always-wrong"),), seed=2))
+    world.play()
+    assert world.invariants.faults == []
+    newest = world.invariants.newest
+    assert newest is not None
+    rows = {each.kind: newest.members[each.key] for each in world.identities}
+    assert rows["always-wrong"].conviction == "lost disputes"
+    honest = [newest.members[each.key] for each in world.identities if each.kind == "honest"]
+    assert sum(row.missed_duties + row.no_shows for row in honest) == 0
+    ledger = world.honest[0].machine.context.ledger
+    kinds = [record.kind for author, _, _ in ledger.heads() for record in ledger.chain(author)]
+    assert kinds.count(Kind.DUTY) < 0.7 * sum(row.duties_met for row in newest.members.values())
+    assert 0.7 < kinds.count(Kind.AUDIT) / (6 * world.plan.epochs) < 1.3

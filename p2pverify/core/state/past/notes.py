@@ -57,6 +57,7 @@ class PastCut(Roster):
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict, compare=False)
     panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT), compare=False)
     _total_weight: int = field(default=-1, compare=False)
+    _active_count: int = field(default=-1, compare=False)
     _by_classes: dict[tuple[tuple[int, ...], int], list[bytes]] = field(default_factory=dict, compare=False)
     _voters: dict[tuple[int, int], int] = field(default_factory=dict, compare=False)
 

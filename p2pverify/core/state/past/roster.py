@@ -51,6 +51,7 @@ class Roster:
     contracts: dict[tuple[int, bytes], Network]  # by line and manifest
     panels: PanelsDrawn  # by challenger, VRF output and slot
     _total_weight: int
+    _active_count: int
     _by_classes: dict[tuple[tuple[int, ...], int], list[bytes]]
     _voters: dict[tuple[int, int], int]
 
@@ -61,6 +62,13 @@ class Roster:
         if self._total_weight < 0:
             self._total_weight = sum(m.weight for m in self.members.values())  # type: ignore[misc]  # a slot of each subclass
         return self._total_weight
+
+    @property
+    def active_count(self) -> int:
+        """How many members are active and not convicted."""
+        if self._active_count < 0:
+            self._active_count = sum(m.active and not m.is_convicted for m in self.members.values())  # type: ignore[misc]  # a slot of each subclass
+        return self._active_count
 
     def weight_of(self, peers: Iterable[bytes]) -> int:
         return sum(self.members[p].weight for p in peers if p in self.members)

@@ -12,8 +12,15 @@ from p2pverify.core.records.payloads.duty import Duty
 
 
 def owed_slot(duty: Duty, index: int, params: Params) -> sortition.Slot | None:
-    """A slot of an accepted duty. None if its VRF output gives no slot with this index."""
-    slots = sortition.slots(vrf.proof_to_beta(duty.proof), params)
+    """A slot of an accepted duty. None if its VRF output gives no slot with this index.
+
+    With `audits_per_epoch` the members at the anchor decide whether a slot exists. The fold knows them. Here a slot is
+    taken to exist if it could.
+    """
+    beta = vrf.proof_to_beta(duty.proof)
+    if params.audits_per_epoch:
+        return sortition.slot_at(beta, index, params) if index < params.slots_max * params.period_max else None
+    slots = sortition.slots(beta, params)
     return slots[index] if index < len(slots) else None
 
 

@@ -1,5 +1,7 @@
 """Duties in the fold: the slots that a peer owed in an epoch, and its audits of them.
 
+With `audits_per_epoch` a duty covers a period of epochs. It stands at each of them, its audits at the first one.
+
 The duty record reveals the VRF output. Anybody can derive the slots from it and from the members of the cited cut. Only
 owed slots with the drawn targets count, so that friends cannot vouch for friends.
 """
@@ -23,7 +25,7 @@ from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.notes import AuditNote, DutyNote, Panel
-from p2pverify.core.state.verdicts.targets import make_panel
+from p2pverify.core.state.verdicts.targets import covered_epochs, make_panel, owed_slots
 
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
@@ -39,7 +41,7 @@ class Opened(NamedTuple):
 
 
 def take_duty(step: Transition, record: Record) -> list[Opened]:
-    """Count a duty, which is one epoch of one peer; returns the audits that may open disputes."""
+    """Count a duty, which is one epoch or period of one peer; returns the audits that may open disputes."""
     state = step.state
     duty = decode_duty(record.payload)
     note = state.duties.get((record.author, duty.epoch))
@@ -47,32 +49,33 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
         if note.body != record.header.body:
             state.convict(record.author, "two duties for one epoch")
         return []
-    refused = refuse_duty(step, record.author, duty)
+    refused = refuse_duty(step, record.author, duty) or refuse_period(step, record, duty)
     if refused is not None:
         state.count(f"duty: {refused}")
         return []
     waiting = state.audits.pop((record.author, duty.epoch), {})
     digests = {slot: audit_note.body for slot, audit_note in waiting.items()}
-    state.duties[record.author, duty.epoch] = DutyNote(record.header.body, digests)
     anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
+    epochs = covered_epochs(step.network.params, anchor, record.author, duty.epoch)
+    for epoch in range(duty.epoch, duty.epoch + epochs):
+        state.duties[record.author, epoch] = DutyNote(record.header.body, digests if epoch == duty.epoch else {})
     member = state.members[record.author]
     beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
     assert beta is not None  # the record was judged
     openings = {opening.slot: opening for opening in duty.openings}
-    owed = sortition.slots(beta, step.network.params)
+    owed = owed_slots(step.network.params, anchor, record.author, duty.epoch, beta)
     state.change(
         record.author,
         slots_owed=member.slots_owed + len(owed),
-        duties_met=member.duties_met + 1,
+        duties_met=member.duties_met + epochs,
     )
     opened: list[Opened] = []
     for slot in owed:
         panel = make_panel(step.network, anchor, record.author, beta, slot)
         opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index), waiting.get(slot.index))
-    for index in sorted(waiting):
-        if index >= len(owed):
-            void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
+    for index in sorted(waiting.keys() - {slot.index for slot in owed}):
+        void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
     return opened
 
 
@@ -82,13 +85,14 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     member = state.members.get(author)
     if member is None or not member.active or member.is_convicted:
         return "author is not an active member"
-    if state.epoch > duty.epoch + params.duty_epochs:
+    anchor = step.past(duty.anchor)
+    epochs = 1 if anchor is None else covered_epochs(params, anchor, author, duty.epoch)
+    if state.epoch > duty.epoch + epochs - 1 + params.duty_epochs:
         return "too late"
     if not anchor_in_window(duty, state_epoch(step, duty.anchor), params.anchor_lag, params.anchor_window):
         return "anchor is not of the epochs before"
     if not step.is_certified(duty.anchor):
         return "anchor has no certificate here"
-    anchor = step.past(duty.anchor)
     if anchor is None or anchor.beacon != duty.beacon:
         return "beacon is not the anchor's"
     then = anchor.members.get(author)
@@ -96,6 +100,18 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
         return "key was not a member's at the anchor"
     if then.class_index != member.class_index:
         return "class changed since the anchor"
+    return None
+
+
+def refuse_period(step: Transition, record: Record, duty: Duty) -> str | None:
+    """Why a duty has no effect because of the other epochs that it covers, or None."""
+    anchor = step.past(duty.anchor)
+    assert anchor is not None  # refuse_duty checked it
+    end = duty.epoch + covered_epochs(step.network.params, anchor, record.author, duty.epoch)
+    if record.epoch < end:
+        return "revealed before its period ended"
+    if any((record.author, epoch) in step.state.duties for epoch in range(duty.epoch, end)):
+        return "covers an epoch of another duty"
     return None
 
 
@@ -110,8 +126,8 @@ def count_missed(step: Transition) -> None:
     on_path = set(state.path)
     anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
     newest = max(anchors, default=-reach)
-    end = min(state.epoch - params.duty_epochs, newest + reach + 1)  # also after a long time without a certified cut
-    for epoch in range(max(1, step.base.epoch - params.duty_epochs), end):
+    end = min(state.epoch - params.duty_reach, newest + reach + 1)  # also after a long time without a certified cut
+    for epoch in range(max(1, step.base.epoch - params.duty_reach), end):
         if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
             continue
         for peer in sorted(state.members):

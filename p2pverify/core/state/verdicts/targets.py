@@ -4,13 +4,24 @@ They depend only on the network, the anchor and the VRF output, so challenger an
 """
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.state.lines.versions import contract_at, is_behind
 from p2pverify.core.state.past.roster import Roster
 from p2pverify.core.state.verdicts.notes import Panel
 
 #: The least voters in a class; fewer cannot outvote one liar.
 IN_CLASS_MIN = 3
+
+
+def covered_epochs(params: Params, anchor: Roster, author: bytes, epoch: int) -> int:
+    """How many epochs a duty covers that begins with `epoch`."""
+    return sortition.period_epochs(author, epoch, anchor.active_count, params)
+
+
+def owed_slots(params: Params, anchor: Roster, author: bytes, epoch: int, beta: bytes) -> tuple[sortition.Slot, ...]:
+    """The slots that a duty owes whose first epoch is `epoch`. `beta` is its VRF output."""
+    epochs = covered_epochs(params, anchor, author, epoch)
+    return sortition.slots(beta, params, epochs=epochs, members=anchor.active_count)
 
 
 def make_panel(network: Network, anchor: Roster, challenger: bytes, beta: bytes, slot: sortition.Slot) -> Panel:

@@ -235,7 +235,7 @@ class Bloat(BentActor):
             cut = Cut(epoch, base, self.context.vrf_key, bytes(80), heads, base, base, base)
             yield from self.context.write(Kind.CUT, cut.encode(), now_ms)
         params = self.context.params
-        owed = -(-params.slots_milli // 1000)
+        owed = params.slots_max * params.period_max
         for slot in range(owed, owed + self.OTHERS):
             yield from self.context.write(Kind.CUT_SIGNATURE, CutSignature(next(invented)).encode(), now_ms)
             asked = tuple(AskedPeer(next(invented), next(invented), None) for _ in range(params.panel_size))
