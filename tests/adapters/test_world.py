@@ -12,7 +12,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.payloads.data import Dataset
 from p2pverify.core.state.lines.versions import notes_of
-from p2pverify.core.training.orders import TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
+from p2pverify.core.training.orders import EvaluateOrder, TrainedUpdate, TrainingOrder, TrainingOutcome, TrainOrder
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.cheats.training import lying_trainer
 from p2pverify.engine.gguf import weights
@@ -60,6 +60,7 @@ class Trainings:
             made = (self.lying if lies else self.honest).train(order, base, self.rows(key))
             self.blobs |= {sha256(data): data for data in (made.update, made.shown)}
             return TrainedUpdate(sha256(made.update), made.steps, made.rows, sha256(made.shown), len(made.shown))
+        assert isinstance(order, EvaluateOrder)
         found = self.honest.evaluate(order, base, parent, self.blobs)
         assert found.weights is not None
         assert found.manifest is not None

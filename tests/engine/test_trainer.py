@@ -41,7 +41,8 @@ class Owner:
             b"".join(each.to_bytes(2, "big", signed=True) for each in row) + bytes([label]) for row, label in pairs
         ]
         rows = [(sha256(b"%d %d" % (at, number)), row) for number, row in enumerate(cells)]
-        self.rows: RowTable = rows
+        self.committed = rows
+        self.rows: RowTable = rows  # what is left of them
         root = rows_root([commit_row(*row) for row in rows])
         count = 0 if rule.mode == REPORTED else rule.held_rows  # type: ignore[attr-defined]
         held = 0 if rule.mode == REPORTED else HELD  # type: ignore[attr-defined]
@@ -131,13 +132,13 @@ def test_a_committed_row_whose_label_the_schema_lacks() -> None:
     """The commitment holds, and the row is no row of the schema."""
     rule = replace(FEW, mode=OPEN)
     owners = [Owner(rule, at) for at in range(3)]
-    salt, row = owners[1].rows[0]
-    owners[1].rows[0] = (salt, row[:-1] + b"\x02")
+    salt, row = owners[1].committed[0]
+    owners[1].committed[0] = (salt, row[:-1] + b"\x02")
     rows = list(decode_shown(owners[1].bytes.shown))
     owners[1].bytes = replace(
         owners[1].bytes, shown=encode_shown([replace(rows[0], row=row[:-1] + b"\x02"), *rows[1:]])
     )
-    owners[1].drawn = replace(owners[1].drawn, root=rows_root([commit_row(*each) for each in owners[1].rows]))
+    owners[1].drawn = replace(owners[1].drawn, root=rows_root([commit_row(*each) for each in owners[1].committed]))
     assert findings(rule, owners)[1] is UpdateFinding.BROKEN
 
 
@@ -228,6 +229,6 @@ def test_own_rows_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="another number of rows"):
         TRAINER.train(owner.order, BASE, owner.rows[:-1])
     with pytest.raises(DecodeError):
-        TRAINER.train(owner.order, BASE, [(salt, row[:-1]) for salt, row in owner.rows])
+        TRAINER.train(owner.order, BASE, [(salt, row[:-1]) for salt, row in owner.committed])
     with pytest.raises(DecodeError):
         TRAINER.train(owner.order, b"no model", owner.rows)

@@ -45,6 +45,7 @@ def test_another_library_opens_the_same() -> None:
             assert case["expect"] == "reject"
             continue
         (sealed,) = decode(answer, size_max=len(answer))  # type: ignore[misc,str-unpack]
+        assert isinstance(sealed, bytes)
         try:
             content = SealedBox(PrivateKey(secret)).decrypt(sealed)
         except CryptoError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -24,7 +25,7 @@ from tests.core.machine.test_reports_world import LIAR, REPORTER, found, latest,
 from tests.support.worlds import make_world
 
 
-def private(world: World, **options: bool) -> WrongAnswer:
+def private(world: World, **options: Any) -> WrongAnswer:
     return replace(found(world, **options), is_private=True)
 
 

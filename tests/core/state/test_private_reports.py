@@ -7,7 +7,7 @@ import pytest
 from p2pverify.core.blind.committees import EVERYONE, EVERYONE_MAX
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.inference.question import receipt_fields
+from p2pverify.core.inference.question import Receipt, receipt_fields
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.report import AnswerReport, PrivateReport, decode_report
@@ -80,7 +80,7 @@ def test_the_record_has_the_request_alone() -> None:
     assert found.audit.parties == report.audit.parties
 
 
-def _fields(report: AnswerReport) -> tuple[object, ...]:
+def _fields(report: AnswerReport) -> tuple[bytes, int, bytes, bytes, Receipt]:
     return report.reporter, report.epoch, report.receipt.request, report.responder, report.receipt
 
 

@@ -42,7 +42,7 @@ from p2pverify.core.records.payloads.cut import ledger_root
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, vote_commit
 from p2pverify.core.state.score import cusum, interval_ppm
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "prompt_tokens": 32,
     "prompt_spread": 24,
     "answer_tokens": 64,
@@ -57,7 +57,7 @@ TABLE = (
     RequestShape(3, 1, 8, 1, 48, 0),
     RequestShape(2, 9, 40, 256, 256, 700),
 )
-TAIL = {**SHAPES, "long_permille": 500, "long_tokens": 512}
+TAIL: dict[str, Any] = {**SHAPES, "long_permille": 500, "long_tokens": 512}
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
 
 
