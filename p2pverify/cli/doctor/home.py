@@ -116,27 +116,23 @@ class HomeExam:
     def _ports(self) -> Iterator[HealthFinding]:
         import trio
 
-        from p2pverify.api.bind import open_listener
-        from p2pverify.net.border.sockets import ListenError, bind_all
-        from p2pverify.node.endpoints.address import listening_address
-        from p2pverify.node.endpoints.loopback import parse_bind
+        from p2pverify.app import check_ports
+        from p2pverify.net.border.sockets import ListenError
 
         if self.config is None or self.is_running:
             yield skipped("ports", "the node listens" if self.is_running else "the settings cannot be read")
             return
-        listen = [listening_address(text) for text in self.config.listen]
+        config = self.config
 
         async def try_to_listen() -> None:
-            for listener in bind_all(listen):
-                listener.socket.close()
+            check_ports(config.listen, config.http, config.gateway or None)
 
         try:
             trio.run(try_to_listen)
         except ListenError as error:
             yield fault("ports", str(error), "set 'listen' in config.toml")
             return
-        open_listener(parse_bind(self.config.http))[0].close()
-        yield ok("ports", f"{', '.join((*self.config.listen, self.config.http))}: free")
+        yield ok("ports", f"{', '.join((*config.listen, config.http))}: free")
 
     def _weights(self) -> Iterator[HealthFinding]:
         from p2pverify.cli.run.join import engine_kind
@@ -161,13 +157,9 @@ class HomeExam:
         yield ok("weights", f"{where}, for the engine {kind}")
 
     def _class(self) -> Iterator[HealthFinding]:
-        from p2pverify.cli.run.join import engine_kind
-        from p2pverify.engine.engines import Engines, EngineSettings
-        from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
-        from p2pverify.engine.registry import EngineOpening
-        from p2pverify.node.engines.classes import match_class
-        from p2pverify.node.engines.selftest import run_selftest
-        from p2pverify.node.files.manifestfile import describes
+        from p2pverify.cli.run.join import engine_settings
+        from p2pverify.engine.engines import Engines
+        from p2pverify.node.rerun.judge import prove_class
 
         config, network = self.config, self.network
         if self.is_running:
@@ -180,20 +172,11 @@ class HomeExam:
             yield skipped("class", "the model was not run", "leave out --quick")
             return
         self.progress("loading the model", 0, 0)
-        opening = EngineOpening(
-            weights=config.weights,
-            variant=config.variant,
-            variants=config.llama_variants,
-            context_tokens=config.context_tokens,
-            endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
-        )
-        settings = EngineSettings(engine_kind(config, network), opening)
+        settings = engine_settings(config, network)
         engines = Engines(settings, network, self.manifests, self.home.cheat_path, self.progress)
         try:
             self.progress("answering golden questions", 0, 1)
-            info = engines.honest.info
-            goldens = [manifest.golden for manifest in self.manifests if describes(manifest, info)]
-            index, _ = match_class(network, self.manifests, info, run_selftest(engines.honest, goldens))
+            proven = prove_class(network, self.manifests, engines.honest)
         finally:
             engines.close()
-        yield ok("class", f"this machine computes in {network.classes[index].name}")
+        yield ok("class", f"this machine computes in {network.classes[proven.index].name}")

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
     from p2pverify.core.contract.network import Network
     from p2pverify.engine.cheats.spec import CheatSpec
+    from p2pverify.engine.engines import EngineSettings
     from p2pverify.node.cover import CoverPlan
     from p2pverify.node.files.config import Config
 
@@ -105,9 +107,6 @@ def join(
 
     from p2pverify.app import NodeSettings
     from p2pverify.core.window import CheckPolicy
-    from p2pverify.engine.engines import EngineSettings
-    from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
-    from p2pverify.engine.registry import EngineOpening
     from p2pverify.node.blobs.files import GIGABYTE, MEGABYTE, BlobSettings
     from p2pverify.node.lines.ready import UpgradeSettings
 
@@ -127,18 +126,7 @@ def join(
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
             relay=config.relay,
             upnp=config.upnp if upnp is None else upnp,
-            engine=EngineSettings(
-                engine or engine_kind(config, network),
-                EngineOpening(
-                    weights=weights or config.weights,
-                    variant=config.variant if variant is None else variant,
-                    variants=config.llama_variants,
-                    context_tokens=config.context_tokens,
-                    lanes=config.lanes,
-                    endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
-                ),
-                cheat=cheat,
-            ),
+            engine=replace(engine_settings(config, network, engine, weights, variant), cheat=cheat),
             http=http,
             gateway=(config.gateway if gateway is None else gateway) or None,
             clients_need_key=config.clients_need_key,
@@ -172,6 +160,31 @@ def _cover(config: "Config") -> "CoverPlan":
     corpus = () if config.corpus is None else read_corpus(config.corpus)
     replay = () if config.replay is None else read_replay(config.replay)
     return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
+
+
+def engine_settings(
+    config: "Config",
+    network: "Network",
+    engine: EngineKind | None = None,
+    weights: Path | None = None,
+    variant: str | None = None,
+) -> "EngineSettings":
+    """The engine that config.toml describes for a network, with what options say instead."""
+    from p2pverify.engine.engines import EngineSettings
+    from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
+    from p2pverify.engine.registry import EngineOpening
+
+    return EngineSettings(
+        engine or engine_kind(config, network),
+        EngineOpening(
+            weights=weights or config.weights,
+            variant=config.variant if variant is None else variant,
+            variants=config.llama_variants,
+            context_tokens=config.context_tokens,
+            lanes=config.lanes,
+            endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
+        ),
+    )
 
 
 def engine_kind(config: "Config", network: "Network") -> EngineKind:
