@@ -9,7 +9,7 @@ from p2pverify.core.encoding.canon import as_array, as_bytes, as_uint, digest, e
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Header, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
-from p2pverify.core.records.payloads.rounds.place import RoundPlace, check_line, read_place
+from p2pverify.core.records.payloads.rounds.place import RoundPlace, check_line, commitment_in, read_place
 from p2pverify.core.training.losses import LOSS_MICRONATS_MAX, REPORTED_LOSSES_MAX, LossTable
 
 LOSS_SEAL_DOMAIN = "p2pverify/loss-seal/1"
@@ -47,12 +47,7 @@ def loss_seal(network: bytes, place: RoundPlace, author: bytes, losses: LossTabl
 
 def decode_loss_seal(payload: bytes) -> LossSeal:
     """Read the payload of a loss seal. Raises DecodeError."""
-    line, number, certificate, commit = read_fields(payload, "loss-seal", 4)
-    return LossSeal(
-        read_place(line, number),
-        as_bytes(certificate, "certificate", size=32),
-        as_bytes(commit, "commit", size=32),
-    )
+    return LossSeal(*commitment_in(payload, "loss-seal"))
 
 
 def decode_loss_report(payload: bytes) -> LossReport:

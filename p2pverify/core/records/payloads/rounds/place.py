@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from p2pverify.core.contract.history.lines import LINES_MAX
-from p2pverify.core.encoding.canon import Value, as_uint
+from p2pverify.core.encoding.canon import Value, as_bytes, as_uint
 from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.records.envelope import read_fields
 from p2pverify.core.records.kind_rule import Rules
 
 ROUND_NUMBER_MAX = 2**32 - 1
@@ -27,6 +28,16 @@ def read_place(line: Value, number: Value) -> RoundPlace:
     if place.number == 0:
         raise DecodeError("rounds count from 1")
     return place
+
+
+def commitment_in(payload: bytes, what: str) -> tuple[RoundPlace, bytes, bytes]:
+    """The round, the certificate and the commitment (32 B each) of a payload that has nothing else.
+
+    `what` names the payload in errors. Raises DecodeError.
+    """
+    line, number, certificate, commit = read_fields(payload, what, 4)
+    place = read_place(line, number)
+    return place, as_bytes(certificate, "certificate", size=32), as_bytes(commit, "commit", size=32)
 
 
 def check_line(place: RoundPlace, rules: Rules) -> None:

@@ -9,7 +9,7 @@ from p2pverify.core.encoding.canon import as_bytes, digest, encode
 from p2pverify.core.encoding.decode_once import remembered
 from p2pverify.core.records.envelope import Header, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
-from p2pverify.core.records.payloads.rounds.place import RoundPlace, check_line, read_place
+from p2pverify.core.records.payloads.rounds.place import RoundPlace, check_line, commitment_in, read_place
 from p2pverify.core.training.result import RoundResult, read_result
 
 ROUND_SEAL_DOMAIN = "p2pverify/round-seal/1"
@@ -47,12 +47,7 @@ def round_commit(network: bytes, place: RoundPlace, voter: bytes, output: bytes,
 
 def decode_round_commit(payload: bytes) -> RoundCommit:
     """Read the payload of a round commit. Raises DecodeError."""
-    line, number, certificate, commit = read_fields(payload, "round-commit", 4)
-    return RoundCommit(
-        read_place(line, number),
-        as_bytes(certificate, "certificate", size=32),
-        as_bytes(commit, "commit", size=32),
-    )
+    return RoundCommit(*commitment_in(payload, "round-commit"))
 
 
 @remembered(512)
