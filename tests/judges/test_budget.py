@@ -18,4 +18,4 @@ def test_the_recorded_figures_are_those_of_the_accountant(case: tuple[int, int, 
     accountant.compose(SelfComposedDpEvent(GaussianDpEvent(ratio), steps))
     found = floor(accountant.get_epsilon(10.0**-exponent) * 1e6)
     assert found == ACCOUNTED[case]
-    assert found <= epsilon(steps * step_rho(65_536, ratio * 65_536), exponent) <= 1.3 * found
+    assert found <= epsilon(steps * step_rho(65_536, ratio * 65_536), exponent) <= 1.001 * found

@@ -1,6 +1,6 @@
 """The privacy budget is an upper bound, and not a loose one."""
 
-from math import log, sqrt
+from math import log, log1p
 
 import pytest
 
@@ -10,18 +10,24 @@ from tests.support.budgets import ACCOUNTED
 
 @pytest.mark.parametrize("case", ACCOUNTED)
 def test_eps_is_at_least_what_an_accountant_finds(case: tuple[int, int, int]) -> None:
-    """Above the accountant's figure, and by at most 30 %, from an eps of a half on."""
+    """Above the accountant's figure, and by at most a tenth of a per cent."""
     ratio, steps, exponent = case
     found = epsilon(steps * step_rho(65_536, ratio * 65_536), exponent)
-    assert ACCOUNTED[case] <= found <= 1.3 * ACCOUNTED[case]
+    assert ACCOUNTED[case] <= found <= 1.001 * ACCOUNTED[case]
 
 
 def test_eps_is_the_formula_rounded_up() -> None:
-    """Never below the formula, and at most two millionths above it."""
-    for rho in (0, 1, 10**6, 297_651_991, 5 * NANO):
+    """Never below the formula at its best order, and at most two millionths above it."""
+    orders = [tenths / 10 for tenths in range(11, 110)] + [*range(11, 64), 128, 256, 512, 1024]
+    for rho in (1, 10**5, 10**6, 297_651_991, 5 * NANO):
         for exponent in (1, 5, 18):
-            exact = (rho / NANO + 2 * sqrt(rho / NANO * exponent * log(10))) * 1e6
+            found = [
+                alpha * rho / NANO + log1p(-1 / alpha) + (exponent * log(10) - log(alpha)) / (alpha - 1)
+                for alpha in orders
+            ]
+            exact = max(min(found), rho / NANO) * 1e6
             assert exact - 1e-6 <= epsilon(rho, exponent) <= exact + 2
+    assert epsilon(0, 5) == 0
 
 
 def test_the_budget_of_an_eps() -> None:
