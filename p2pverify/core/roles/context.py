@@ -1,6 +1,6 @@
 """The shared state of a machine's parts: keys, the ledger and its fold, own records, and jobs in flight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
 from p2pverify.core.contract.network import Network
@@ -26,8 +26,11 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
@@ -54,6 +57,7 @@ class Context:
         *,
         start: State | None = None,
         held: HeldModel | None = None,
+        forgets: bool = True,
     ) -> None:
         self.network = network
         self.params = network.params
@@ -68,8 +72,9 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger() if memo is None else Ledger(memo.records)
+        self.ledger = Ledger(None if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
+        self.horizon = Horizon(self.fold, self.key, forgets=forgets)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -81,6 +86,11 @@ class Context:
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
+
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor] | None = None, named: Iterable[Record] = ()) -> None:
+        """Begin at a base, before any record is here: see `Fold.start_from`."""
+        self.fold.start_from(base, floors, named)
+        self.horizon.begin_above(self.ledger.floors())
 
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""
@@ -96,11 +106,8 @@ class Context:
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
-        last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
-        if last is None or last.epoch < epoch:
-            return True
-        first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
-        return last.epoch == epoch and (first is None or first.epoch < epoch)
+        newest, epoch = self.ledger.newest_epoch(self.key), self.params.epoch_at(now_ms)
+        return newest is None or newest[0] < epoch or (newest[0] == epoch and newest[1] < OWN_RECORDS_PER_EPOCH_MAX)
 
     @property
     def own_missing(self) -> int | None:
