@@ -17,6 +17,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
 from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
@@ -77,6 +78,11 @@ class Fold(States):
         if record.id in self._awaited:
             self._awaited.discard(record.id)
             self._look_at_all()
+
+    def follow(self, following: Following) -> None:
+        """Follow other amendments from now on."""
+        self.following = following
+        self._look_at_all()
 
     def _look_at_all(self) -> None:
         self._looks_at_all = self.is_unsettled = True

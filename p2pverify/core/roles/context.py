@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from hashlib import blake2b
 
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import box, sign, vrf
@@ -31,6 +31,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
+from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
@@ -54,9 +55,8 @@ class Context:
         *,
         start: State | None = None,
         held: HeldModel | None = None,
+        following: Following | None = None,
     ) -> None:
-        self.network = network
-        self.params = network.params
         self.network_id = network.id
         self.seed = seed
         self.key = sign.public_key(seed)
@@ -70,6 +70,7 @@ class Context:
         self.memo = memo
         self.ledger = Ledger() if memo is None else Ledger(memo.records)
         self.fold = Fold(network, self.ledger, memo, start=start)
+        self.fold.following = following or self.fold.following
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -81,6 +82,15 @@ class Context:
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
+
+    @property
+    def network(self) -> Network:
+        """The network with the rules in force at the newest certified cut."""
+        return self.fold.network
+
+    @property
+    def params(self) -> Params:
+        return self.fold.network.params
 
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""
@@ -96,11 +106,17 @@ class Context:
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
+        if self.halt(now_ms) is not None:
+            return False
         last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
         if last is None or last.epoch < epoch:
             return True
         first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
         return last.epoch == epoch and (first is None or first.epoch < epoch)
+
+    def halt(self, now_ms: int) -> Halt | None:
+        """What keeps this peer from going on from the newest cut: rules that it cannot run, or was not told to."""
+        return self.fold.halt(self.params.epoch_at(now_ms))
 
     @property
     def own_missing(self) -> int | None:

@@ -20,6 +20,7 @@ from p2pverify.core.state.past.notes import ids_of
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.rules import take as amendments
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
@@ -42,6 +43,7 @@ def advance(
 ) -> State:
     """The state at a cut (or at a provisional set of heads) on top of its base."""
     state = base.successor(cut_id, base.epoch, heads)
+    network = amendments.activate(state, base, network, epoch)
     step = Transition(network, network_id, base, state, frame, class_steps(network))
     weights.update(state, network.params)
     state.epoch, state.beacon = epoch, beacon
@@ -60,7 +62,7 @@ def advance(
         _conflict(step, record)
     for record in by_kind.get(Kind.SPONSOR, ()):
         sponsors.take(step, record)
-    _take_lines(step, by_kind)
+    _take_rules(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     cuts.contain(step)
     for record in by_kind.get(Kind.AUDIT, ()):
@@ -94,14 +96,15 @@ def advance(
     if network.is_trained:
         phases.open_rounds(step)
     objections.forget_contested(state)
-    memory.forget(state, network.params)
+    memory.forget(state, step.reach)
     if network.tariff is not None:
         settling.take(step, by_kind)
     return state
 
 
-def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
-    """Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+def _take_rules(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
+    """Amendments come first. Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+    amendments.take(step, by_kind)
     take.take_releases(step, by_kind.get(Kind.RELEASE, ()))
     for record in by_kind.get(Kind.RECALL, ()):
         take.take_recall(step, record)
@@ -169,7 +172,7 @@ def _audit(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author)
     if member is None or not member.active:
         return
-    refused = memory.refuse_audit(audit, step.network.params)
+    refused = memory.refuse_audit(audit, step.reach)
     if refused is not None:
         duties.void(step, audit.key, refused)
         return
