@@ -274,7 +274,7 @@ def test_a_shorter_deadline_begins_after_the_longer_one_has_passed() -> None:
     before = memory_cuts(steps.network.params)
     state = steps.enact(param("duty_epochs", 4), param("dispute_epochs", 8))
     assert reach_of(state.rules_in(steps.network), state).duty_epochs == 8
-    steps.run(before + 8)
+    steps.run(before + 7)
     assert reach_of(steps.latest.rules_in(steps.network), steps.latest).duty_epochs == 8
     steps.run(1)
     assert reach_of(steps.latest.rules_in(steps.network), steps.latest).duty_epochs == 4
