@@ -1,4 +1,4 @@
-"""Rules change in a running world: peers keep their scores, old programs stop together, and started folds go on alike."""
+"""Rules change in a running world: scores go on, old programs stop together, and started folds go on alike."""
 
 from typing import Any
 
@@ -14,7 +14,6 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame
 from p2pverify.core.state.view import Score, scores
 from p2pverify.testnet.world.peer.engine import ACROSS
-from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.support.amending import param
 from tests.support.amending_world import AmendedWorld
 from tests.support.started import assert_goes_on_alike, folded

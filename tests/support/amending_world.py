@@ -37,9 +37,7 @@ class AmendedWorld:
         self.peers = self.world.peers
         self.keys = keys
 
-    def _around(
-        self, actor: Actor, event: Event, now_ms: int, handle: Callable[[Event, int], list[Any]]
-    ) -> list[Any]:
+    def _around(self, actor: Actor, event: Event, now_ms: int, handle: Callable[[Event, int], list[Any]]) -> list[Any]:
         effects, context, words = handle(event, now_ms), actor.machine.context, self.words[actor.key]
         while words and context.may_write(now_ms):
             effects += context.write(*words.pop(0), now_ms)

@@ -103,7 +103,10 @@ def advance(
 
 
 def _take_rules(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
-    """Amendments come first. Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+    """Amendments come first. Releases come before the recalls of a step.
+
+    The old publishers' words come before those of new ones.
+    """
     amendments.take(step, by_kind)
     take.take_releases(step, by_kind.get(Kind.RELEASE, ()))
     for record in by_kind.get(Kind.RECALL, ()):

@@ -121,7 +121,7 @@ def test_founders_have_a_veto_that_fades() -> None:
     note = steps.latest.amendments[found.id]
     for each in steps.keys[3:]:
         steps.latest.members[each].founder = False  # bought later; three founders are left
-    half = dict((name, needs) for name, _, needs in shares(steps.network, steps.latest, note))
+    half = {name: needs for name, _, needs in shares(steps.network, steps.latest, note)}
     assert half == {"weight": 4, "founders": 2}
     veto = VETO_MS // steps.network.params.epoch_ms
     needed = []
