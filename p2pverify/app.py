@@ -21,6 +21,7 @@ from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
 from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -36,6 +37,7 @@ from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
+from p2pverify.node.engines.abilities import check_abilities
 from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
@@ -46,13 +48,13 @@ from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
 from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.lines.served import keep_version
 from p2pverify.node.outbox import refuse_training
-from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
+from p2pverify.node.rules.watch import AmendmentWatch
 from p2pverify.node.signals import watch_signals
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
-from p2pverify.node.user_error import UserError, explain
+from p2pverify.node.user_error import explain
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -70,10 +72,6 @@ Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
 
 
-class NodeError(UserError):
-    """The node cannot run. `reason` says why, and `hint` says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     """The settings with which a node is started.
@@ -83,7 +81,7 @@ class NodeSettings:
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
     state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
-    and `credit` what clients of others may owe it.
+    and `credit` what clients of others may owe it. `following` says which amendments of the rules it follows.
     """
 
     home: Home
@@ -110,6 +108,7 @@ class NodeSettings:
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
+    following: Following | None = None
     on_progress: Progress | None = None
 
 
@@ -126,7 +125,7 @@ class Running:
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
     """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled. It has started when its API answers.
 
-    Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
+    Raises an exception with `reason` and `hint` (HomeError, StoreError, ...) if it cannot go on.
     """
     try:
         with settings.home.lock():
@@ -167,7 +166,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
-            _check_abilities(network, engine.info)
+            check_abilities(network, engine.info)
             machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
@@ -181,6 +180,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 follows=settings.upgrade.follow,
                 start=settings.start,
                 credit=settings.credit,
+                following=settings.following,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
@@ -244,19 +244,6 @@ def check_ports(listen: Sequence[str], http: str, gateway: str | None) -> None:
             listener.socket.close()
 
 
-def _check_abilities(network: Network, info: ModelInfo) -> None:
-    """Raises NodeError if the engine cannot answer the questions that others will ask."""
-    params = network.params
-    heats = [shape.temperature_milli for shape in params.shapes]
-    asks_greedy = not any(heats) if heats else params.temperature_milli == 0 or params.greedy_percent == 100
-    if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
-        raise NodeError(
-            f"{info.engine} cannot answer at the temperatures of network {network.name!r}",
-            "let the server show more log-probabilities, or choose another engine; 'p2pverify model selftest' says "
-            "what an engine can do",
-        )
-
-
 async def _run_services(
     settings: NodeSettings,
     seed: bytes,
@@ -309,6 +296,7 @@ async def _run_services(
         driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
+    amendments = AmendmentWatch(driver)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -350,6 +338,7 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+    amendments.stopped()
 
 
 async def _start_lines(

@@ -31,7 +31,6 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Synced,
-    Tick,
     TrainingDone,
     TwinMet,
     VersionHeld,
@@ -69,11 +68,16 @@ from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
 from p2pverify.core.roles.rounds.reporter import LossReporter
 from p2pverify.core.roles.rounds.work import TrainingWork
+from p2pverify.core.roles.rules.announcer import Announcer
 from p2pverify.core.roles.settle.money import Money
 from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, StoredCredit
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
+
+#: Events that by themselves give the parts of a machine nothing to do.
+_ARRIVALS = (RecordsArrived, GossipArrived, RequestArrived, ChequeArrived)
 
 
 class Machine:
@@ -85,7 +89,7 @@ class Machine:
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
     engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. A peer with
     a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
-    `horizon`). `credit` is what clients may owe this peer.
+    `horizon`). `credit` is what clients may owe this peer. `following` says which amendments it follows.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -114,10 +118,11 @@ class Machine:
         base: Base | None = None,
         forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
+        following: Following | None = None,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(
-            network, seed, class_index, memo, start=start, held=held, forgets=forgets
+            network, seed, class_index, memo, start=start, held=held, forgets=forgets, following=following
         )
         if base is not None:
             context.begin_at(base)
@@ -141,6 +146,7 @@ class Machine:
         #: In the order in which they act.
         self._parts: tuple[Part, ...] = (
             self._membership,
+            Announcer(context),
             self._mover,
             self._accuser,
             self.challenger,
@@ -239,7 +245,7 @@ class Machine:
             self.responder.remember(answer)
         for kept in evidence:
             self.challenger.evidence.keep(kept)
-        self.fold.follow()
+        self.fold.follow_branches()
         self._settle()  # without its effects, because these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
@@ -255,6 +261,7 @@ class Machine:
         context = self._context
         effects: list[Effect] = []
         self.effects = effects
+        self._is_due |= not isinstance(event, _ARRIVALS)
         match event:
             case RecordsArrived() | GossipArrived():
                 effects += self._take_records(event, now_ms)
@@ -262,23 +269,16 @@ class Machine:
                 effects += self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
                 effects += context.job_done(event, now_ms)
-                self._is_due = True
             case TrainingDone():
                 self._training.take(event)
-                self._is_due = True
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
-                self._is_due = True
             case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld() | AnswerTaken():
                 effects += self._orders.carry_out(event, now_ms, is_awake=self._is_resumed)
-                self._is_due = True
             case Synced():
                 context.silence.synced(event.peer)
-                self._is_due = True
             case TwinMet():
                 self._stop(f"another process signs with this identity, {event.where}")
-            case Tick():
-                self._is_due = True
         if context.fold.is_unsettled:
             effects += self._settle()
         while self._is_due or now_ms >= self._act_at_ms:
@@ -349,7 +349,7 @@ class Machine:
     def _take_request(self, event: RequestArrived | ChequeArrived, now_ms: int) -> Effects[None]:
         if isinstance(event, ChequeArrived):
             yield from self.money.creditor.receive(event, now_ms)
-        elif self._context.silence.stopped:
+        elif self._context.silence.stopped or self._context.halt(now_ms) is not None:
             yield self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
         else:
             yield from self.responder.serve(event.ticket, event.data, event.source, now_ms, event.waits_ms)

@@ -187,6 +187,10 @@ class Driver:
         """Give the machine an order. What has to be signed for it is signed as soon as this peer may sign."""
         self._handle(order)
 
+    def look_again(self) -> None:
+        """Let the machine act on what was changed beside its events."""
+        self._handle(Tick())
+
     def sponsor(self, peer: bytes) -> str | None:
         """Stand for a newcomer (its key), as soon as this peer may sign. Returns why that has no effect, or None."""
         machine = self.machine

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     "--fetch", is_flag=True, help="Fetch the weights that the network serves from its peers, if they are not here."
 )
 @click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
+@click.option("--features", type=int, default=0, hidden=True, help="Feature bits to know besides, for testnets.")
 @click.option("--cheat", callback=read_cheat, metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
@@ -80,6 +81,7 @@ def join(
     alone: bool,
     fetch: bool,
     rejoin: bool,
+    features: int,
     cheat: "CheatSpec | None",
 ) -> None:
     """Run a node in the foreground and take part in a network, until Ctrl-C.
@@ -106,9 +108,11 @@ def join(
     http = config.http if http is None else http
 
     from p2pverify.app import NodeSettings
+    from p2pverify.core.contract.rules.amend import KNOWN_FEATURES
     from p2pverify.core.window import CheckPolicy
     from p2pverify.node.blobs.files import GIGABYTE, MEGABYTE, BlobSettings
     from p2pverify.node.lines.ready import UpgradeSettings
+    from p2pverify.node.rules.accepted import read_following
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)
@@ -145,6 +149,7 @@ def join(
             alone=alone,
             rejoin=rejoin,
             start=start,
+            following=read_following(home.path, asks=config.amendments == "ask", known=KNOWN_FEATURES | features),
             on_progress=progress,
         )
         _run(settings, progress)

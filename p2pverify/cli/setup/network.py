@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.lines.founding import line_options, lines_document, lines_text, take_line_options, with_line
 from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.rules.propose import propose
+from p2pverify.cli.rules.shown import shown
+from p2pverify.cli.rules.words import accept, approve
 from p2pverify.cli.setup.fork import fork
 from p2pverify.cli.setup.founding import read_founders, tell
 from p2pverify.cli.setup.manifest import starting_manifest
@@ -26,6 +31,7 @@ from p2pverify.core.contract.classes import ACROSS_BOUNDS
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
+from p2pverify.node.rules.documents import RulesDocument
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.classes import Across
@@ -45,11 +51,13 @@ _EXPLAINED = (
 
 @click.group()
 def network() -> None:
-    """Write, fork or show a network file."""
+    """Write, fork or show a network file, or amend its rules."""
 
 
 network.add_command(fork)
 network.add_command(shapes)
+for command in (propose, approve, accept):
+    network.add_command(command)
 
 
 @network.command()
@@ -190,13 +198,24 @@ def new(
 
 
 @network.command(epilog=columns_help(*_EXPLAINED))
-@click.argument("file", type=NETWORK_FILE)
+@click.argument("file", type=NETWORK_FILE, required=False)
+@click.option("--rules", "in_force", is_flag=True, help="Show the rules in force and open amendments instead.")
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(file: Path, wide: bool, as_json: bool) -> None:
-    """Show a network file: its id, rules, classes with their sequential tests, founders."""
+def show(file: Path | None, in_force: bool, wide: bool, as_json: bool) -> None:
+    """Show a network file: its id, rules, classes with their sequential tests, founders.
+
+    With --rules, the running node says which rules are in force, which amendments of them are open, who has approved
+    them, who is ready, and when they take effect.
+    """
     from p2pverify.node.files.networkfile import load_network
 
+    if in_force:
+        answer = client.get(current_home(), "/v1/rules", RulesDocument)
+        click.echo(answer.text if as_json else shown(answer.document, None if wide else terminal_width()))
+        return
+    if file is None:
+        raise click.UsageError("name a network file, or give --rules")
     document = describe(*load_network(file))
     click.echo(json.dumps(document) if as_json else _text(document, None if wide else terminal_width()))
 

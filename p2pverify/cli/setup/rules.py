@@ -41,6 +41,7 @@ RULES = {
     "long_permille": ("Share of audits that ask for answers longer than --answer-tokens, in thousandths.", "10"),
     "long_tokens": ("Longest of these answers, in tokens.", "as long as the engine's context and an epoch allow"),
     "audits_per_epoch": ("Audits that all members owe together per epoch; 0: every member owes all of its own.", "0"),
+    "notice_epochs": ("Epochs between the approval of an amendment of the rules and its effect.", "10080"),
 }
 
 

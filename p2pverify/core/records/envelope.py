@@ -58,6 +58,8 @@ class Kind(IntEnum):
     PAYMENT = 28
     LOSS_SEAL = 31
     LOSS_REPORT = 32
+    AMENDMENT = 34
+    APPROVAL = 35
 
 
 @dataclass(frozen=True, slots=True)

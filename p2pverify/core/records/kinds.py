@@ -4,6 +4,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.kind_rule import KindRule
 from p2pverify.core.records.payloads import (
+    amendment,
     audit,
     cut,
     data,
@@ -69,15 +70,19 @@ KINDS: dict[int, KindRule] = {
         payment.PAYMENT_RULE,
         losses.LOSS_SEAL_RULE,
         losses.LOSS_REPORT_RULE,
+        amendment.AMENDMENT_RULE,
+        amendment.APPROVAL_RULE,
     )
 }
 
-#: The kinds that a network has only with a tariff, only with a line that is trained in rounds, and only with lines.
+#: The kinds that a network has only with a tariff, and only with a line that is trained in rounds. Those after REPORT
+#: it has only with lines, except the ones about money and about rules.
 _OF_MONEY = frozenset((Kind.PLEDGE, Kind.CHEQUE, Kind.PAYMENT))
 _OF_ROUNDS = frozenset(
     (Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE, Kind.LOSS_SEAL, Kind.LOSS_REPORT)
 )
-_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY
+_OF_RULES = frozenset((Kind.AMENDMENT, Kind.APPROVAL))
+_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY - _OF_RULES
 
 
 def rule_of(kind: int, network: Network) -> KindRule | None:

@@ -20,6 +20,7 @@ from p2pverify.core.replica.states import States
 from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.state.codec.sections import encode_state
 from p2pverify.core.state.memory import NEAR_CARRY, NEAR_CUTS
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
@@ -118,6 +119,11 @@ class Fold(States):
             self._awaited.discard(record.id)
             self._look_at_all()
 
+    def follow(self, following: Following) -> None:
+        """Follow other amendments from now on."""
+        self.following = following
+        self._look_at_all()
+
     def _look_at_all(self) -> None:
         self._looks_at_all = self.is_unsettled = True
 
@@ -142,12 +148,12 @@ class Fold(States):
                     self.latest = state
                     found.append((state.id, state.epoch))
         if found:
-            self.follow()
+            self.follow_branches()
         if len(self._pending) > self._pending_max:
             self._forget()
         return found
 
-    def follow(self) -> None:
+    def follow_branches(self) -> None:
         """Let the ledger follow the branches of the newest certified cut that are here."""
         heads = self.latest.heads
         if self.ledger.has_branches:

@@ -38,7 +38,6 @@ class Horizon:
         self._fold = fold
         self._own = own
         self.forgets = forgets
-        self._cuts = horizon_cuts(fold.network.params)
         self._heads: dict[bytes, Head] = {}  # of the cut at the horizon
         self._path: dict[bytes, None] = {}  # the cuts of the path above the horizon, oldest first
 
@@ -70,7 +69,7 @@ class Horizon:
     def advance(self) -> Prune | None:
         """Move the horizon, if there are many cuts above it. Returns what a disk needs to begin at the newest cut."""
         self._extend()
-        above = len(self._path) - self._cuts
+        above = len(self._path) - horizon_cuts(self._fold.network.params)
         if above < PRUNE_CUTS:
             return None
         for each in list(islice(self._path, above)):

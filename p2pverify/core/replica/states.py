@@ -23,6 +23,7 @@ from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.rows import JOIN_EPOCHS
+from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import CutOutcome, Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
@@ -37,6 +38,10 @@ COUNTS_KEPT = 256
 NEW_AUTHORS_MAX = 16
 
 T = TypeVar("T")
+
+
+class _Halted(Exception):
+    """A transition needs the outcome of a cut that this peer does not compute."""
 
 
 class _NeedsOthers(Exception):
@@ -56,7 +61,11 @@ class States:
     def __init__(
         self, network: Network, ledger: Ledger, memo: Memo | None = None, *, start: State | None = None
     ) -> None:
-        self.network = network
+        network = network.first or network
+        #: With which the network began.
+        self.definition = network
+        #: Which amendments this peer follows.
+        self.following = Following()
         self.network_id = network.id
         self.ledger = ledger
         self.genesis = first_state(network, start)
@@ -84,6 +93,11 @@ class States:
         self._states = {key: state for key, state in self._states.items() if state.index >= index}
         self._outcomes.clear()
 
+    @property
+    def network(self) -> Network:
+        """The network with the rules in force at the newest certified cut."""
+        return self.latest.rules_in(self.definition)
+
     def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
         """Have each movement of money told, with the state that it leads to. Of cuts that are cached none is told."""
         self._frame = replace(self._frame, note=note)
@@ -107,7 +121,7 @@ class States:
             if cut.base not in self._states and cut.base not in self._faults:
                 todo.append(cut.base)
                 continue
-            if self.ledger.lacks(cut.moved) is not None:
+            if self.ledger.lacks(cut.moved) is not None or self._halt(top) is not None:
                 return None
             try:
                 self._find(top)
@@ -120,8 +134,23 @@ class States:
         return state
 
     def fault(self, cut_id: bytes) -> str | None:
-        """Why a cut does not hold; None if it holds or was not computed."""
-        return self._faults.get(cut_id)
+        """Why a cut does not hold, or is not computed by this peer; None if it holds or was not computed."""
+        found = self._faults.get(cut_id)
+        halt = self._halt(cut_id) if found is None and cut_id not in self._states else None
+        return found if halt is None else str(halt)
+
+    def halt(self, epoch: int) -> Halt | None:
+        """What keeps this peer from computing a cut of an epoch on the newest certified one."""
+        return self.following.halt(self.definition, self.latest, epoch)
+
+    def _halt(self, cut_id: bytes) -> Halt | None:
+        """What keeps this peer from computing a cut whose base is cached."""
+        record = self.ledger.get(cut_id)
+        if record is None or record.kind != Kind.CUT:
+            return None
+        cut = decode_cut(record.payload)
+        base = self._states.get(cut.base)
+        return None if base is None else self.following.halt(self.definition, base, cut.epoch)
 
     def _find(self, cut_id: bytes) -> None:
         """Compute the state at a cut. Its base must be known, and its records must all be here."""
@@ -162,6 +191,8 @@ class States:
             except _NeedsOthers as needs:
                 for cut_id in needs.cuts:
                     if self.state(cut_id) is None:
+                        if self._halt(cut_id) is not None:
+                            raise _Halted from None
                         self._outcomes.setdefault(cut_id, None)
 
     def _compute(self, cut_id: bytes) -> tuple[State | None, str | None]:
@@ -183,7 +214,7 @@ class States:
     def _check_roots(self, cut: Cut, state: State) -> str | None:
         if cut.ledger_root != state.ledger_root:
             return "the ledger root is not that of the heads"
-        if cut.view_root != view_root(self.network, state):
+        if cut.view_root != view_root(self.definition, state):
             return "the view root is not what the records give"
         if cut.state_root != state_root(self.network_id, state):
             return "the state root is not what the records give"
@@ -217,7 +248,8 @@ class States:
         return state, None
 
     def _is_based(self, base: State, state: State) -> bool:
-        step = Transition(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
+        rules = state.rules_in(self.definition)
+        step = Transition(rules, self.network_id, base, state, self._frame, class_steps(rules))
         return step.is_certified(base.id)
 
     def may_come_in(self, base: State, head: Head) -> bool:
@@ -244,7 +276,7 @@ class States:
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:
         heads = {head[0]: head for head in moved}
         return advance(
-            self.network,
+            self.definition,
             self.network_id,
             base,
             self._records(base, heads.values()),
@@ -273,13 +305,18 @@ class States:
 
     def propose(self, cut: Cut, author: bytes) -> Cut | None:
         """Fill in the roots of a proposal on top of `latest`; None if it would not hold."""
-        state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
+        if self.halt(cut.epoch) is not None:
+            return None
+        try:
+            state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
+        except _Halted:
+            return None
         if fault is not None:
             return None
         filled = replace(
             cut,
             ledger_root=state.ledger_root,
-            view_root=view_root(self.network, state),
+            view_root=view_root(self.definition, state),
             state_root=state_root(self.network_id, state),
         )
         self._proposal = author, filled, state
@@ -294,11 +331,20 @@ class States:
         """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest
         epoch = max(epoch, latest.epoch)
+        halt = self.halt(epoch)
+        if halt is not None:
+            note = latest.amendments.get(halt.amendment)
+            if note is None:
+                return latest
+            epoch = max(note.starts - 1, latest.epoch)  # later records count by rules that it does not follow
         moved = tuple(head for head in self.ledger.moved(latest.heads) if self.may_come_in(latest, head))
         what = (latest.id, epoch, moved)
         state = None if self._memo is None else self._memo.provisional(what)
         if state is None:
-            state = self._resolved(lambda: self._advance(latest, moved, bytes(32), epoch, latest.beacon))
+            try:
+                state = self._resolved(lambda: self._advance(latest, moved, bytes(32), epoch, latest.beacon))
+            except _Halted:
+                return latest
             if self._memo is not None:
                 self._memo.keep_provisional(what, state)
         return state

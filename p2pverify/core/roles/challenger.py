@@ -154,11 +154,12 @@ class Challenger(Part):
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)
         question = slot_question(context, slot.panel.contract, slot.slot, (), context.key)
-        model, ask = question.manifest, question.ask
+        model, ask, params = question.manifest, question.ask, slot.panel.contract.params
         if slot.panel.is_across:
-            wanted = (context, slot.slot, derived)
+            wanted = (context, params, slot.slot, derived)
             return referee.write_prompt(*wanted, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
-        return derive(context, slot.slot, ask, derived, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+        asked = (context, params, slot.slot, ask, derived)
+        return derive(*asked, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
     def _reveal_ms(self, plan: EpochPlan) -> int:
         """The latest time at which a duty is published. Its audits must be published by then."""

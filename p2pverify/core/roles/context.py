@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import box, sign, vrf
@@ -34,6 +34,7 @@ from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
+from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
@@ -58,9 +59,8 @@ class Context:
         start: State | None = None,
         held: HeldModel | None = None,
         forgets: bool = True,
+        following: Following | None = None,
     ) -> None:
-        self.network = network
-        self.params = network.params
         self.network_id = network.id
         self.seed = seed
         self.key = sign.public_key(seed)
@@ -75,6 +75,7 @@ class Context:
         self.ledger = Ledger(None if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
         self.horizon = Horizon(self.fold, self.key, forgets=forgets)
+        self.fold.following = following or self.fold.following
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -92,6 +93,15 @@ class Context:
         self.fold.start_from(base, floors, named)
         self.horizon.begin_above(self.ledger.floors())
 
+    @property
+    def network(self) -> Network:
+        """The network with the rules in force at the newest certified cut."""
+        return self.fold.network
+
+    @property
+    def params(self) -> Params:
+        return self.fold.network.params
+
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""
         return self.fold.provisional(self.params.epoch_at(now_ms))
@@ -106,8 +116,14 @@ class Context:
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
+        if self.halt(now_ms) is not None:
+            return False
         newest, epoch = self.ledger.newest_epoch(self.key), self.params.epoch_at(now_ms)
         return newest is None or newest[0] < epoch or (newest[0] == epoch and newest[1] < OWN_RECORDS_PER_EPOCH_MAX)
+
+    def halt(self, now_ms: int) -> Halt | None:
+        """What keeps this peer from going on from the newest cut: rules that it cannot run, or was not told to."""
+        return self.fold.halt(self.params.epoch_at(now_ms))
 
     @property
     def own_missing(self) -> int | None:

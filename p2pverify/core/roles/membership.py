@@ -76,7 +76,7 @@ class Membership(Part):
         """The payload of a record that a peer writes once."""
         context = self._context
         if kind == Kind.NETWORK:
-            return context.network.encode()
+            return context.fold.definition.encode()
         if kind == Kind.MANIFEST:
             return self._manifest.encode()
         return Join(context.class_index, context.vrf_key, self._hardware, context.box_key).encode()

@@ -11,6 +11,7 @@ from p2pverify.core.events import Effects, Respond, WriteRecord
 from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record, body_of
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
+from p2pverify.core.records.payloads.amendment import decode_amendment, decode_approval
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
 from p2pverify.core.records.payloads.lines.recall import decode_recall
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
@@ -29,6 +30,8 @@ from p2pverify.core.state.lines.take import (
     refuse_serve,
 )
 from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.core.state.rules.notes import rules_of
+from p2pverify.core.state.rules.take import refuse_amendment, refuse_approval, why_not
 from p2pverify.core.state.settle.take import refuse_cheque, refuse_payment, refuse_pledge
 from p2pverify.core.state.state import State
 
@@ -45,6 +48,12 @@ def _refuse_recall(network: Network, state: State, author: bytes, payload: bytes
 def _refuse_rotation(network: Network, state: State, author: bytes, payload: bytes) -> str | None:
     rotation = decode_rotation(payload)
     return refuse_author(state, author) or refuse_rotation(notes_of(network, state, rotation.line), rotation)
+
+
+def _refuse_amendment(network: Network, state: State, author: bytes, payload: bytes) -> str | None:
+    amendment = decode_amendment(payload)
+    reason = why_not(rules_of(network, state.rules), amendment, state.epoch)
+    return reason or refuse_amendment(network, state, author, amendment)
 
 
 NOT_NOW = "this peer may not sign now"
@@ -66,6 +75,10 @@ _REFUSE: Mapping[Kind, Callable[[Network, State, bytes, bytes], str | None]] = {
     ),
     Kind.PLEDGE: lambda network, state, author, payload: refuse_pledge(network, state, author, decode_pledge(payload)),
     Kind.CHEQUE: lambda _network, state, author, payload: refuse_cheque(state, author, decode_cheque(payload)),
+    Kind.AMENDMENT: _refuse_amendment,
+    Kind.APPROVAL: lambda _network, state, author, payload: refuse_approval(
+        state, author, decode_approval(payload).amendment
+    ),
     Kind.PAYMENT: lambda network, state, author, payload: refuse_payment(
         network, state, author, decode_payment(payload)
     ),

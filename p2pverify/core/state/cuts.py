@@ -73,7 +73,7 @@ def carry_convictions(step: Transition) -> None:
 
 
 def _counts(step: Transition, record: Record) -> bool:
-    return has_recent_weight(step.state, record.author, step.network.params)
+    return has_recent_weight(step.state, record.author, step.reach)
 
 
 def _remember(step: Transition, record: Record) -> None:

@@ -21,6 +21,7 @@ from p2pverify.core.state.past.tails import with_tails
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.rules import take as amendments
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
@@ -43,17 +44,12 @@ def advance(
 ) -> State:
     """The state at a cut (or at a provisional set of heads) on top of its base."""
     state = base.successor(cut_id, base.epoch, heads)
+    network = amendments.activate(state, base, network, epoch)
     step = Transition(network, network_id, base, state, frame, class_steps(network))
     weights.update(state, network.params)
     state.epoch, state.beacon = epoch, beacon
-    by_kind: dict[int, list[Record]] = {}
-    authors: set[bytes] = set()
-    for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
-        by_kind.setdefault(record.kind, []).append(record)
-        authors.add(record.author)
-        state.count("records")
-    state.tails = with_tails(base.tails, sorted(chain.from_iterable(by_kind.values()), key=lambda r: (r.author, r.seq)))
-    state.recent = (*base.recent, ids_of(chain.from_iterable(by_kind.values())))
+    by_kind = _by_kind(step, records)
+    authors = {record.author for found in by_kind.values() for record in found}
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))
     # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
@@ -62,7 +58,7 @@ def advance(
         _conflict(step, record)
     for record in by_kind.get(Kind.SPONSOR, ()):
         sponsors.take(step, record)
-    _take_lines(step, by_kind)
+    _take_rules(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     cuts.contain(step)
     for record in by_kind.get(Kind.AUDIT, ()):
@@ -96,14 +92,30 @@ def advance(
     if network.is_trained:
         phases.open_rounds(step)
     objections.forget_contested(state)
-    memory.forget(state, network.params)
+    memory.forget(state, step.reach)
     if network.tariff is not None:
         settling.take(step, by_kind)
     return state
 
 
-def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
-    """Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+def _by_kind(step: Transition, records: Iterable[Record]) -> dict[int, list[Record]]:
+    """The records of a step by kind, each kind by author and number. The state notes where the logs end."""
+    state, base = step.state, step.base
+    found: dict[int, list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
+        found.setdefault(record.kind, []).append(record)
+        state.count("records")
+    state.tails = with_tails(base.tails, sorted(chain.from_iterable(found.values()), key=lambda r: (r.author, r.seq)))
+    state.recent = (*base.recent, ids_of(chain.from_iterable(found.values())))
+    return found
+
+
+def _take_rules(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
+    """Amendments come first. Releases come before the recalls of a step.
+
+    The old publishers' words come before those of new ones.
+    """
+    amendments.take(step, by_kind)
     take.take_releases(step, by_kind.get(Kind.RELEASE, ()))
     for record in by_kind.get(Kind.RECALL, ()):
         take.take_recall(step, record)
@@ -171,7 +183,7 @@ def _audit(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author)
     if member is None or not member.active:
         return
-    refused = memory.refuse_audit(audit, step.network.params)
+    refused = memory.refuse_audit(audit, step.reach)
     if refused is not None:
         duties.void(step, audit.key, refused)
         return

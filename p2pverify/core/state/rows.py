@@ -16,6 +16,7 @@ from dataclasses import replace
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.membership import decode_join
 from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.state.rules.take import refuse_class
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.transition import Transition
 
@@ -34,17 +35,22 @@ SEEN_STEP = 64
 
 def take(step: Transition, moves: Sequence[Record]) -> None:
     """Take joins and leaves, sorted by author and number."""
-    places = _Places(step.state)
+    state, places = step.state, _Places(step.state)
     for record in moves:
-        member = step.state.members.get(record.author)
+        member = state.members.get(record.author)
         if record.kind == Kind.LEAVE:
             if member is not None and member.active:
-                step.state.change(record.author, active=False)
-        elif member is not None or (record.author not in step.state.banned and places.take()):
+                state.change(record.author, active=False)
+            continue
+        refused = refuse_class(step.network, state, decode_join(record.payload).class_index)
+        if refused is not None:
+            state.count(f"join: {refused}")
+        elif member is not None or (record.author not in state.banned and places.take()):
             _join(step, record)
-        else:
-            step.state.dropped[record.author] = step.state.index  # its head is forgotten like that of a dropped row
-    _clear(step.state, places.yielded)
+            continue
+        if member is None:
+            state.dropped[record.author] = state.index  # its head is forgotten like that of a dropped row
+    _clear(state, places.yielded)
 
 
 def note_seen(state: State, authors: Sequence[bytes]) -> None:

@@ -31,6 +31,7 @@ from p2pverify.core.state.past.notes import (
 from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster
 from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.rounds.notes import LineRounds
+from p2pverify.core.state.rules.notes import NumberedRules, OpenAmendment
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
@@ -203,6 +204,8 @@ class State(Roster):
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
+    rules: NumberedRules = field(default_factory=dict)  # those that amendments have made, at most one
+    amendments: Mapping[bytes, OpenAmendment] = field(default_factory=dict)  # by the id of the record
     past: dict[bytes, PastCut] = field(default_factory=dict)  # newest cuts of the path before this one, oldest first
     beside: dict[bytes, PastCut | None] = field(default_factory=dict)  # cuts beside the path that this one contains
     recent: tuple[CutIds, ...] = ()  # records of the newest cuts of the path, this one last
@@ -256,6 +259,8 @@ class State(Roster):
             dict(self.totals),
             dict(self.datasets),
             dict(self.rounds),
+            self.rules,
+            self.amendments,
             {**self.past, self.id: self.as_past()},
             dict(self.beside),
             self.recent,
@@ -289,6 +294,7 @@ class State(Roster):
                 shared(before.lines, self.lines),
                 shared(before.disputes, past_disputes(self.disputes)),
                 shared(before.rounds, past_rounds(rounds)),
+                shared(before.rules, self.rules),
             )
         return self._as_past
 

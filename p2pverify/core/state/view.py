@@ -73,7 +73,7 @@ class _Table:
     """The rows of a state, one at a time, with what they have in common."""
 
     def __init__(self, network: Network, state: State) -> None:
-        self._network = network
+        self._network = network = state.rules_in(network)
         self._state = state
         self.weighted = frozenset(weighted_peers(state))
         self._steps = class_steps(network)

@@ -141,6 +141,10 @@ TEMPLATE = """\
 # corpus = "/path/to/prompts.txt"
 # replay = "/path/to/requests.jsonl"
 
+# What this node does with amendments of the network's rules that members with two thirds of the weight have approved:
+# "follow" them, or "ask": then it stops at the cut with which one takes effect, until 'p2pverify network accept ID'.
+# amendments = "follow"
+
 # "debug", "info", "warning" or "error".
 # log_level = "info"
 
@@ -238,6 +242,7 @@ class Config(BaseModel):
     replay: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     blobs: BlobsConfig = BlobsConfig()
+    amendments: Literal["follow", "ask"] = "follow"
     upgrade: UpgradeConfig = UpgradeConfig()
     credit: CreditConfig = CreditConfig()
 

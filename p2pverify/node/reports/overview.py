@@ -43,6 +43,8 @@ from p2pverify.node.reports.documents.status import (
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
+from p2pverify.node.rules.documents import RulesDocument
+from p2pverify.node.rules.report import rules_document
 from p2pverify.node.settle.cheques import cheques_document
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.settle.movements import Bookkeeper
@@ -167,6 +169,9 @@ class NodeReports(Reports):
 
     def cheques(self) -> ChequesDocument:
         return cheques_document(self._machine, self._driver.now_ms())
+
+    def rules(self) -> RulesDocument:
+        return rules_document(self._machine, self._driver.now_ms())
 
     def rounds(self) -> RoundsDocument:
         return rounds_document(self._machine)

@@ -7,7 +7,8 @@ from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
-STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD))
+RULES = "rules"
+STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD, RULES))
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +51,9 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "nothing is signed until then. If this clock is wrong, correct it. "
             "If it was ahead before, wait, or start with a new identity"
         )
+    halt = context.halt(now_ms)
+    if halt is not None:
+        found[RULES] = f"stopped at cut {halt.cut.hex()[:16]}: {halt.reason}, so this node signs nothing"
     if context.is_leaving:
         found[LEFT] = _leaving(machine)
     ahead = machine.clocks.ahead

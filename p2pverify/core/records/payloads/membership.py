@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import as_bytes, as_text, as_uint, encode
-from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, check_claim
 from p2pverify.core.records.envelope import Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import KindRule, Rules
@@ -40,10 +40,8 @@ def decode_leave(payload: bytes) -> None:
     read_fields(payload, "leave", 0)
 
 
-def _check_join(join: Join, _record: Record, rules: Rules) -> None:
-    # [REJECT] The class is in the network file.
-    if join.class_index >= len(rules.network.classes):
-        raise GossipReject("no such class")
+def _check_join(_join: Join, _record: Record, _rules: Rules) -> None:
+    """Nothing to check: an amendment can append classes, so the cut decides whether there is the class."""
 
 
 def _check_leave(_leave: None, _record: Record, _rules: Rules) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from p2pverify.core.contract.golden import GoldenPath, golden_answer
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import OWN, REFEREE, Computed, ComputeFailed, Effects, Note
 from p2pverify.core.inference.jobs import Purpose
@@ -27,7 +28,7 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import grounds, objectors, stands_without
@@ -267,16 +268,18 @@ class Objector(Part):
 
     def _model(self, dispute: Dispute) -> bytes:
         """The manifest of the model that a dispute is about."""
+        return self._contract(dispute).classes[self._context.class_index].manifest
+
+    def _contract(self, dispute: Dispute) -> Network:
         context = self._context
-        contract = contract_at(context.network, context.fold.latest, context.class_index, dispute.version)
-        return contract.classes[context.class_index].manifest
+        return contract_about(context.network, context.fold.latest, context.class_index, dispute)
 
     def _golden(self, dispute: Dispute) -> tuple[GoldenPath, ...]:
         """The golden answers of the engine that gave the result, on each of its known paths."""
         held = self._context.held.get(self._model(dispute))
         if held is None:
             return ()
-        network, golden = self._context.network, held.manifest.golden
+        network, golden = self._contract(dispute), held.manifest.golden
         if dispute.is_across:
             return tuple(path for path in golden.paths if path.engine == network.referee)
         kind = network.classes[self._context.class_index]

@@ -30,6 +30,7 @@ from p2pverify.core.state.codec.forms import (
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.rounds import NUMBER
 from p2pverify.core.state.codec.rows import CLASS, DISPUTE_KEY, SEQ
+from p2pverify.core.state.codec.rules import RULES_IN_FORCE
 from p2pverify.core.state.memory import RECENT_IDS_MAX
 from p2pverify.core.state.past.notes import CutIds, PastCut, PastRound, PastRow
 from p2pverify.core.state.rounds.notes import TrainingPhase
@@ -95,6 +96,7 @@ _PARTS = (
     _Part("lines", LINE, LINE_NOTES),
     _Part("disputes", DISPUTE_KEY, TURNS, lambda key: key.sort_key()),
     _Part("rounds", LINE, PAST_ROUND),
+    _Part("rules", UINT, RULES_IN_FORCE),
 )
 
 

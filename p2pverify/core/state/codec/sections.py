@@ -42,6 +42,7 @@ from p2pverify.core.state.codec.rows import (
     member_leaf,
     row_bytes,
 )
+from p2pverify.core.state.codec.rules import OPEN_AMENDMENT, RULES_IN_FORCE
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.past.notes import CutIds, PastCut
 from p2pverify.core.state.past.tails import LogTail
@@ -221,6 +222,8 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("early_conflicts", ID, EARLY_CONFLICT),
         StateSection("datasets", ID, DATASET),
         StateSection("rounds", LINE, LINE_ROUNDS),
+        StateSection("rules", UINT, RULES_IN_FORCE),
+        StateSection("amendments", ID, OPEN_AMENDMENT),
         PastSection("past", UINT, RAW),
         BesideSection("beside", ID, RAW),
         RecentSection("recent", UINT, CUT_IDS),
@@ -283,6 +286,8 @@ def decode_state(written: bytes) -> WrittenState:
         raise DecodeError("disputes: a key is not that of the audit")
     convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
     books = books_with(**{each.field: _read(each, leaves[each.name]) for each in money}) if money else None
+    if len(entries["rules"]) > 1:
+        raise DecodeError("rules: more than one")
     past, beside, recent = (entries.pop(field) for field in ("past", "beside", "recent"))
     state = State(id=bytes(32), convicted=convicted, books=books, **numbers, **entries)
     _read_past_cuts(state, past, beside, recent)

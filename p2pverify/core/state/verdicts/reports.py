@@ -54,7 +54,7 @@ def refuse_report(step: Transition, report: Report) -> str | None:
     member, accused = state.members.get(report.reporter), state.members.get(report.responder)
     if member is None or not member.may_vote(state.epoch):
         return "author has no weight"
-    if state.epoch > report.epoch + network.params.duty_epochs:
+    if state.epoch > report.epoch + step.reach.duty_epochs:
         return "too late"
     if accused is None or not accused.active:
         return "responder is no member"

@@ -14,11 +14,15 @@ from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.rules import take as amending
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
 
 PLAIN = {
     "abstained",
+    "amendments",
+    "amendments in force",
+    "amendments that did not hold",
     "appeals",
     "audits",
     "datasets",
@@ -50,11 +54,14 @@ PLAIN = {
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
+    "amendment": (amending.refuse_amendment,),
+    "approval": (amending.refuse_approval,),
     "commit": (disputes.refuse_commit, disputes.refuse_lot, refusals.refuse_seal, refusals.refuse_ticket),
     "cheque": (settling.refuse_cheque, rules.refuse_credit),
     "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty, duties.refuse_period),
     "erasure": (datasets.refuse_erasure,),
+    "join": (amending.refuse_class,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
     "payment": (settling.refuse_payment,),
     "pledge": (settling.refuse_pledge, rules.refuse_offer),
@@ -84,6 +91,14 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
 }
 #: All names with a prefix.
 NAMES = {
+    "amendment: author has an open one",
+    "amendment: author has no weight",
+    "amendment: it has expired",
+    "amendment: it is about other rules",
+    "amendment: its changes are not allowed",
+    "amendment: too many are open",
+    "approval: author has no weight",
+    "approval: no such amendment is open",
     "cheque: a greater one is known",
     "cheque: author has no weight",
     "cheque: author has too many series",
@@ -115,6 +130,8 @@ NAMES = {
     "erasure: it leaves as many rows as there were",
     "erasure: it leaves the root as it was",
     "erasure: no live data set of the author",
+    "join: class is retired",
+    "join: no such class",
     "objection: another class",
     "objection: author has no seat",
     "objection: author has no weight",
