@@ -8,7 +8,7 @@ from vectorgen.examples import ALICE, BOB, CAROL, DAVE, EPOCH, NETWORK, first_st
 
 from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.network import PARAM_BOUNDS
-from p2pverify.core.contract.rules.amend import Rules, amend
+from p2pverify.core.contract.rules.amend import RuleSet, amend
 from p2pverify.core.contract.rules.changes import (
     ClassChange,
     ManifestChange,
@@ -27,7 +27,7 @@ SLOTS = [name for name, _, _ in PARAM_BOUNDS].index("slots_milli")
 MORE = ParamChange(SLOTS, NETWORK.params.slots_milli + 500)
 OTHER = sha256(b"another model")
 KIND = DeterminismClass("example-later", OTHER, "llama", "later", 1_000)
-AMENDMENT = Amendment(Rules(NETWORK).root, (MORE,), 0, EPOCH + 20_000, EPOCH + 40_000, sha256(b"more audits"))
+AMENDMENT = Amendment(RuleSet(NETWORK).root, (MORE,), 0, EPOCH + 20_000, EPOCH + 40_000, sha256(b"more audits"))
 _LATE = f"an amendment is open for 1 to {OPEN_EPOCHS_MAX} epochs"
 
 
@@ -109,7 +109,7 @@ def _approvals() -> list[Case]:
 def amended() -> State:
     """An amendment has taken effect with the cut, and another one is approved."""
     state = replace(first_state())
-    found = amend(Rules(NETWORK), [ManifestChange(OTHER), ClassChange(KIND), RetireChange(0)], 1, state.epoch)
+    found = amend(RuleSet(NETWORK), [ManifestChange(OTHER), ClassChange(KIND), RetireChange(0)], 1, state.epoch)
     definition = replace(found.network, first=None).encode()
     state.rules = {1: RulesInForce(sha256(b"first"), state.epoch, 1, definition, found.retired, found.features)}
     payload = replace(AMENDMENT, rules=found.root, features=1 << 7).encode()
