@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from vectorgen import (
+    amendments,
     audits,
     blobs,
     boxes,
@@ -91,6 +92,8 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "pledge.md": money.PLEDGE_RECORD,
         "cheque.md": money.CHEQUE_RECORD,
         "payment.md": money.PAYMENT_RECORD,
+        "amendment.md": amendments.amendment_record(),
+        "approval.md": amendments.approval_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -136,6 +139,7 @@ def write_vectors() -> None:
     cases: dict[Path, list[Case]] = {}
     for module in (
         membership,
+        amendments,
         manifests,
         lineages,
         audits,

@@ -2,11 +2,24 @@
 
 from collections.abc import Iterator
 
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, table
 from p2pverify.node.rules.documents import AmendmentDocument, RulesDocument
 
 _HASH_CHARS = 16
 _SHARES = {"weight": "weight that approves", "founders": "founders that approve", "ready": "weight that is ready"}
+
+
+def show_rules(width: int | None, *, as_json: bool) -> None:
+    """Print the rules that the running node follows."""
+    answer = client.get(current_home(), "/v1/rules", RulesDocument)
+    if as_json:
+        client.print_json(answer.text)
+    else:
+        click.echo(shown(answer.document, width))
 
 
 def shown(found: RulesDocument, width: int | None) -> str:

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2pverify.cli import client
-from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.lines.founding import line_options, lines_document, lines_text, take_line_options, with_line
 from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.rules.propose import propose
-from p2pverify.cli.rules.shown import shown
+from p2pverify.cli.rules.shown import show_rules
 from p2pverify.cli.rules.words import accept, approve
 from p2pverify.cli.setup.fork import fork
 from p2pverify.cli.setup.founding import read_founders, tell
@@ -31,7 +29,6 @@ from p2pverify.core.contract.classes import ACROSS_BOUNDS
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for, referee_path, referees_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
-from p2pverify.node.rules.documents import RulesDocument
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.classes import Across
@@ -205,14 +202,12 @@ def new(
 def show(file: Path | None, in_force: bool, wide: bool, as_json: bool) -> None:
     """Show a network file: its id, rules, classes with their sequential tests, founders.
 
-    With --rules, the running node says which rules are in force, which amendments of them are open, who has approved
-    them, who is ready, and when they take effect.
+    With --rules, the running node says which rules are in force, and who approves which amendments of them.
     """
     from p2pverify.node.files.networkfile import load_network
 
     if in_force:
-        answer = client.get(current_home(), "/v1/rules", RulesDocument)
-        click.echo(answer.text if as_json else shown(answer.document, None if wide else terminal_width()))
+        show_rules(None if wide else terminal_width(), as_json=as_json)
         return
     if file is None:
         raise click.UsageError("name a network file, or give --rules")

@@ -181,6 +181,8 @@ def definitions() -> list[Case]:
     found.append(defined("a table of shapes", shaped.encode()))
     rated = replace(NETWORK, params=replace(NETWORK.params, audits_per_epoch=200))
     found.append(defined("a total of audits", rated.encode()))
+    noticed = replace(NETWORK, params=replace(NETWORK.params, notice_epochs=12))
+    found.append(defined("a short notice of amendments", noticed.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
     found.append(defined("a network that goes on from a cut of another one", forked.encode()))
@@ -223,6 +225,11 @@ def definitions() -> list[Case]:
             "a total of no audits",
             changed(good, 5, [*params, 0]),
             "params: audits_per_epoch is 0, so it is left out",
+        ),
+        (
+            "the usual notice of amendments",
+            changed(good, 5, [*params, 7, 10_080]),
+            "params: notice_epochs is the usual one, so it is left out",
         ),
         *(
             (what, changed(good, 5, [*params[:25], *tail]), "long_permille and long_tokens do not fit together")
@@ -367,7 +374,6 @@ def joins() -> list[Case]:
             [0, b"\1" + bytes(31), "", None],
             "malformed join: the VRF key is not a valid point",
         ),
-        ("a class that the network lacks", [3, key, "", None], "no such class"),
         ("hardware in capitals", [0, key, "Testbox", None], f"malformed join: {CLAIM_FAULT}"),
         ("hardware of 65 bytes", [0, key, "x" * 65, None], "malformed join: hardware: longer than 64 bytes"),
         ("hardware as a number", [0, key, 4090, None], "malformed join: hardware: not text"),
@@ -376,6 +382,7 @@ def joins() -> list[Case]:
         judged("a founder, first record of its log", join(CAROL).data),
         judged("with a claim of hardware", record(CAROL, Kind.JOIN, Join(0, key, "rtx 4090").encode()).data),
         judged("with a box key", record(CAROL, Kind.JOIN, Join(0, key, "", box.public_key(key)).encode()).data),
+        judged("a class that the definition lacks: the cut decides", said(CAROL, Kind.JOIN, [3, key, "", None]).data),
         judged("the other class", record(CAROL, Kind.JOIN, Join(1, key).encode()).data),
         judged("a peer that is no founder", record(DAVE, Kind.JOIN, Join(0, DAVE.vrf_key).encode()).data),
         judged("another point as VRF key", record(CAROL, Kind.JOIN, Join(0, high_bit).encode()).data),

@@ -37,7 +37,7 @@ class AmendmentRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RuleSet:
     """The rules in force. `retired` has the epoch at which each retired class was. `features` are all needed ones."""
 
     network: Network
@@ -56,7 +56,7 @@ def feature_numbers(features: int) -> tuple[int, ...]:
     return tuple(number for number in range(features.bit_length()) if features >> number & 1)
 
 
-def amend(rules: Rules, changes: Iterable[Change], features: int, epoch: int) -> Rules:
+def amend(rules: RuleSet, changes: Iterable[Change], features: int, epoch: int) -> RuleSet:
     """The rules after an amendment that takes effect in an epoch. Raises AmendmentRefused."""
     network, retired = rules.network, dict(rules.retired)
     changed: set[int] = set()
@@ -79,7 +79,7 @@ def amend(rules: Rules, changes: Iterable[Change], features: int, epoch: int) ->
         decode_network(network.encode())
     except DecodeError as error:
         raise AmendmentRefused(f"the rules would not hold: {error.reason}") from None
-    return Rules(replace(network, first=rules.network.first or rules.network), retired, rules.features | features)
+    return RuleSet(replace(network, first=rules.network.first or rules.network), retired, rules.features | features)
 
 
 def _with(network: Network, change: Change) -> Network:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from p2pverify.core.contract.network import Network, Params, decode_network
-from p2pverify.core.contract.rules.amend import Rules
+from p2pverify.core.contract.rules.amend import RuleSet
 from p2pverify.core.records.payloads.amendment import Amendment, decode_amendment
 
 
 @dataclass(slots=True)
 class RulesInForce:
-    """The rules that amendments have made: a definition, and what `Rules` has beside it. It never changes.
+    """The rules that amendments have made: a definition, and what `RuleSet` has beside it. It never changes.
 
     They took effect at the epoch `since`. Missed duties of epochs before `counted` were counted under earlier rules.
     """
@@ -82,8 +82,8 @@ def longest(params: Params, others: Iterable[Params]) -> Params:
     return replace(params, **reaches)
 
 
-def rules_of(network: Network, rules: NumberedRules) -> Rules:
+def rules_of(network: Network, rules: NumberedRules) -> RuleSet:
     """The rules at a cut, with what is beside the definition."""
     found = newest(rules)
     held = in_force(network, rules)
-    return Rules(held) if found is None else Rules(held, found.retired, found.features)
+    return RuleSet(held) if found is None else RuleSet(held, found.retired, found.features)

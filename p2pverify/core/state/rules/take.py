@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.contract.rules.amend import AmendmentRefused, Rules, amend, feature_numbers
+from p2pverify.core.contract.rules.amend import AmendmentRefused, RuleSet, amend, feature_numbers
 from p2pverify.core.contract.rules.changes import UnknownChange
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.amendment import Amendment, Word, decode_amendment, decode_approval
@@ -114,7 +114,7 @@ def refuse_amendment(network: Network, state: State, author: bytes, amendment: A
     return None
 
 
-def why_not(rules: Rules, amendment: Amendment, epoch: int) -> str | None:
+def why_not(rules: RuleSet, amendment: Amendment, epoch: int) -> str | None:
     """Why the changes of an amendment are not allowed under the rules, or None."""
     try:
         amend(rules, amendment.changes, amendment.features, epoch)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.network import PARAM_BOUNDS, decode_network
-from p2pverify.core.contract.rules.amend import AmendmentRefused, Rules, amend, feature_numbers
+from p2pverify.core.contract.rules.amend import AmendmentRefused, RuleSet, amend, feature_numbers
 from p2pverify.core.contract.rules.changes import (
     Change,
     ClassChange,
@@ -27,7 +27,7 @@ from p2pverify.core.errors import DecodeError
 from tests.support.networks import MANIFEST, make_network, seeds
 
 NETWORK = make_network(seeds(4))
-RULES = Rules(NETWORK)
+RULES = RuleSet(NETWORK)
 INDEX = {name: index for index, (name, _, _) in enumerate(PARAM_BOUNDS)}
 OTHER = sha256(b"another model")
 KIND = DeterminismClass("later", MANIFEST.digest, "toy", "later path", 1_000)
@@ -37,7 +37,7 @@ def param(name: str, value: int) -> ParamChange:
     return ParamChange(INDEX[name], value)
 
 
-def refused(*changes: Change, rules: Rules = RULES) -> str:
+def refused(*changes: Change, rules: RuleSet = RULES) -> str:
     with pytest.raises(AmendmentRefused) as found:
         amend(rules, changes, 0, 100)
     return found.value.reason
@@ -147,21 +147,21 @@ def test_what_is_not_allowed_says_why() -> None:
     assert "there is or would be none" in refused(RefereeChange("toy-exact/2"))
     assert "does not know" in refused(UnknownChange(("curve",)))
     assert "none" in refused(RetireChange(7))
-    assert amend(Rules(across), [RefereeChange("toy-exact/2")], 0, 9).network.referee == "toy-exact/2"
+    assert amend(RuleSet(across), [RefereeChange("toy-exact/2")], 0, 9).network.referee == "toy-exact/2"
 
 
 def test_values_that_contradict_each_other_are_refused() -> None:
-    spread = Rules(replace(NETWORK, params=replace(NETWORK.params, prompt_spread=8)))
+    spread = RuleSet(replace(NETWORK, params=replace(NETWORK.params, prompt_spread=8)))
     assert "leaves nothing" in refused(param("prompt_tokens", 8), rules=spread)
     assert "below cheat_ppm" in refused(
-        param("cheat_ppm", 1_000), rules=Rules(replace(NETWORK, params=replace(NETWORK.params, cheat_ppm=2_000)))
+        param("cheat_ppm", 1_000), rules=RuleSet(replace(NETWORK, params=replace(NETWORK.params, cheat_ppm=2_000)))
     )
 
 
 def test_a_table_of_shapes_has_no_ranges_to_change() -> None:
     shaped = replace(NETWORK, params=replace(NETWORK.params, shapes=(RequestShape(1, 4, 8, 4, 8, 0),)))
-    assert "table of shapes" in refused(param("answer_tokens", 32), rules=Rules(shaped))
-    assert amend(Rules(shaped), [param("panel_size", 3)], 0, 9).network.params.panel_size == 3
+    assert "table of shapes" in refused(param("answer_tokens", 32), rules=RuleSet(shaped))
+    assert amend(RuleSet(shaped), [param("panel_size", 3)], 0, 9).network.params.panel_size == 3
 
 
 def test_too_many_classes_are_no_rules() -> None:
