@@ -43,7 +43,7 @@ from p2pverify.core.intake import Intake
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
 from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import FAR_FUTURE
+from p2pverify.core.records.judge import FAR_FUTURE, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.replica.clocks import Clocks
@@ -196,11 +196,13 @@ class Machine:
         credit: Iterable[StoredCredit] = (),
         *,
         alone: bool = False,
+        are_judged: bool = False,
     ) -> int:
         """Load stored data, then begin the silence (see `silence`). Returns the number of records that were taken.
 
-        Stored records were judged before they were written. They are judged again, because the disk is not trusted.
-        Only the clock is left out, because it may have been set back. `on_outcome` is called for each record.
+        Stored records were judged before they were written. Unless the caller knows that this program judged them, and
+        that they are as written (`are_judged`), they are judged again. Only the clock is left out, because it may have
+        been set back. `on_outcome` is called for each record.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
@@ -211,7 +213,8 @@ class Machine:
         taken = 0
         self.money.load(credit)
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
-        for _, record, added in take_records(self.fold, rules, records, refused, self._intake.judge):
+        judge_one = read_record if are_judged else self._intake.judge
+        for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
             if on_outcome is not None:
                 on_outcome(record)
             taken += len(added)

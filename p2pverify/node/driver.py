@@ -141,12 +141,16 @@ class Driver:
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
         credit: Iterable[StoredCredit] = (),
+        *,
+        are_judged: bool = False,
     ) -> int:
         """Load stored data. Call it once, before `run`. Blocks. Returns the number of records that were taken.
 
-        `on_outcome` is called with the outcome of each record before the next one is read.
+        `on_outcome` is called with the outcome of each record before the next one is read. With `are_judged` the
+        records are as this program wrote them, and it had judged them.
         """
-        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, credit, alone=self._alone)
+        stored = (records, answers, self._clock(), evidence, on_outcome, credit)
+        taken = self.machine.load(*stored, alone=self._alone, are_judged=are_judged)
         self._catchup.settle()
         return taken
 

@@ -63,10 +63,11 @@ def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
     return _MARK + _digest(_place(answer), data) + data
 
 
-def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
+def decode_output(requester: bytes, question: bytes, data: bytes, epoch: int = 0) -> StoredAnswer:
     """Read a stored answer. Raises DecodeError, because the content of a disk is untrusted input."""
-    fields = as_array(decode(_checked([requester, question], data), size_max=RESPONSE_BYTES_MAX), "answer", length=3)
-    return StoredAnswer(requester, question, read_output(fields, CONTEXT_TOKENS_MAX))
+    checked = _checked([requester, question, epoch], data)
+    fields = as_array(decode(checked, size_max=RESPONSE_BYTES_MAX), "answer", length=3)
+    return StoredAnswer(requester, question, read_output(fields, CONTEXT_TOKENS_MAX), epoch)
 
 
 def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes) -> StoredEvidence:
@@ -84,14 +85,14 @@ def encode_credit(kept: StoredCredit) -> bytes:
 
 def decode_credit(side: str, peer: bytes, data: bytes) -> StoredCredit:
     """Read a stored tab or bill. Raises DecodeError."""
-    if side not in ("tab", "bill") or not data.startswith(_MARK):
+    if side not in ("tab", "bill"):
         raise DecodeError("it is not what was written")
     return StoredCredit("tab" if side == "tab" else "bill", peer, _checked([side, peer], data))
 
 
 def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:
     if isinstance(answer, StoredAnswer):
-        return [answer.requester, answer.question]
+        return [answer.requester, answer.question, answer.epoch]
     return [answer.epoch, answer.slot, answer.responder]
 
 
@@ -101,8 +102,7 @@ def _digest(place: list[object], data: bytes) -> bytes:
 
 def _checked(place: list[object], data: bytes) -> bytes:
     """The bytes of an answer, held against their digest. Raises DecodeError."""
-    if data.startswith(_MARK):  # an earlier version wrote bytes without the mark and without a digest
-        digest, data = data[1:33], data[33:]
-        if digest != _digest(place, data):
-            raise DecodeError("it is not what was written")
-    return data
+    digest, content = data[1:33], data[33:]
+    if not data.startswith(_MARK) or digest != _digest(place, content):
+        raise DecodeError("it is not what was written")
+    return content

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Iterator, Sequence
 
-from p2pverify.core.errors import DecodeError, LocalProtocolError
+from p2pverify import __version__
+from p2pverify.core.errors import DecodeError, GossipReject, LocalProtocolError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.records.envelope import Record
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import Outcome
 from p2pverify.core.settle.exchange import StoredCredit
@@ -36,6 +38,7 @@ class StoreJournal:
         self._own = own
         self._inspection: Inspection | None = None
         self._bad_answers: list[tuple[bytes, bytes]] = []
+        self._has_rejected = False
 
     async def persist(
         self,
@@ -51,7 +54,7 @@ class StoreJournal:
             for kept in records
             for r in (kept.record,)
         ]
-        writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
+        writes += [PutAnswer(a.requester, a.question, encode_output(a), a.epoch) for a in answers]
         writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
         writes += [PutCredit(c.side, c.peer, encode_credit(c)) for c in credit]
         if evidence_from > 0:
@@ -68,6 +71,7 @@ class StoreJournal:
                 f"this peer would sign a second record with one number ({error.reason})",
                 "look with 'p2pverify ledger check'; if another copy of this home has run, use the home that ran last",
             ) from error
+        self._store.shelf.note_written(kept.record.id for kept in records)
         for record in mended:
             log.warning("record %s has come back and is whole again", record.id.hex()[:16])
 
@@ -75,9 +79,15 @@ class StoreJournal:
         return self._store.statistics()
 
     def load_into(self, driver: Driver) -> int:
-        """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken."""
-        taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome, self.credit())
+        """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken.
+
+        Records that this version of the program judged before it wrote them are not judged again.
+        """
+        stored = (self.records(), self.answers(), self.evidence(), self.take_outcome, self.credit())
+        taken = driver.load(*stored, are_judged=self._store.judged_by == __version__)
         driver.machine.expect_own(self.end_loading(driver.machine.context.ledger))
+        if not self._has_rejected:  # a row that is rejected stays, so it must be judged at each start
+            self._store.note_judged(__version__)
         return taken
 
     def records(self) -> Iterator[bytes]:
@@ -89,12 +99,15 @@ class StoreJournal:
         """Note whether the record that was taken or refused is the one that was written."""
         assert self._inspection is not None
         self._inspection.take_outcome(outcome)
+        self._has_rejected |= isinstance(outcome, GossipReject)
+        if isinstance(outcome, Record):
+            self._store.shelf.note_written((outcome.id,))
 
     def answers(self) -> Iterator[StoredAnswer]:
         """The stored answers without damaged ones, which are computed again when asked for. Blocks."""
-        for requester, question, data in self._store.load_answers():
+        for requester, question, data, epoch in self._store.load_answers():
             try:
-                yield decode_output(requester, question, data)
+                yield decode_output(requester, question, data, epoch)
             except DecodeError:
                 self._bad_answers.append((requester, question))
 
