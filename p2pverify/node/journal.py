@@ -5,7 +5,7 @@ The database adapter implements the port, and decides which tables it uses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from p2pverify.core.contract.output import read_output
 from p2pverify.core.encoding.canon import as_array, decode, encode, sha256
@@ -17,6 +17,8 @@ from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evide
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.user_error import UserError
 
+History = Literal["window", "all"]
+"""Which records a node keeps: those above its horizon, or all."""
 _MARK = b"\x01"  # before a digest; a canonical array never begins with this byte
 
 
@@ -33,7 +35,9 @@ class JournalStalled(UserError):
 
 
 class Journal(Protocol):
-    """The durable memory of a node."""
+    """The durable memory of a node. `history` says which records it keeps."""
+
+    history: History
 
     async def persist(
         self,

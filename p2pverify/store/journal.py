@@ -12,6 +12,7 @@ from p2pverify.core.replica.load import Outcome
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import (
+    History,
     JournalStalled,
     Kept,
     decode_credit,
@@ -31,9 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class StoreJournal:
-    """One node's journal. `own` is its public key."""
+    """One node's journal. `own` is its public key. `history` says which records it keeps."""
 
-    def __init__(self, store: Store, own: bytes) -> None:
+    def __init__(self, store: Store, own: bytes, history: History = "window") -> None:
+        self.history: History = history
         self._store = store
         self._own = own
         self._inspection: Inspection | None = None

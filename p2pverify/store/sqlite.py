@@ -26,7 +26,7 @@ from p2pverify.store.errors import StoreError, from_sqlite, translated
 from p2pverify.store.integrity.inspection import Inspection, StoredRow
 from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.rows import Changes, Damaged, put, refusal
-from p2pverify.store.window.base import StoredBase, read_base
+from p2pverify.store.window.base import StoredBase, base_to_start_from
 from p2pverify.store.window.shelf import DiskShelf
 from p2pverify.store.writes import Write, check_write
 
@@ -107,7 +107,7 @@ class Store:
                     opened.enter_context(closing(schema.connect(path, mode))) for mode in ("rw", "ro", "ro")
                 )
                 schema.tune(writer)
-                base = read_base(reader, path)
+                base = base_to_start_from(reader, path)
                 opened.pop_all()
         return cls(path, own, writer, reader, DiskShelf(path, shelved), base)
 
@@ -179,8 +179,8 @@ class Store:
 
     def inspect(self) -> Inspection:
         """An inspection of all records, which finds the damaged ones."""
-        horizon = {} if self.base is None else {row.author: row.seq for row in self.base.horizon}
-        return Inspection(self.load_rows(), self._own, self.load_own_log(), horizon)
+        numbers = {} if self.base is None else self.base.numbers
+        return Inspection(self.load_rows(), self._own, self.load_own_log(), numbers)
 
     @property
     def judged_by(self) -> str | None:

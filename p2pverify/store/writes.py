@@ -62,25 +62,32 @@ class DropEvidence:
 
 
 class HorizonRow(NamedTuple):
-    """The last record of an author that is no longer needed: key (32 B), number, id (32 B) and epoch."""
+    """The last record of an author that is no longer needed: key (32 B), number, id (32 B) and epoch.
+
+    `since` is the number at which that epoch began in the author's log.
+    """
 
     author: bytes
     seq: int
     id: bytes
     epoch: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
 class PutBase:
     """Start from these cuts from now on: ids (32 B) and bytes of states, oldest first.
 
-    Records up to the `horizon` and answers of epochs before `epoch` are deleted; with `keeps_all` the records stay.
+    Records up to the `horizon` are deleted, all records of the authors `gone`, and answers of epochs before `epoch`.
+    The `named` records (ids) stay, and with `keeps_all` every record.
     """
 
     cuts: tuple[bytes, ...]
     states: tuple[bytes, ...]
     horizon: tuple[HorizonRow, ...]
     epoch: int
+    named: tuple[bytes, ...] = ()
+    gone: tuple[bytes, ...] = ()
     keeps_all: bool = False
 
 
@@ -144,9 +151,11 @@ def _check_base(base: PutBase) -> None:
     _require(all(len(cut) == 32 for cut in base.cuts), "a cut's id is not 32 bytes")
     _require(all(0 < len(state) <= STATE_BYTES_MAX for state in base.states), "a state is empty or too long to store")
     _require(0 <= base.epoch <= UINT_MAX, "an epoch is out of range")
+    _require(all(len(name) == 32 for name in (*base.named, *base.gone)), "an id or a key is not 32 bytes")
     for row in base.horizon:
         _require(len(row.author) == len(row.id) == 32, "a key or an id of the horizon is not 32 bytes")
-        _require(0 <= row.seq <= UINT_MAX and 0 <= row.epoch <= UINT_MAX, "a number of the horizon is out of range")
+        numbers = (row.seq, row.epoch, row.since)
+        _require(all(0 <= number <= UINT_MAX for number in numbers), "a number of the horizon is out of range")
 
 
 def _require(condition: bool, reason: str) -> None:

@@ -14,7 +14,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node import ports
 from p2pverify.node.endpoints.reach import UNKNOWN, Reach
-from p2pverify.node.journal import Kept
+from p2pverify.node.journal import History, Kept
 from p2pverify.node.ports import Generated, Hear, ModelInfo, Neighbour, Reply, unheard
 from tests.support.networks import MANIFEST
 
@@ -31,6 +31,7 @@ class FakeJournal:
     answers: list[StoredAnswer] = field(default_factory=list)
     evidence: list[StoredEvidence] = field(default_factory=list)
     credit: list[StoredCredit] = field(default_factory=list)
+    history: History = "window"
 
     async def persist(
         self,

@@ -105,20 +105,20 @@ def _walk(
     return Checkup(network, key, records, own_records, answers, evidence, tuple(faults.found), faults.more)
 
 
-def _horizon(connection: sqlite3.Connection, database: Path, faults: _Faults) -> set[bytes]:
-    """Check the stored base. Returns the ids of the last records that are no longer needed."""
+def _horizon(connection: sqlite3.Connection, database: Path, faults: _Faults) -> dict[bytes, int]:
+    """Check the stored base. Returns the number up to which an author's records may be gone, by author."""
     try:
         base = read_base(connection, database)
     except StoreError as error:
         faults.add(HomeFault("state", error.reason))
-        return {row[0] for row in connection.execute("SELECT id FROM horizon")}
-    return set() if base is None else {row.id for row in base.horizon}
+        return dict(connection.execute("SELECT author, seq FROM horizon").fetchall())
+    return {} if base is None else base.numbers
 
 
 def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults, horizon: set[bytes]) -> tuple[int, int]:
     """Check each row by itself, then look for missing records. Returns the number of all rows and of own rows."""
     records = own_records = 0
-    held = horizon
+    held: set[bytes] = set()
     awaited: dict[bytes, tuple[bytes, int]] = {}  # id of a record -> author and number of the next record
     own_log = connection.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
     for row in stored_rows(connection):
@@ -127,7 +127,7 @@ def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults, h
         if reason is None:
             record = decode_record(row.data)
             held.add(record.id)
-            if record.header.prev != NO_PREV:
+            if record.header.prev != NO_PREV and record.seq - 1 > horizon.get(record.author, -1):
                 awaited[record.header.prev] = (record.author, record.seq)
             own_records += record.author == own
             reason = (

@@ -25,11 +25,15 @@ TABLES = (
         number INTEGER PRIMARY KEY, cut BLOB NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT""",
     """CREATE TABLE base (
         one INTEGER PRIMARY KEY CHECK (one = 0), epoch INTEGER NOT NULL, first INTEGER NOT NULL,
-        digest BLOB NOT NULL) STRICT""",
-    # Records up to these are no longer needed: the last number of each author, with the id and the epoch of its record.
+        is_whole INTEGER NOT NULL, digest BLOB NOT NULL) STRICT""",
+    # Records up to these are no longer needed: see `HorizonRow`.
     """CREATE TABLE horizon (
         author BLOB PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL,
-        epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+        epoch INTEGER NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
+    # Logs of authors that no cut knows any more: records up to these numbers are not needed either.
+    "CREATE TABLE closed (author BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    # Records below the horizon that the newest stored state names, so that they stay.
+    "CREATE TABLE named (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID",
     # Which program judged the records.
     "CREATE TABLE judged (one INTEGER PRIMARY KEY CHECK (one = 0), program TEXT NOT NULL) STRICT",
     # The address book, written anew as a whole.
@@ -44,11 +48,13 @@ _OWN = "(SELECT value FROM identity WHERE key = 'own')"
 #: Which rows of an append-only table may be deleted.
 _MAY_GO = {
     "identity": "0",
-    "records": "EXISTS (SELECT 1 FROM horizon WHERE author = OLD.author AND seq >= OLD.seq)",
+    "records": "EXISTS (SELECT 1 FROM horizon WHERE author = OLD.author AND seq >= OLD.seq) "
+    "OR EXISTS (SELECT 1 FROM closed WHERE author = OLD.author AND seq >= OLD.seq)",
     "own_log": f"EXISTS (SELECT 1 FROM horizon WHERE author = {_OWN} AND seq >= OLD.seq)",  # noqa: S608 - our own text
     "answers": "OLD.epoch < (SELECT epoch FROM base)",
 }
 _FALLS = "the horizon never falls"
+_LOWER = "NEW.epoch < OLD.epoch OR NEW.first < OLD.first OR NEW.is_whole > OLD.is_whole"
 
 
 def _refuse(name: str, event: str, when: str, why: str) -> str:
@@ -64,6 +70,6 @@ TRIGGERS = (
     ),
     _refuse("horizon_rises", "UPDATE ON horizon", "NEW.author <> OLD.author OR NEW.seq < OLD.seq", _FALLS),
     _refuse("horizon_keeps_own", "DELETE ON horizon", f"OLD.author = {_OWN}", _FALLS),
-    _refuse("base_rises", "UPDATE ON base", "NEW.epoch < OLD.epoch OR NEW.first < OLD.first", _FALLS),
+    _refuse("base_rises", "UPDATE ON base", _LOWER, _FALLS),
     _refuse("base_stays", "DELETE ON base", "1", _FALLS),
 )
