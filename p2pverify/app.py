@@ -40,6 +40,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.journal import History
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
 from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
@@ -181,7 +182,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
-                stored=store.start(network.id),
+                shelf=store.shelf,
                 credit=settings.credit,
             )
             journal = StoreJournal(store, machine.key, settings.history)

@@ -4,7 +4,7 @@ It answers requests, issues audits, votes, and makes cuts. The same machine runs
 at a time in a simulated world. It never waits, and never reads a clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from p2pverify.core.admission import Admission
 from p2pverify.core.contract.manifest import Manifest
@@ -50,6 +50,8 @@ from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
+from p2pverify.core.replica.logs.log import Floor
+from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
@@ -85,7 +87,7 @@ class Machine:
     engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a `base`
     the peer begins there, without the records below it. `credit` is what clients may owe this peer.
 
-    `memo` is shared by all machines of this process and network. The effects are the same without it.
+    Records are on the `shelf`; None keeps them in memory. `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
 
     #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
@@ -110,10 +112,13 @@ class Machine:
         memo: Memo | None = None,
         start: State | None = None,
         base: Base | None = None,
+        shelf: Shelf | None = None,
         credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start, base=base, held=held)
+        self._context = context = self.context_type(
+            network, seed, class_index, memo, start=start, base=base, held=held, shelf=shelf
+        )
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
@@ -187,6 +192,10 @@ class Machine:
         return self._context.provisional(now_ms)
 
     # ------------------------------------------------------------ start
+
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
+        """Begin where `Prune` let this peer forget records, before `load` brings those above the floors."""
+        self.fold.start_from(base, floors)
 
     def load(
         self,

@@ -81,13 +81,14 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
 
 @dataclass(slots=True)
 class Changes:
-    """How many rows were added and deleted."""
+    """How many rows were added and deleted, and the highest epoch of a new horizon."""
 
     records_added: int = 0
     answers_added: int = 0
     records_dropped: int = 0
     answers_dropped: int = 0
     bases: int = 0
+    horizon_epoch: int = 0
 
     def add(self, more: "Changes") -> None:
         """Add the counts of another change."""
@@ -96,6 +97,7 @@ class Changes:
         self.records_dropped += more.records_dropped
         self.answers_dropped += more.answers_dropped
         self.bases += more.bases
+        self.horizon_epoch = max(self.horizon_epoch, more.horizon_epoch)
 
 
 def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damaged: Damaged) -> Changes:
@@ -132,7 +134,8 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
             database.execute(_DROP_CREDIT, (kept.side, kept.peer))
     for base in (write for write in writes if isinstance(write, PutBase)):
         dropped = put_base(database, own, base)
-        changes.add(Changes(records_dropped=dropped.records, answers_dropped=dropped.answers, bases=1))
+        fewer = {"records_dropped": dropped.records, "answers_dropped": dropped.answers}
+        changes.add(Changes(**fewer, bases=1, horizon_epoch=base.epoch))
     return changes
 
 

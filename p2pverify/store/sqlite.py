@@ -26,8 +26,9 @@ from p2pverify.store.errors import StoreError, from_sqlite, translated
 from p2pverify.store.integrity.inspection import Inspection, StoredRow
 from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.rows import Changes, Damaged, put, refusal
-from p2pverify.store.window.base import StoredBase, base_to_start_from
+from p2pverify.store.window.base import StoredBase, base_to_start_from, damaged_base
 from p2pverify.store.window.shelf import DiskShelf
+from p2pverify.store.window.start import Start, read_start
 from p2pverify.store.writes import Write, check_write
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Store:
         self.base = base
         #: The records by id, for the ledger.
         self.shelf = shelf
+        self._horizon_epoch = 0 if base is None else base.epoch
         self._held = {table: self._count_rows(table) for table in ("records", "answers")}
 
     @classmethod
@@ -177,9 +179,20 @@ class Store:
         with translated(self.path):
             return self._reader.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
 
-    def inspect(self) -> Inspection:
-        """An inspection of all records, which finds the damaged ones."""
-        numbers = {} if self.base is None else self.base.numbers
+    def read_start(self) -> Start | None:
+        """Where the node starts; None for the beginning of the network. Blocks. Raises DecodeError, StoreError."""
+        if self.base is None:
+            return None
+        with translated(self.path):
+            return read_start(self._reader, self.base)
+
+    def damaged_base(self, why: str) -> StoreError:
+        """The error of a stored base that does not hold."""
+        return damaged_base(self.path, why)
+
+    def inspect(self, start: Start | None = None) -> Inspection:
+        """An inspection of all records above a start, which finds the damaged ones."""
+        numbers = {} if self.base is None else self.base.numbers if start is None else start.numbers
         return Inspection(self.load_rows(), self._own, self.load_own_log(), numbers)
 
     @property
@@ -257,6 +270,7 @@ class Store:
             "batch_writes_max": self._batch_writes_max,
             "queue_used": self._send.statistics().current_buffer_used,
             "queue_max": QUEUE_MAX,
+            "horizon_epoch": self._horizon_epoch,
             **self.shelf.statistics(),
             **disk_figures(self.path),
         }
@@ -305,6 +319,7 @@ class Store:
         self._counters.count("records_dropped", changes.records_dropped)
         self._counters.count("answers_dropped", changes.answers_dropped)
         self._counters.count("bases_stored", changes.bases)
+        self._horizon_epoch = max(self._horizon_epoch, changes.horizon_epoch)
         self._held["records"] += changes.records_added - changes.records_dropped
         self._held["answers"] += changes.answers_added - changes.answers_dropped
 

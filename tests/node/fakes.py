@@ -8,7 +8,7 @@ import trio
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask, Output
-from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
+from p2pverify.core.events import Effect, Event, Prune, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.core.settle.exchange import StoredCredit
@@ -32,6 +32,7 @@ class FakeJournal:
     evidence: list[StoredEvidence] = field(default_factory=list)
     credit: list[StoredCredit] = field(default_factory=list)
     history: History = "window"
+    pruned: list[Prune] = field(default_factory=list)
 
     async def persist(
         self,
@@ -40,7 +41,9 @@ class FakeJournal:
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
+        self.pruned += [] if prune is None else [prune]
         self.trace.append(f"writing {len(records)}+{len(answers)}")
         self.writing.set()
         if self.gate is not None:

@@ -29,6 +29,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
@@ -56,6 +57,7 @@ class Context:
         start: State | None = None,
         base: Base | None = None,
         held: HeldModel | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.network = network
         self.params = network.params
@@ -70,7 +72,7 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger(None if memo is None else memo.shelf)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
         if base is not None:
             self.fold.start_from(base)

@@ -115,7 +115,9 @@ def _horizon(connection: sqlite3.Connection, database: Path, faults: _Faults) ->
     return {} if base is None else base.numbers
 
 
-def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults, horizon: set[bytes]) -> tuple[int, int]:
+def _walk_records(
+    connection: sqlite3.Connection, own: bytes, faults: _Faults, horizon: dict[bytes, int]
+) -> tuple[int, int]:
     """Check each row by itself, then look for missing records. Returns the number of all rows and of own rows."""
     records = own_records = 0
     held: set[bytes] = set()

@@ -130,7 +130,7 @@ def read_base(database: sqlite3.Connection, path: Path) -> StoredBase | None:
     states = database.execute("SELECT cut, digest, bytes FROM states ORDER BY number").fetchall()
     is_sound = bool(states) and digest == _digest(database, head)
     if not is_sound or any(sha256(state) != found for _, found, state in states):
-        raise StoreError("the stored state is damaged", GONE_HINT.format(path=path))
+        raise damaged_base(path)
     return StoredBase(
         cuts=tuple(cut for cut, _, _ in states),
         states=tuple(state for _, _, state in states),
@@ -141,6 +141,11 @@ def read_base(database: sqlite3.Connection, path: Path) -> StoredBase | None:
         first=head[1],
         is_whole=bool(head[2]),
     )
+
+
+def damaged_base(path: Path, why: str = "") -> StoreError:
+    """The error of a base that is not what was written."""
+    return StoreError(f"the stored state is damaged{why and f' ({why})'}", GONE_HINT.format(path=path))
 
 
 def _has_all(database: sqlite3.Connection) -> bool:

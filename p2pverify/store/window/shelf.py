@@ -27,11 +27,16 @@ class DiskShelf:
         self._reader = reader
         self._unwritten: dict[bytes, Record] = {}
         self._used: OrderedDict[bytes, Record] = OrderedDict()
+        #: Whether the records that are put come from the disk.
+        self.is_loading = False
         self.reads = 0
 
     def put(self, record: Record) -> None:
-        """Take a record that is about to be written."""
-        self._unwritten.setdefault(record.id, record)
+        """Take a record, which stays in memory until it is on disk. One that has waited for an earlier one is."""
+        if self.is_loading or self._has(record.id):
+            self._use(record)
+        else:
+            self._unwritten.setdefault(record.id, record)
 
     def note_written(self, ids: Iterable[bytes]) -> None:
         """These records are on disk."""
@@ -70,6 +75,10 @@ class DiskShelf:
         self._used[record.id] = record
         if len(self._used) > RECORDS_KEPT:
             self._used.popitem(last=False)
+
+    def _has(self, record_id: bytes) -> bool:
+        with translated(self._path):
+            return self._reader.execute("SELECT 1 FROM records WHERE id = ?", (record_id,)).fetchone() is not None
 
     def _read(self, record_id: bytes) -> Record | None:
         with translated(self._path):

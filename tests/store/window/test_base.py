@@ -20,7 +20,7 @@ from p2pverify.node.journal import encode_output
 from p2pverify.store.errors import StoreError
 from p2pverify.store.integrity.checkup import check_up
 from p2pverify.store.sqlite import Store, _Append
-from p2pverify.store.writes import HorizonRow, PutAnswer, PutBase, PutRecord, Write
+from p2pverify.store.writes import HorizonRow, PutAnswer, PutBase, PutRecord
 
 NETWORK = bytes([7]) * 32
 SEEDS = tuple(bytes([number]) * 32 for number in (1, 2, 3))
@@ -168,7 +168,7 @@ async def test_a_closed_log_does_not_come_back(path: Path, keeps_all: bool) -> N
         )
         await store.append([put(later)])
     async with running(path) as store:
-        assert {row for row in store.inspect().records()} == {
+        assert set(store.inspect().records()) == {
             later.data, *(record.data for record in LOGS[ALICE]), *(record.data for record in LOGS[BOB][13:])
         }  # fmt: skip
     assert held(path)[CAROL] == ([*range(11, 41)] if keeps_all else [40])
@@ -197,7 +197,22 @@ async def test_the_file_refuses_what_is_above_the_horizon(path: Path, statement:
         database.execute(statement)
 
 
-def _commit_until(path: Path, count: int, write: Write) -> bool:
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make this the whole database, without a log of earlier writes."""
+    for each in path.parent.glob(f"{path.name}-*"):
+        each.unlink()
+    path.write_bytes(data)
+
+
+def _commit_until(path: Path, count: int, base: PutBase) -> bool:
     """In a process of its own: write, and be killed before the statement with this number. Returns whether it ended."""
     child = os.fork()
     if child == 0:
@@ -210,7 +225,7 @@ def _commit_until(path: Path, count: int, write: Write) -> bool:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         store._writer.set_trace_callback(kill)
-        store._commit([_Append((write,))])
+        store._commit([_Append((base,))])
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
 
@@ -220,11 +235,9 @@ async def test_a_kill_at_any_statement_leaves_the_old_base_or_the_new_one(path: 
     async with running(path) as store:
         await store.append([base(horizon(alice=4, bob=4))])
     outcomes = []
-    whole = path.read_bytes()
+    whole = content(path)
     for count in range(200):
-        for each in path.parent.glob(f"{path.name}-*"):
-            each.unlink()
-        path.write_bytes(whole)
+        write(path, whole)
         has_ended = _commit_until(path, count, base(horizon(alice=30, bob=20, carol=25), 2, epoch=6))
         with closing(Store.open(path, NETWORK, ALICE)) as store:
             assert store.base is not None
@@ -262,11 +275,11 @@ async def test_free_pages_go_back_to_the_disk(path: Path) -> None:
     """After a base with large states, a small one lets the file shrink."""
     async with running(path) as store:
         await store.append([PutBase(base(()).cuts, (bytes(500_000),) * 4, horizon(alice=5), 0)])
-    large = path.stat().st_size
+    large = size(path)
     async with running(path) as store:
         await store.append([base(horizon(alice=6), 2)])
     assert large > 2_000_000
-    assert path.stat().st_size < large / 4
+    assert size(path) < large / 4
 
 
 _DAMAGE = [
@@ -308,11 +321,11 @@ async def test_a_page_of_garbage_among_the_states_is_noticed(path: Path) -> None
     """SQLite's own check finds a page that is none. The digest finds changed bytes in a page that is one."""
     async with running(path) as store:
         await store.append([base(horizon(alice=20))])
-    whole = path.read_bytes()
+    whole = content(path)
     at = whole.index(bytes([1, 2]) * 500)
     for spoilt in (b"\x5a" * 512, bytes([whole[at + 7] ^ 1])):
         data = bytearray(whole)
         data[at + 7 : at + 7 + len(spoilt)] = spoilt
-        path.write_bytes(bytes(data))
+        write(path, bytes(data))
         with pytest.raises(StoreError, match="damaged"):
             Store.open(path, NETWORK, ALICE)
