@@ -84,10 +84,12 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a `base`
-    the peer begins there, without the records below it. `credit` is what clients may owe this peer.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. A peer with
+    a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
+    `horizon`). `credit` is what clients may owe this peer.
 
-    Records are on the `shelf`; None keeps them in memory. `memo` is shared by all machines of this process and network. The effects are the same without it.
+    Its records are on the `shelf`, or in memory without one. `memo` is shared by all machines of this process and
+    network; its shelf takes the place of the other. The effects are the same without it.
     """
 
     #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
@@ -113,12 +115,15 @@ class Machine:
         start: State | None = None,
         base: Base | None = None,
         shelf: Shelf | None = None,
+        forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(
-            network, seed, class_index, memo, start=start, base=base, held=held, shelf=shelf
+            network, seed, class_index, memo, start=start, held=held, shelf=shelf, forgets=forgets
         )
+        if base is not None:
+            context.begin_at(base)
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
@@ -194,8 +199,11 @@ class Machine:
     # ------------------------------------------------------------ start
 
     def begin_at(self, base: Base, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
-        """Begin where `Prune` let this peer forget records, before `load` brings those above the floors."""
-        self.fold.start_from(base, floors)
+        """Begin where `Prune` let this peer forget records, before `load` brings those above the floors.
+
+        `named` are the records below the floors that were kept.
+        """
+        self._context.begin_at(base, floors, named)
 
     def load(
         self,
@@ -213,7 +221,7 @@ class Machine:
 
         Stored records were judged before they were written. Unless the caller knows that this program judged them, and
         that they are as written (`are_judged`), they are judged again. Only the clock is left out, because it may have
-        been set back. `on_outcome` is called for each record.
+        been set back. `on_outcome` is called with the outcome of each record before the next one is read.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
@@ -237,6 +245,7 @@ class Machine:
             self.responder.remember(answer)
         for kept in evidence:
             self.challenger.evidence.keep(kept)
+        self.fold.follow()
         self._settle()  # without its effects, because these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
@@ -360,6 +369,9 @@ class Machine:
         if latest is before:
             return effects
         self._is_due = True
+        prune = self._context.horizon.advance()
+        if prune is not None:
+            effects.append(prune)
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -372,7 +384,9 @@ class Machine:
         """Let each part do what is due, and set the time of the next call."""
         context = self._context
         self._is_due = False
-        self.clocks.turn(max(0, context.params.epoch_at(now_ms)))
+        epoch = max(0, context.params.epoch_at(now_ms))
+        self.clocks.turn(epoch)
+        context.ledger.turn(epoch)
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):
