@@ -1,8 +1,8 @@
 """What a node keeps on disk and in memory, and how long it takes to start, after many records were written and pruned.
 
 Run it by hand: python -m tests.bench.store.bench_window [RECORDS] [--authors N] [--per-epoch N] [--history window|all]
-Statements of some founders are the records; each epoch has a cut that all founders sign. The records are signed, linked,
-folded and written as by a node, but not judged.
+Most records sponsor peers that nobody knows, so they have no effect. Each epoch has a cut that all founders sign. The
+records are signed, linked, folded and written as by a node, but not judged.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from p2pverify.core.events import Prune
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature
-from p2pverify.core.records.payloads.data import Statement
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.sponsor import Sponsor
+from p2pverify.core.replica.logs.shelf import MemoryShelf
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.none import NoEngine
 from p2pverify.node.journal import History, Kept
@@ -51,10 +52,10 @@ class Writer:
             yield self._say(seed, Kind.JOIN, Join(0, vrf.public_key(self._vrf[seed])).encode(), 0)
 
     def epoch(self, epoch: int, count: int) -> Iterator[Record]:
-        """Statements, then a cut and its signatures."""
+        """Records that stand for unknown peers, then a cut and its signatures."""
         for number in range(count):
-            said = Statement("bench", bytes(32), sha256(b"%d/%d" % (epoch, number)), ())
-            yield self._say(self._founders[number % len(self._founders)], Kind.STATEMENT, said.encode(), epoch)
+            said = Sponsor(sha256(b"%d/%d" % (epoch, number)))
+            yield self._say(self._founders[number % len(self._founders)], Kind.SPONSOR, said.encode(), epoch)
         fold = self._machine.fold
         seed = self._founders[epoch % len(self._founders)]
         base, own = fold.latest, self._vrf[seed]
@@ -86,7 +87,8 @@ def rss() -> int:
 
 def make(options: argparse.Namespace, store: Store) -> tuple[Machine, list[bytes]]:
     founders = seeds(options.authors, "bench")
-    return Machine(make_network(founders), OWN, 0, MANIFEST, 1024, shelf=store.shelf), founders
+    shelf = MemoryShelf() if options.in_memory else store.shelf
+    return Machine(make_network(founders), OWN, 0, MANIFEST, 1024, shelf=shelf), founders
 
 
 def opened(options: argparse.Namespace) -> Store:
@@ -98,6 +100,7 @@ async def grow(options: argparse.Namespace) -> None:
     with closing(opened(options)) as store:
         machine, founders = make(options, store)
         journal = StoreJournal(store, machine.key, options.history)
+        journal.load_into(Driver(machine, journal, NoEngine()))  # so that the file says who judged its records
         writer = Writer(machine, founders)
         began, written, epoch, told = time.process_time(), 0, 0, 0
         async with trio.open_nursery() as nursery:
@@ -146,7 +149,7 @@ def start(options: argparse.Namespace) -> None:
             machine.fold.ledger.get(record_id)
         read = time.process_time() - asked
         print(
-            f"start: {loaded - began:.2f} s CPU ({checked - began:.2f} s to check the file), {taken} records, "
+            f"start, records {'in memory' if options.in_memory else 'on disk'}: {loaded - began:.2f} s CPU ({checked - began:.2f} s to check the file), {taken} records, "
             f"cut {machine.fold.latest.index}; RSS {before / 1e6:.1f} -> {rss() / 1e6:.1f} MB, "
             f"{(rss() - before) / max(1, taken):.0f} B a record; a read {1e6 * read / len(ids):.0f} us"
         )
@@ -158,6 +161,7 @@ def main() -> None:
     parser.add_argument("--authors", type=int, default=20)
     parser.add_argument("--per-epoch", type=int, default=400)
     parser.add_argument("--history", choices=("window", "all"), default="window")
+    parser.add_argument("--in-memory", action="store_true", help="with --path: keep all records as objects")
     parser.add_argument("--path", type=Path, help="start with this database, and write nothing")
     options = parser.parse_args()
     history: History = options.history
@@ -169,7 +173,8 @@ def main() -> None:
         options.path = Path(folder) / "node.db"
         trio.run(grow, options)
         again = [sys.executable, "-m", __spec__.name, "--authors", str(options.authors), "--path", str(options.path)]
-        subprocess.run(again, check=True)  # another process, so that its memory is its own
+        for more in ([], ["--in-memory"]):
+            subprocess.run([*again, *more], check=True)  # another process, so that its memory is its own
 
 
 if __name__ == "__main__":
