@@ -149,7 +149,8 @@ def start(options: argparse.Namespace) -> None:
             machine.fold.ledger.get(record_id)
         read = time.process_time() - asked
         print(
-            f"start, records {'in memory' if options.in_memory else 'on disk'}: {loaded - began:.2f} s CPU ({checked - began:.2f} s to check the file), {taken} records, "
+            f"start, records {'in memory' if options.in_memory else 'on disk'}: {loaded - began:.2f} s CPU "
+            f"({checked - began:.2f} s to check the file), {taken} records, "
             f"cut {machine.fold.latest.index}; RSS {before / 1e6:.1f} -> {rss() / 1e6:.1f} MB, "
             f"{(rss() - before) / max(1, taken):.0f} B a record; a read {1e6 * read / len(ids):.0f} us"
         )
