@@ -22,7 +22,7 @@ _FAULTS = {
 #: The end of the counter of each fault, and what people are told of a peer that was dropped for it.
 _TOLD = {
     SourceFault.FALSE: ("false", "sent false bytes"),
-    SourceFault.MISSING: ("missing", "without the file"),
+    SourceFault.MISSING: ("missing", "without {what}"),
     SourceFault.BUSY: ("busy", "too busy"),
     SourceFault.FAILED: ("failed", "out of reach"),
 }
@@ -113,10 +113,10 @@ class Download(Generic[T]):
         self._plan.dropped(source, chunk, fault, _now_ms())
 
 
-def told(ended: Mapping[bytes, SourceFault]) -> str:
+def told(ended: Mapping[bytes, SourceFault], what: str = "the file") -> str:
     """What became of the sources, for people."""
     counts = Counter(ended.values())
-    found = [f"{counts[fault]} {text}" for fault, (_, text) in _TOLD.items() if counts[fault]]
+    found = [f"{counts[fault]} {text.format(what=what)}" for fault, (_, text) in _TOLD.items() if counts[fault]]
     return "of the peers asked, " + ", ".join(found) if found else "there is no peer to ask"
 
 
