@@ -108,8 +108,8 @@ def certify(fold: Fold, state: State) -> Certificate | None:
     """The certificate of a cut for readers without the ledger; None if fewer than two thirds of its weight signed."""
     weighted = tuple(sorted(weighted_peers(state)))
     signatures = _signatures(fold, state, weighted)
-    if not weighted or 3 * len(signatures) < 2 * len(weighted):
-        return None
+    if not weighted or 3 * len(signatures) < 2 * len(weighted) or state.id not in fold.ledger:
+        return None  # the records of the cuts with which a fold begins come later
     return Certificate(view_head(fold.network, state), _stub(fold.ledger, state.id), weighted, signatures)
 
 

@@ -89,7 +89,8 @@ class Assembly:
         self._cuts: dict[bytes, Cut] = {}
         self._parts: dict[bytes, tuple[SectionPart, ...]] = {}
         self._hashes: dict[bytes, tuple[bytes, ...]] = {merkle.grouped_root([]): ()}  # by the root of the section
-        self.bytes = sum(map(len, self._leaves.values()))
+        self._wanted: frozenset[bytes] = frozenset()  # hashes of all leaves, once they are known
+        self._here = (0, 0)  # wanted leaves that are here, and their bytes
 
     # ------------------------------------------------------------ what to fetch
 
@@ -116,7 +117,11 @@ class Assembly:
         return list(found.values())
 
     def _missing_leaves(self) -> list[Piece]:
-        missing = [each for each in dict.fromkeys(self._all_hashes()) if each not in self._leaves]
+        wanted = dict.fromkeys(self._all_hashes())
+        missing = [each for each in wanted if each not in self._leaves]
+        if not self._wanted:
+            here = [len(self._leaves[each]) for each in wanted if each in self._leaves]
+            self._wanted, self._here = frozenset(wanted), (len(here), sum(here))
         batches = [missing[at : at + BATCH_LEAVES] for at in range(0, len(missing), BATCH_LEAVES)]
         return [Piece(StateRequest(LEAVES, hashes=tuple(batch)), len(batch)) for batch in batches]
 
@@ -139,7 +144,8 @@ class Assembly:
                 self._take_hashes(request, tuple(piece.got))
             else:
                 self._leaves.update(zip(request.hashes, piece.got, strict=True))
-                self.bytes += sum(map(len, piece.got))
+                count, size = self._here
+                self._here = count + len(piece.got), size + sum(map(len, piece.got))
         except DecodeError:
             return False
         return True
@@ -178,17 +184,18 @@ class Assembly:
         return None if cut is None else cut.epoch
 
     @property
+    def leaves(self) -> int:
+        """The number of leaves that are here."""
+        return len(self._leaves)
+
+    @property
     def is_done(self) -> bool:
         return not self.stage()
 
     def progress(self) -> tuple[int, int]:
         """The bytes of leaves that are here, and about how many there are in all; 0 if that is not known yet."""
-        if len(self._parts) < NEAR_CARRY or self._missing_hashes():
-            return self.bytes, 0
-        wanted = set(self._all_hashes())
-        here = wanted & self._leaves.keys()
-        size = sum(len(self._leaves[each]) for each in here)
-        return size, size * len(wanted) // len(here) if here else 0
+        count, size = self._here
+        return size, size * len(self._wanted) // count if count else 0
 
     def states(self) -> tuple[bytes, ...]:
         """The canonical bytes of the states at `cuts`. Raises DecodeError if a state is too large."""

@@ -1,0 +1,46 @@
+"""Serves the states at this node's newest cuts to newcomers, and keeps its checkpoints on disk."""
+
+import logging
+
+import trio
+
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.snapshot.messages import StateRequest
+from p2pverify.core.snapshot.serving import StateServer
+from p2pverify.node.snapshot.kept import SnapshotHome
+from p2pverify.node.snapshot.ports import StateSource
+
+log = logging.getLogger(__name__)
+
+
+class ServedStates(StateSource):
+    """The states that one node serves. `note` is called whenever a cut is final, and `run` writes what it found."""
+
+    def __init__(self, fold: Fold, home: SnapshotHome) -> None:
+        self.server = StateServer(fold)
+        self._home = home
+        self._writing = trio.CapacityLimiter(1)
+        self._changed = trio.Event()
+        home.load_checkpoints(self.server.checkpoints)
+
+    def note(self) -> None:
+        if self.server.note():
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Keep new checkpoints until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            try:
+                await trio.to_thread.run_sync(self._home.keep_checkpoints, self.server.checkpoints)
+            except OSError as error:
+                log.warning("checkpoints cannot be written: %s", error)
+
+    async def answer(self, request: StateRequest) -> bytes:
+        """See the port. States are written out in a thread, one at a time."""
+        while (cut := self.server.unwritten(request)) is not None:
+            async with self._writing:
+                if self.server.unwritten(request) == cut:
+                    await trio.to_thread.run_sync(self.server.write_out, cut)
+        return self.server.answer(request)
