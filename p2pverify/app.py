@@ -50,6 +50,8 @@ from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
 from p2pverify.node.signals import watch_signals
+from p2pverify.node.snapshot.kept import SnapshotHome
+from p2pverify.node.snapshot.serving import ServedStates
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
 from p2pverify.node.user_error import UserError, explain
@@ -82,7 +84,8 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
+    state with which a forked network begins. `trust` is the id of a cut that the operator trusts, of any age with
+    `trust_old`. `upgrade` says how the node moves between the versions of its model,
     and `credit` what clients of others may owe it.
     """
 
@@ -110,6 +113,8 @@ class NodeSettings:
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
+    trust: bytes | None = None
+    trust_old: bool = False
     on_progress: Progress | None = None
 
 
@@ -168,6 +173,8 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
             _check_abilities(network, engine.info)
+            snapshots = SnapshotHome(home)
+            base = await trio.to_thread.run_sync(snapshots.base)
             machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
@@ -180,8 +187,11 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
+                base=base,
                 credit=settings.credit,
             )
+            if base is not None:
+                machine.context.silence.doubt()
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
             training = _training(settings, machine, engines, rounds)
@@ -278,6 +288,8 @@ async def _run_services(
     from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
+    states = ServedStates(driver.machine.fold, SnapshotHome(home))
+    driver.on_final(states.note)
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
     mesh = Libp2pNetwork(
         seed,
@@ -290,6 +302,7 @@ async def _run_services(
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
+        states=states,
         shelf=StoredPeers(store),
         reach=reach_settings(relay=settings.relay, upnp=settings.upnp),
     )
@@ -306,7 +319,8 @@ async def _run_services(
         report=settings.report,
     )
     reports = NodeReports(
-        driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
+        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)),
+        states=states,
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     async with trio.open_nursery() as writing:
@@ -318,6 +332,7 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                running.start_soon(states.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     await _start_lines(running, settings, driver, mesh, versions, downloads, blobs, training)

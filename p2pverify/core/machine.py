@@ -82,8 +82,8 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a `base`
-    the peer begins there, without the records below it. `credit` is what clients may owe this peer.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a
+    `base` the peer begins there, without the records below it. `credit` is what clients may owe this peer.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -345,6 +345,8 @@ class Machine:
         before = fold.latest
         effects: list[Effect] = [Finalised(cut_id, epoch) for cut_id, epoch in fold.settle()]
         latest = fold.latest
+        if fold.contradiction is not None and not self._context.silence.stopped:
+            effects.append(Note("warning", self._context.silence.contradict(*fold.contradiction)))
         if latest is before:
             return effects
         self._is_due = True

@@ -86,3 +86,12 @@ def owner_of(database: Path) -> tuple[bytes, bytes] | None:
     if not all(len(part) == 32 for part in found):
         raise StoreError(f"{database} does not say of which network it is", RESTORE_HINT.format(path=database))
     return found
+
+
+def newest_epoch(database: Path) -> int | None:
+    """The epoch of the newest record in a database; None if there is no database, or no record. Raises StoreError."""
+    if not database.exists():
+        return None
+    with translated(database), reading(database) as connection:
+        found: int | None = connection.execute("SELECT max(epoch) FROM records").fetchone()[0]
+        return found

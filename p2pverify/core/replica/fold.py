@@ -12,11 +12,11 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
-from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.replica.base import Base, decode_base, floors_of
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
+from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import State
 
@@ -59,6 +59,8 @@ class Fold(States):
         self._looks_at_all = False  # whether it must look at all of them
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
+        #: Two certified cuts of which neither contains the other: a third of the weight or more signed both.
+        self.contradiction: tuple[bytes, bytes] | None = None
 
     def start_from(self, base: Base, cuts: Mapping[bytes, Record] | None = None) -> None:
         """Begin at a base, over an empty ledger. It then needs the records above the heads of the oldest state only.
@@ -110,6 +112,8 @@ class Fold(States):
                 if state is None:
                     continue
                 self._look_at_all()  # other cuts may stand on it
+                if self.contradiction is None and not self._agrees(state):
+                    self.contradiction = self.latest.id, state.id
                 if self._is_newer(state):
                     self.latest = state
                     found.append((state.id, state.epoch))
@@ -154,6 +158,13 @@ class Fold(States):
             return state.index > self.latest.index
         larger, smaller = self.contains(state, self.latest), self.contains(self.latest, state)
         return larger if larger != smaller else state.id < self.latest.id
+
+    def _agrees(self, state: State) -> bool:
+        """Whether a newly certified cut contains the newest one, or is contained in it."""
+        latest = self.latest
+        if latest.id in state.path or state.id in latest.path:
+            return True
+        return self.contains(state, latest) or self.contains(latest, state)
 
     def contains(self, later: State, earlier: State) -> bool:
         """Whether a cut contains another, apart from logs that the later one proves to be forked, or has forgotten.

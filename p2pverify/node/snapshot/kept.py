@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import as_array, as_bytes, decode, encode
@@ -47,7 +47,7 @@ class KeptTrust:
     """
 
     cut: str
-    by: str  # "operator" or "bootstrap"
+    by: Literal["operator", "bootstrap", "own"]
     base: str
     epoch: int
     peers: int = 0

@@ -7,6 +7,7 @@ import trio
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.snapshot.messages import StateRequest
 from p2pverify.core.snapshot.serving import StateServer
+from p2pverify.node.reports.documents.status import StateTrust
 from p2pverify.node.snapshot.kept import SnapshotHome
 from p2pverify.node.snapshot.ports import StateSource
 
@@ -19,6 +20,7 @@ class ServedStates(StateSource):
     def __init__(self, fold: Fold, home: SnapshotHome) -> None:
         self.server = StateServer(fold)
         self._home = home
+        self._trust = home.trust()
         self._writing = trio.CapacityLimiter(1)
         self._changed = trio.Event()
         home.load_checkpoints(self.server.checkpoints)
@@ -26,6 +28,19 @@ class ServedStates(StateSource):
     def note(self) -> None:
         if self.server.note():
             self._changed.set()
+
+    def checkpoint(self) -> str | None:
+        """The cut to name to a newcomer."""
+        shown = self.server.checkpoints.shown()
+        return None if shown is None else shown[1].hex()
+
+    def began_with(self) -> StateTrust | None:
+        """The state with which this home began, and why it was believed."""
+        kept = self._trust
+        if kept is None:
+            return None
+        counts = {"peers": kept.peers, "asked": kept.asked, "groups": kept.groups}
+        return StateTrust(by=kept.by, cut=kept.cut, epoch=kept.epoch, **counts)
 
     async def run(self) -> None:
         """Keep new checkpoints until cancelled."""
