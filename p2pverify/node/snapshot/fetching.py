@@ -69,18 +69,20 @@ class StateFetcher:
         """
         assembly = Assembly(self._network_id, cut, await trio.to_thread.run_sync(self._home.leaves))
         self.counters.count("states_leaves_kept", assembly.leaves)
+        missing: dict[bytes, SourceFault] = {}  # they do not have this state, and may have another
         while pieces := assembly.stage():
-            sources = [peer for peer in dict.fromkeys(peers) if peer not in self._dropped]
+            sources = [peer for peer in dict.fromkeys(peers) if peer not in {**self._dropped, **missing}]
             plan = ChunkPlan(range(len(pieces)), sources)
             took = partial(_tell, assembly, progress)
             took()
             await Download(
                 plan, partial(self._piece, pieces), partial(self._take, assembly), self.counters, took, "states"
             ).run()
-            self._dropped.update(plan.ended())
+            self._dropped.update({peer: why for peer, why in plan.ended().items() if why is not SourceFault.MISSING})
+            missing.update(plan.ended())
             if not plan.is_done:
                 raise StateError(
-                    f"{plan.left} of {len(pieces)} parts of the state are missing: {told(plan.ended(), 'the state')}",
+                    f"{plan.left} of {len(pieces)} parts of the state are missing: {told(missing, 'the state')}",
                     _AGAIN,
                 )
         return Base(assembly.cuts, assembly.states())

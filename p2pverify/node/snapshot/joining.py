@@ -16,14 +16,13 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.passport import Certificate, Refuted
 from p2pverify.core.records.envelope import decode_record
 from p2pverify.core.records.payloads.cut import decode_cut
-from p2pverify.core.replica.base import decode_base
+from p2pverify.core.replica.base import Base, decode_base
 from p2pverify.core.snapshot.contradiction import Branches
 from p2pverify.core.snapshot.messages import (
     CERTIFICATE,
     NEWEST,
     RECORD,
     NewestStates,
-    ServedCut,
     StateRequest,
     decode_newest,
 )
@@ -111,9 +110,8 @@ class Newcomer:
         if trusted is None or trust is None:
             return None
         self._check_age(trusted, wish)
-        target, certified = await self._newest(trusted)
-        sources = [*self._serving(target.cut), *others]
-        base = await self._fetcher.fetch(target.cut, sources, self._progress)
+        targets, certified = await self._newest(trusted)
+        base = await self._first(targets, others)
         try:
             state = (await trio.to_thread.run_sync(decode_base, self._network.id, base, {}))[-1]
         except DecodeError as error:
@@ -122,7 +120,7 @@ class Newcomer:
                 "the network may run a newer version of p2pverify: upgrade this one",
             ) from None
         await self._compare(certified, state)
-        kept = KeptTrust(trust.cut, trust.by, target.cut.hex(), state.epoch, trust.peers, trust.asked, trust.groups)
+        kept = KeptTrust(trust.cut, trust.by, base.newest.hex(), state.epoch, trust.peers, trust.asked, trust.groups)
         await trio.to_thread.run_sync(self._home.keep_base, base, kept)
         return FetchedState(kept, state.epoch, self._age(state.epoch))
 
@@ -186,26 +184,36 @@ class Newcomer:
 
     # ------------------------------------------------------------ from there to the newest state
 
-    async def _newest(self, trusted: TrustedCut) -> tuple[ServedCut, list[TrustedCut]]:
-        """The newest served cut that follows from the trusted one, and all that were seen to follow. Raises StateError.
+    async def _newest(self, trusted: TrustedCut) -> tuple[list[bytes], list[TrustedCut]]:
+        """The served cuts that follow from the trusted one, newest first, and all that are known to be certified.
 
-        All served cuts are looked at, so that contradictions between them are noticed.
+        All served cuts are looked at, so that contradictions between them are noticed. Raises StateError.
         """
-        served = sorted({(each.index, each.epoch, each.cut) for one in self._told.values() for each in one.served})
-        found: list[ServedCut] = []
+        served = {(each.index, each.cut) for one in self._told.values() for each in one.served}
+        found: list[bytes] = []
         certified = [trusted]
-        for index, epoch, cut in reversed(served):
+        for index, cut in sorted(served, reverse=True):
             if cut == trusted.cut:
-                found.append(ServedCut(index, epoch, cut))
+                found.append(cut)
             elif index > trusted.index and (known := await self._skip(trusted, cut)) is not None:
                 certified.append(known)
-                found.append(ServedCut(known.index, known.epoch, cut))
+                found.append(cut)
         if not found:
             raise StateError(
                 "no first peer serves a state that follows from the trusted cut",
                 "wait until the network has made 16 more cuts, or name other peers with --bootstrap",
             )
-        return found[0], certified
+        return found, certified
+
+    async def _first(self, targets: Sequence[bytes], others: Sequence[bytes]) -> Base:
+        """The states at the first of these cuts of which they can be had. Raises StateError."""
+        for cut in targets[:-1]:
+            try:
+                return await self._fetcher.fetch(cut, [*self._serving(cut), *others], self._progress)
+            except StateError as error:
+                log.warning("the states at cut %s cannot be had: %s", cut.hex()[:16], error.reason)
+        last = targets[-1]
+        return await self._fetcher.fetch(last, [*self._serving(last), *others], self._progress)
 
     async def _skip(self, trusted: TrustedCut, cut: bytes) -> TrustedCut | None:
         """The cut if it follows from the trusted one by the certificates of one of the peers that serve it."""
