@@ -54,7 +54,7 @@ def started(full: WatchedFold, path: Sequence[bytes], records: Iterable[Record])
     known = tuple(path[-NEAR_CARRY:])
     cuts = {cut_id: record for cut_id in known if (record := full.ledger.get(cut_id)) is not None}
     fold = WatchedFold(full.network, Ledger())
-    fold.start_from(Base(known, tuple(full.states[cut_id] for cut_id in known)), cuts)
+    fold.start_from(Base(known, tuple(full.states[cut_id] for cut_id in known)), cuts=cuts)
     bottom = fold.ledger.floors()
     fold.feed(record for record in records if record.author not in bottom or record.seq > bottom[record.author].seq)
     return fold
