@@ -40,6 +40,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.journal import History
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
 from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
@@ -85,8 +86,8 @@ class NodeSettings:
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
     state with which a forked network begins. `trust` is the id of a cut that the operator trusts, of any age with
-    `trust_old`. `upgrade` says how the node moves between the versions of its model,
-    and `credit` what clients of others may owe it.
+    `trust_old`. `upgrade` says how the node moves between the versions of its model, and `credit` what clients of
+    others may owe it. `history` says which records it keeps.
     """
 
     home: Home
@@ -110,6 +111,7 @@ class NodeSettings:
     blobs: BlobSettings = NO_SERVING
     upgrade: UpgradeSettings = STAY
     credit: CreditLimits = DEFAULT_CREDIT
+    history: History = "window"
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -173,8 +175,6 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
             _check_abilities(network, engine.info)
-            snapshots = SnapshotHome(home)
-            base = await trio.to_thread.run_sync(snapshots.base)
             machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
@@ -187,12 +187,10 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
-                base=base,
+                shelf=store.shelf,
                 credit=settings.credit,
             )
-            if base is not None:
-                machine.context.silence.doubt()
-            journal = StoreJournal(store, machine.key)
+            journal = StoreJournal(store, machine.key, settings.history)
             open_referee = engines.open_referee if network.referee else None
             training = _training(settings, machine, engines, rounds)
             trained = NO_MANIFESTS if training is None else training.manifests
@@ -215,8 +213,9 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 home.forget_leave()
             elif home.wants_leave():
                 driver.order(Leave())
+            states = ServedStates(machine, SnapshotHome(home))
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            parts = (driver, engines, versions, training, files, manifest)
+            parts = (driver, engines, versions, training, files, states, manifest)
             await _run_services(settings, seed, store, journal, *parts, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
@@ -277,6 +276,7 @@ async def _run_services(
     versions: Versions,
     training: NodeTraining | None,
     files: BlobStore,
+    states: ServedStates,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
@@ -288,7 +288,6 @@ async def _run_services(
     from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
-    states = ServedStates(driver.machine.fold, SnapshotHome(home))
     driver.on_final(states.note)
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
     mesh = Libp2pNetwork(

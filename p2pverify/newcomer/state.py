@@ -7,15 +7,19 @@ what peers keep. Otherwise it reads the ledger from other peers, from its beginn
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 
 import trio
 
 from p2pverify.app import NodeSettings
 from p2pverify.core.counters import Counters
-from p2pverify.core.replica.base import Base, decode_base
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.replica.base import Base
+from p2pverify.core.replica.horizon import horizon_cuts
 from p2pverify.core.replica.silence import RECENT_EPOCHS
-from p2pverify.core.snapshot.trust import TrustedCut, horizon_epochs
+from p2pverify.core.snapshot.trust import TrustedCut
+from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.net.border.host import DialError
 from p2pverify.net.discovery.dnsaddr import DnsSeeds
@@ -25,7 +29,9 @@ from p2pverify.node.endpoints.address import DNSADDR, Address, bootstrap_address
 from p2pverify.node.snapshot.fetching import StateError, StateFetcher
 from p2pverify.node.snapshot.joining import ContradictionError, FetchedState, JoinWish, Newcomer, nobody_agrees
 from p2pverify.node.snapshot.kept import SnapshotHome
-from p2pverify.store.reading import newest_epoch
+from p2pverify.store.reading import newest_epoch, stored_authors, stored_cuts
+from p2pverify.store.sqlite import Store
+from p2pverify.store.window.base import first_base
 
 DIAL_S = 20.0
 MEGABYTE = 10**6
@@ -50,14 +56,32 @@ async def fetch_state(settings: NodeSettings) -> FetchedState | None:
                 raise
             log.warning("no state is fetched: %s; %s", error.reason, error.hint)
             return None
+        if found is not None:
+            await _keep(settings, home, found)
     if found is not None:
         _tell_age(found)
     return found
 
 
+async def _keep(settings: NodeSettings, home: SnapshotHome, found: FetchedState) -> None:
+    """Write a fetched base into the database, and why it is believed into the home. Raises StoreError, OSError."""
+    await trio.to_thread.run_sync(home.keep_trust, found.trust)
+    path, own = settings.home.database_path, public_key(settings.home.load_identity())
+    opening = partial(Store.open, path, settings.network.id, own)
+    store = await trio.to_thread.run_sync(opening)
+    with closing(store):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            await store.append([first_base(found.base, await trio.to_thread.run_sync(stored_authors, path))])
+            nursery.cancel_scope.cancel()
+    await trio.to_thread.run_sync(home.end_download)
+
+
 def _wish(settings: NodeSettings, home: SnapshotHome) -> JoinWish | None:
     """What this home trusts, if it begins with a state. Raises ContradictionError, KeptError, StoreError."""
-    kept = home.trust()
+    params, path = settings.network.params, settings.home.database_path
+    base = stored_cuts(path)
+    kept = home.trust() if base is not None else None  # else it was killed before the base was written
     is_new_cut = settings.trust is not None and (kept is None or kept.cut != settings.trust.hex())
     contradiction = home.contradiction()
     if contradiction is not None and not is_new_cut:
@@ -65,18 +89,16 @@ def _wish(settings: NodeSettings, home: SnapshotHome) -> JoinWish | None:
     home.settle_contradiction()
     if is_new_cut:
         return JoinWish(settings.trust, old=settings.trust_old)
-    params = settings.network.params
-    base = home.base()
-    own = None if base is None else _own_cut(settings, base)
-    newest = max(own.epoch if own is not None else 0, newest_epoch(settings.home.database_path) or 0)
-    if params.epoch_at(unix_ms()) - newest <= horizon_epochs(params):
+    own = None if base is None else _own_cut(base)
+    newest = max(0 if own is None else own.epoch, newest_epoch(path) or 0)
+    if params.epoch_at(unix_ms()) - newest <= horizon_cuts(params):
         return None
     return JoinWish(own=own, old=settings.trust_old)
 
 
-def _own_cut(settings: NodeSettings, base: Base) -> TrustedCut:
-    """The cut with which this home began before."""
-    state = decode_base(settings.network.id, base, {})[-1]
+def _own_cut(base: Base) -> TrustedCut:
+    """The cut at which this home would begin."""
+    state = decode_state(base.states[-1]).state.named(base.newest)
     return TrustedCut(state.id, state.index, state.epoch, frozenset(weighted_peers(state)))
 
 

@@ -13,7 +13,6 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.exchange import decode_passports
 from p2pverify.core.proofs.passport import Certificate, Refuted, check_certificate, check_weights
 from p2pverify.core.snapshot.messages import NewestStates
-from p2pverify.core.state.memory import memory_cuts
 
 #: Address groups of first peers that must hold a cut which nobody vouched for.
 GROUPS_MIN = 3
@@ -75,11 +74,6 @@ def _trusted(cut: bytes, certificate: Certificate) -> TrustedCut:
 def old_after(params: Params) -> int:
     """The age in epochs from which on a checkpoint is refused, because keys that have left may sign another past."""
     return max(OLD_EPOCHS_MIN, params.growth_epochs // AGE_SHARE)
-
-
-def horizon_epochs(params: Params) -> int:
-    """For how many epochs peers keep records: a home whose newest record is older begins with a state."""
-    return max(OLD_EPOCHS_MIN, 2 * memory_cuts(params))
 
 
 def agreed(told: Sequence[ToldStates]) -> bytes | None:

@@ -71,8 +71,9 @@ class JoinWish:
 
 @dataclass(frozen=True, slots=True)
 class FetchedState:
-    """What was fetched: why it is believed, its epoch, and how many epochs ago that was by this machine's clock."""
+    """What was fetched: the base, why it is believed, its epoch, and how many epochs ago that was by the clock."""
 
+    base: Base
     trust: KeptTrust
     epoch: int
     age: int
@@ -100,7 +101,7 @@ class Newcomer:
         self._proofs: dict[bytes, bytes] = {}  # certificates that hold, as they came, by cut
 
     async def fetch(self, wish: JoinWish, others: Sequence[bytes] = ()) -> FetchedState | None:
-        """Fetch and keep the newest state that may be believed. `others` are peers that serve states too.
+        """Fetch the newest state that may be believed. `others` are peers that serve states too.
 
         None if nobody vouches for any state: neither the wish nor enough first peers. Raises StateError,
         ContradictionError, KeptError.
@@ -121,8 +122,7 @@ class Newcomer:
             ) from None
         await self._compare(certified, state)
         kept = KeptTrust(trust.cut, trust.by, base.newest.hex(), state.epoch, trust.peers, trust.asked, trust.groups)
-        await trio.to_thread.run_sync(self._home.keep_base, base, kept)
-        return FetchedState(kept, state.epoch, self._age(state.epoch))
+        return FetchedState(base, kept, state.epoch, self._age(state.epoch))
 
     # ------------------------------------------------------------ whom to believe
 

@@ -1,9 +1,9 @@
-"""What a home keeps of snapshots: the base with which it began, whom it trusted for it, and proofs that contradict.
+"""What a home keeps of snapshots: why it believes the state with which it began, checkpoints, and contradictions.
 
-    base  trust  contradiction  checkpoints/  state/
+    trust  contradiction  checkpoints/  state/
 
-`state/` holds the leaves of a download that is not finished. A leaf is checked before it is written and again when it
-is read, so a killed download goes on.
+The state itself is in the database. `state/` holds the leaves of a download that is not finished. A leaf is checked
+before it is written and again when it is read, so a killed download goes on.
 """
 
 import json
@@ -14,20 +14,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from p2pverify.core.encoding import merkle
-from p2pverify.core.encoding.canon import as_array, as_bytes, decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.replica.base import Base
 from p2pverify.core.snapshot.checkpoints import Checkpoints
 from p2pverify.core.snapshot.messages import CHECKPOINTS_MAX, LEAF_BYTES_MAX
 from p2pverify.core.snapshot.trust import decode_certificate
-from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
-from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.node.files.home import Home, atomic_file
 from p2pverify.node.reports.documents.jsonform import read_part, written
 from p2pverify.node.user_error import UserError
 
-BASE_DOMAIN = "p2pverify/base/1"
-_BASE_BYTES_MAX = NEAR_CARRY * (STATE_BYTES_MAX + 64) + 64
 _NOTE_BYTES_MAX = 4 * 1024 * 1024
 _LENGTH_BYTES = 4
 _PRIVATE = 0o600
@@ -78,25 +72,14 @@ class SnapshotHome:
     def __init__(self, home: Home) -> None:
         self._path = home.path
 
-    # ------------------------------------------------------------ the base
+    # ------------------------------------------------------------ trust
 
-    def base(self) -> Base | None:
-        """The base with which this home began. Raises KeptError."""
-        data = _read(self._path / "base", _BASE_BYTES_MAX)
-        if data is None:
-            return None
-        try:
-            return decode_kept_base(data)
-        except DecodeError as error:
-            raise KeptError(
-                f"{self._path / 'base'} is damaged ({error.reason})",
-                "delete it and join again with --trust: a state is fetched from peers again",
-            ) from None
-
-    def keep_base(self, base: Base, trust: KeptTrust) -> None:
-        """Keep a base, and why it is believed; what was downloaded for it is no longer needed."""
-        _write(self._path / "base", encode([BASE_DOMAIN, list(base.cuts), list(base.states)]))
+    def keep_trust(self, trust: KeptTrust) -> None:
+        """Keep why the base of this home is believed."""
         _write(self._path / "trust", json.dumps(written(trust)).encode())
+
+    def end_download(self) -> None:
+        """Delete what was downloaded for a base that is in the database now."""
         shutil.rmtree(self._path / "state", ignore_errors=True)
 
     def trust(self) -> KeptTrust | None:
@@ -125,7 +108,7 @@ class SnapshotHome:
             return None
         try:
             return read_part(kind, json.loads(data))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise KeptError(f"{self._path / name} is damaged", "restore it from a copy of this home") from None
 
     # ------------------------------------------------------------ leaves of a download
@@ -173,17 +156,6 @@ class SnapshotHome:
         for path in folder.iterdir():
             if path.name not in names:
                 path.unlink()
-
-
-def decode_kept_base(data: bytes) -> Base:
-    """Read the file of a base. Raises DecodeError; whether the states hold is not checked."""
-    domain, cuts, states = as_array(decode(data, size_max=_BASE_BYTES_MAX, depth_max=2), "base", length=3)
-    if domain != BASE_DOMAIN:
-        raise DecodeError(f"not a {BASE_DOMAIN}")
-    return Base(
-        tuple(as_bytes(item, "cut", size=32) for item in as_array(cuts, "cuts", length_max=NEAR_CARRY)),
-        tuple(as_bytes(item, "state", size_max=STATE_BYTES_MAX) for item in as_array(states, "states")),
-    )
 
 
 def read_leaves(path: Path) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ import logging
 
 import trio
 
-from p2pverify.core.replica.fold import Fold
+from p2pverify.core.machine import Machine
 from p2pverify.core.snapshot.messages import StateRequest
 from p2pverify.core.snapshot.serving import StateServer
 from p2pverify.node.reports.documents.status import StateTrust
@@ -15,12 +15,17 @@ log = logging.getLogger(__name__)
 
 
 class ServedStates(StateSource):
-    """The states that one node serves. `note` is called whenever a cut is final, and `run` writes what it found."""
+    """The states that one node serves. `note` is called whenever a cut is final, and `run` writes what it found.
 
-    def __init__(self, fold: Fold, home: SnapshotHome) -> None:
-        self.server = StateServer(fold)
+    The machine must have loaded what is stored. If it still begins with the state that others gave it, it is told so.
+    """
+
+    def __init__(self, machine: Machine, home: SnapshotHome) -> None:
+        self.server = StateServer(machine.fold)
         self._home = home
         self._trust = home.trust()
+        if self._trust is not None and bytes.fromhex(self._trust.base) in machine.fold.latest.path:
+            machine.context.silence.doubt()
         self._writing = trio.CapacityLimiter(1)
         self._changed = trio.Event()
         home.load_checkpoints(self.server.checkpoints)
