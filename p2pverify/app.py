@@ -53,6 +53,8 @@ from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
 from p2pverify.node.rules.watch import AmendmentWatch
 from p2pverify.node.signals import watch_signals
+from p2pverify.node.snapshot.kept import SnapshotHome
+from p2pverify.node.snapshot.serving import ServedStates
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
 from p2pverify.node.user_error import explain
@@ -81,9 +83,9 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
-    and `credit` what clients of others may owe it. `history` says which records it keeps, and `following` which
-    amendments of the rules it follows.
+    state with which a forked network begins. `trust` is the id of a cut that the operator trusts, of any age with
+    `trust_old`. `upgrade` says how the node moves between the versions of its model, and `credit` what clients of
+    others may owe it. `history` says which records it keeps, and `following` which amendments of the rules it follows.
     """
 
     home: Home
@@ -112,6 +114,8 @@ class NodeSettings:
     rejoin: bool = False
     start: State | None = None
     following: Following | None = None
+    trust: bytes | None = None
+    trust_old: bool = False
     on_progress: Progress | None = None
 
 
@@ -209,8 +213,9 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 home.forget_leave()
             elif home.wants_leave():
                 driver.order(Leave())
+            states = ServedStates(machine, SnapshotHome(home))
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            parts = (driver, engines, versions, training, files, manifest)
+            parts = (driver, engines, versions, training, files, states, manifest)
             await _run_services(settings, seed, store, journal, *parts, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
@@ -258,6 +263,7 @@ async def _run_services(
     versions: Versions,
     training: NodeTraining | None,
     files: BlobStore,
+    states: ServedStates,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
@@ -269,6 +275,7 @@ async def _run_services(
     from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
+    driver.on_final(states.note)
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
     mesh = Libp2pNetwork(
         seed,
@@ -281,6 +288,7 @@ async def _run_services(
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
+        states=states,
         shelf=StoredPeers(store),
         reach=reach_settings(relay=settings.relay, upnp=settings.upnp),
     )
@@ -297,7 +305,8 @@ async def _run_services(
         report=settings.report,
     )
     reports = NodeReports(
-        driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
+        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)),
+        states=states,
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     amendments = AmendmentWatch(driver)
@@ -310,6 +319,7 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                running.start_soon(states.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     await _start_lines(running, settings, driver, mesh, versions, downloads, blobs, training)

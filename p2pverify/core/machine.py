@@ -371,6 +371,8 @@ class Machine:
         before = fold.latest
         effects: list[Effect] = [Finalised(cut_id, epoch) for cut_id, epoch in fold.settle()]
         latest = fold.latest
+        if fold.contradiction is not None and not self._context.silence.stopped:
+            effects.append(Note("warning", self._context.silence.contradict(*fold.contradiction)))
         if latest is before:
             return effects
         self._is_due = True

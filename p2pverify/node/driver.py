@@ -364,7 +364,7 @@ class Driver:
             return effects
         self._enqueue(effects, received=isinstance(event, RecordsArrived | GossipArrived))
         context = self.machine.context
-        if context.silence.stopped and not context.has_signed:
+        if context.silence.stopped and not context.has_signed and self.machine.fold.contradiction is None:
             self._ending.note(TwinError(context.silence.stopped))
         if not isinstance(event, Tick):
             self._changed.set()

@@ -22,6 +22,7 @@ from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.rules.documents import RulesDocument
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
+from p2pverify.node.snapshot.ports import StatePort
 from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class BlobSource(Protocol):
         ...
 
 
-class NetworkPort(AskingPort, BlobPort, Protocol):
+class NetworkPort(AskingPort, BlobPort, StatePort, Protocol):
     """The network adapter as the node uses it."""
 
     def publish_nowait(self, message: bytes) -> None:

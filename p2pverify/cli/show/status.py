@@ -63,6 +63,7 @@ def status(as_json: bool) -> None:
         ("neighbours", found.neighbours),
         ("records", found.records),
         ("stored", _stored(found.stored)),
+        *_state(found),
         *_cuts(found),
         *_waits(found),
         *(("round", cell(text)) for text in found.rounds),
@@ -73,6 +74,20 @@ def status(as_json: bool) -> None:
     rows += [("address", address) for address in found.addresses]
     rows += _reach(found.reach)
     click.echo(pairs(rows))
+
+
+def _state(found: StatusDocument) -> Iterator[tuple[str, object]]:
+    """The cut to name to a newcomer, and the state with which this home began."""
+    if found.checkpoint is not None:
+        yield "checkpoint", found.checkpoint
+    began = found.began_with
+    if began is not None:
+        reason = {
+            "operator": "trusted by its operator",
+            "bootstrap": f"trusted by bootstrap: {began.peers} of {began.asked} first peers, {began.groups} groups",
+            "own": "followed from its own",
+        }[began.by]
+        yield "began with", f"the state of epoch {began.epoch} ({reason})"
 
 
 def _stored(stored: StoredDocument) -> str:

@@ -62,6 +62,8 @@ class Fold(States):
         self._looks_at_all = False  # whether it must look at all of them
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
+        #: Two certified cuts of which neither contains the other: a third of the weight or more signed both.
+        self.contradiction: tuple[bytes, bytes] | None = None
 
     def start_from(
         self,
@@ -144,6 +146,8 @@ class Fold(States):
                 if state is None:
                     continue
                 self._look_at_all()  # other cuts may stand on it
+                if self.contradiction is None and not self._agrees(state):
+                    self.contradiction = self.latest.id, state.id
                 if self._is_newer(state):
                     self.latest = state
                     found.append((state.id, state.epoch))
@@ -194,6 +198,13 @@ class Fold(States):
             return state.index > self.latest.index
         larger, smaller = self.contains(state, self.latest), self.contains(self.latest, state)
         return larger if larger != smaller else state.id < self.latest.id
+
+    def _agrees(self, state: State) -> bool:
+        """Whether a newly certified cut contains the newest one, or is contained in it."""
+        latest = self.latest
+        if latest.id in state.path or state.id in latest.path:
+            return True
+        return self.contains(state, latest) or self.contains(latest, state)
 
     def contains(self, later: State, earlier: State) -> bool:
         """Whether a cut contains another, apart from logs that the later one proves to be forked, or has forgotten.

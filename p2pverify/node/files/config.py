@@ -64,6 +64,10 @@ TEMPLATE = """\
 # any, those of the network file are used.
 # bootstrap = []
 
+# The id of a cut to trust, as 'p2pverify status' shows it as the checkpoint to somebody whom you trust. A node with an
+# empty home then begins with the state that follows from it, and not with the network's first record.
+# trust = ""
+
 # Whether this node and the peers of the local network find each other by mDNS. It is always off for a node that
 # listens on loopback only.
 # mdns = true
@@ -224,6 +228,7 @@ class Config(BaseModel):
     listen: tuple[str, ...] = Field(default=("/ip4/0.0.0.0/tcp/4747",), max_length=LISTEN_MAX)
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    trust: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     relay: bool = True
     upnp: bool = False
     mdns: bool = True
@@ -252,6 +257,11 @@ class Config(BaseModel):
     amendments: Literal["follow", "ask"] = "follow"
     upgrade: UpgradeConfig = UpgradeConfig()
     credit: CreditConfig = CreditConfig()
+
+    @property
+    def trusted_cut(self) -> bytes | None:
+        """The id (32 B) of the cut that the operator trusts."""
+        return bytes.fromhex(self.trust) or None
 
     @field_validator("listen", mode="before")
     @classmethod

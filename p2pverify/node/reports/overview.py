@@ -50,6 +50,7 @@ from p2pverify.node.settle.cheques import cheques_document
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.settle.movements import Bookkeeper
 from p2pverify.node.settle.report import accounts_document
+from p2pverify.node.snapshot.serving import ServedStates
 from p2pverify.node.training.documents import RoundsDocument
 from p2pverify.node.training.report import rounds_document, waiting_rounds
 
@@ -72,6 +73,7 @@ class NodeReports(Reports):
         door: Door | None = None,
         blobs: BlobFiles | None = None,
         lines: Callable[[ScoreOf], LineReports] | None = None,
+        states: ServedStates | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
@@ -81,6 +83,7 @@ class NodeReports(Reports):
         self._cover = cover
         self._door = door
         self._blobs = blobs
+        self._states = states
         self.line_reports = (lines or partial(LineReports, self._machine))(self._score_of)
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
@@ -128,6 +131,8 @@ class NodeReports(Reports):
             jobs=_jobs(self._driver.engine_statistics()),
             version=self.line_reports.own(),
             rounds=tuple(waiting_rounds(self._machine)),
+            checkpoint=None if self._states is None else self._states.checkpoint(),
+            began_with=None if self._states is None else self._states.began_with(),
         )
 
     def peers(self) -> PeersDocument:

@@ -3,12 +3,13 @@
 import logging
 
 from p2pverify.core.machine import Machine
+from p2pverify.core.replica.silence import CONTRADICTION
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
-SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
-RULES = "rules"
-STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD, RULES))
+SILENT, TWIN, FAULTY, TORN, RULES = "silent", "twin", "faulty", "torn", "rules"
+AHEAD, LEFT, CLOCK = "ahead", "left", "clock"
+STOPPED = frozenset((SILENT, TWIN, FAULTY, TORN, AHEAD, RULES))
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +38,11 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     found: dict[str, str] = {}
     if silence.stopped == SELFTEST_FAILED:
         found[FAULTY] = f"{SELFTEST_FAILED}. Its results cannot be trusted, so this node signs nothing any more"
+    elif silence.stopped.startswith(CONTRADICTION):
+        found[TORN] = (
+            f"{silence.stopped}. This node signs nothing any more. Ask several people which of both cuts their nodes "
+            "hold, and start a new home with --trust CUT"
+        )
     elif silence.stopped:
         found[TWIN] = (
             f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
@@ -79,6 +85,8 @@ def _leaving(machine: Machine) -> str:
 
 def _silent(machine: Machine, epoch: int) -> str:
     silence = machine.context.silence
+    if silence.awaits:
+        return f"silent until it holds {silence.awaits}"
     if silence.hidden_epoch > epoch + 1:
         return (
             f"silent: others hold a record of this identity of epoch {silence.hidden_epoch}, and by this clock it is "

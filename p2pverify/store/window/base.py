@@ -7,11 +7,13 @@ records computes its state from the first record on. Another one does not start,
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.replica.base import Base, floors_of
+from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.store.errors import StoreError
 from p2pverify.store.writes import HorizonRow, PutBase
 
@@ -73,6 +75,15 @@ class Dropped:
 
     records: int = 0
     answers: int = 0
+
+
+def first_base(base: Base, authors: Iterable[bytes]) -> PutBase:
+    """What is written of a base from other peers. Stored records below it go; `authors` are those who have any."""
+    floors = floors_of(decode_state(base.states[0]).state)
+    horizon = tuple(HorizonRow(author, f.seq, f.id, f.epoch, f.since) for author, f in sorted(floors.items()))
+    epoch = max((row.epoch for row in horizon), default=0)
+    gone = tuple(sorted(set(authors) - floors.keys()))
+    return PutBase(base.cuts, base.states, horizon, epoch, (), gone, keeps_all=False)
 
 
 def put_base(database: sqlite3.Connection, own: bytes, base: PutBase) -> Dropped:

@@ -90,6 +90,20 @@ class ReachDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateTrust:
+    """The state with which this home began, and why it was believed: a cut id from its operator, or what `peers` of
+    `asked` first peers in `groups` address groups hold on their paths.
+    """
+
+    by: Literal["operator", "bootstrap", "own"]
+    cut: str
+    epoch: Count
+    peers: Count
+    asked: Count
+    groups: Count
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredDocument:
     """What this node keeps on its disk: its records, and the bytes of its database."""
 
@@ -140,4 +154,10 @@ class StatusDocument(ApiDocument):
     )
     rounds: tuple[str, ...] = field(
         default=(), metadata={"description": "open training rounds in which this node has still something to do"}
+    )
+    checkpoint: str | None = field(
+        default=None, metadata={"description": "a cut that newcomers can trust; null before the network's first ones"}
+    )
+    began_with: StateTrust | None = field(
+        default=None, metadata={"description": "null for a home that began with the network's first record"}
     )
