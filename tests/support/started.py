@@ -33,14 +33,21 @@ class WatchedFold(Fold):
         return state, fault
 
     def feed(self, records: Iterable[Record]) -> None:
-        for record in records:
-            try:
-                added = self.ledger.add(record)
-            except GossipIgnore:
-                continue
-            for one in added:
-                self.take(one)
-            self.settle()
+        """Take records. Those that are refused come again, as by sync, as long as this helps."""
+        left = list(records)
+        while left:
+            refused = [record for record in left if not self._takes(record)]
+            left = refused if len(refused) < len(left) else []
+
+    def _takes(self, record: Record) -> bool:
+        try:
+            added = self.ledger.add(record)
+        except GossipIgnore:
+            return record.id in self.ledger
+        for one in added:
+            self.take(one)
+        self.settle()
+        return True
 
 
 def folded(network: Network, records: Iterable[Record]) -> WatchedFold:
@@ -49,12 +56,18 @@ def folded(network: Network, records: Iterable[Record]) -> WatchedFold:
     return fold
 
 
+def base_at(full: WatchedFold, path: Sequence[bytes]) -> Base:
+    """The base at the end of a path."""
+    known = tuple(path[-NEAR_CARRY:])
+    return Base(known, tuple(full.states[cut_id] for cut_id in known))
+
+
 def started(full: WatchedFold, path: Sequence[bytes], records: Iterable[Record]) -> WatchedFold:
     """A fold that knows the bytes of the newest states of a path, and the records above the oldest of them."""
-    known = tuple(path[-NEAR_CARRY:])
-    cuts = {cut_id: record for cut_id in known if (record := full.ledger.get(cut_id)) is not None}
+    base = base_at(full, path)
+    cuts = {cut_id: record for cut_id in base.cuts if (record := full.ledger.get(cut_id)) is not None}
     fold = WatchedFold(full.network, Ledger())
-    fold.start_from(Base(known, tuple(full.states[cut_id] for cut_id in known)), cuts=cuts)
+    fold.start_from(base, cuts=cuts)
     bottom = fold.ledger.floors()
     fold.feed(record for record in records if record.author not in bottom or record.seq > bottom[record.author].seq)
     return fold
