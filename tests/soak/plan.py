@@ -8,10 +8,10 @@ from enum import StrEnum
 #: At most so many of the peers are disturbed at a time, so that two thirds of the weight go on.
 DISTURBED_MAX = 2
 #: A fault begins so many seconds after the one before it.
-GAP_S = (5.0, 15.0)
+GAP_S = (3.0, 9.0)
 LASTS_S = (3.0, 20.0)
 #: After a fault its peer is left alone so long.
-REST_S = 20.0
+REST_S = 12.0
 
 
 class SoakFault(StrEnum):
