@@ -1,6 +1,5 @@
 """Carries out the planned faults on a network of real processes, and times how soon each victim is well again."""
 
-import os
 import random
 import resource
 import shutil
@@ -13,6 +12,7 @@ import trio
 
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.processes.api_client import ReadError, fetch
+from p2pverify.testnet.processes.fleet import tail
 from tests.soak.node import set_clock
 from tests.soak.peers import SoakNetwork, SoakPeer
 from tests.soak.places import damage, full_disk, limited, mounts, open_files
@@ -34,6 +34,7 @@ class Deeds:
         self._say = say
         self._fail = fail
         self._backups: dict[str, Path] = {}
+        self._busy: set[str] = set()
 
     async def run(self, faults: list[PlannedFault]) -> None:
         """Carry out all, each at its time after now. Returns when all victims are ready again."""
@@ -45,10 +46,15 @@ class Deeds:
     async def _carry_out(self, fault: PlannedFault, begin_s: float) -> None:
         await trio.sleep_until(begin_s + fault.at_s)
         victims = [self._net.peers[name] for name in fault.victims]
-        if any(not victim.pid for victim in victims):
-            self._say(f"{fault} left out, because it does not run")
+        if self._busy.intersection(fault.victims):
+            self._say(f"{fault} left out, because it has not recovered from the fault before")
             return
+        self._busy.update(fault.victims)
         self._say(f"{fault} for {fault.lasts_s:.0f} s{self._detail(fault)}")
+        await self._play(fault, victims)
+        self._busy.difference_update(fault.victims)
+
+    async def _play(self, fault: PlannedFault, victims: list[SoakPeer]) -> None:
         before = {victim.name: len(victim.ended) for victim in victims}
         if len(victims) > 1 or fault.kind is SoakFault.CUT:
             side = self._net.relays.cut(fault.victims)
@@ -114,16 +120,14 @@ class Deeds:
         """Change bytes of the database, and do what the program says if it does not start."""
         await self._stop(fault, victim)
         pages = damage(victim.home.database_path, fault.draw)
-        victim.ended.clear()
         if await self._net.start(victim):
             self._say(f"{fault} starts with {pages} damaged pages")
             return
-        said = victim.ended[-1][1] if victim.ended else ""
-        if "away, and start it again" not in said:
+        said = self._take_end(victim)
+        if "away, and start it again" in said:
+            self._say(f"{fault} asks for its database to be moved away")
+        else:
             self._fail(f"{fault} does not start with damaged pages, and does not say what to do: {said}")
-            return
-        victim.ended.clear()
-        self._say(f"{fault} asks for its database to be moved away")
         for file in victim.home.path.glob(f"{victim.home.database_path.name}*"):
             file.unlink()
         await self._start(fault, victim)
@@ -149,14 +153,23 @@ class Deeds:
 
     async def _start(self, fault: PlannedFault, victim: SoakPeer) -> None:
         if not await self._net.start(victim):
-            said = victim.ended.pop()[1] if victim.ended else "it runs, and does not answer"
-            self._fail(f"{fault} does not start again: {said}")
+            self._fail(f"{fault} does not start again: {self._take_end(victim) or 'it runs, and does not answer'}")
+
+    @staticmethod
+    def _take_end(victim: SoakPeer) -> str:
+        """The last lines of a process that has ended by itself, which then does not count as a failure of its own."""
+        if victim.pid:
+            return ""
+        victim.may_end = True
+        victim.ended.clear()
+        return tail(victim.log)
 
     async def _revive(self, fault: PlannedFault, victim: SoakPeer, before: int) -> None:
         """Start a victim again that ended of its fault, as a service manager would."""
         if victim.pid or len(victim.ended) == before:
             return
-        code, said = victim.ended.pop()
+        code, said = victim.ended[-1]
+        victim.ended.clear()
         last = said.splitlines()[-1] if said else ""
         if fault.kind in FATAL and "Traceback" not in said:
             self._say(f"{fault} ended with {code}: {last}")
@@ -198,7 +211,3 @@ def crashes(log: Path) -> list[str]:
         return []
     lines = log.read_text(errors="replace").splitlines()
     return [f"{log.name}:{number}: {line[:300]}" for number, line in enumerate(lines, 1) if "Traceback (most" in line]
-
-
-def kept_logs(folder: Path) -> str:
-    return os.fspath(folder)

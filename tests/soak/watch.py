@@ -170,7 +170,12 @@ def two_ways(net: SoakNetwork) -> list[str]:
     names = {key: name for name, key in net.keys.items()}
     found = []
     for peer in net.peers.values():
-        for author, seq, record in _rows(peer):
+        try:
+            rows = _rows(peer)
+        except sqlite3.DatabaseError as error:
+            found.append(f"the database of {peer.name} cannot be read at the end: {error}")
+            continue
+        for author, seq, record in rows:
             known = seen.setdefault((author, seq), record)
             name = names.get(author)
             if known != record and name is not None and not net.peers[name].cheat:
