@@ -8,6 +8,7 @@ from p2pverify.core.contract.output import Ask
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import box, sign, vrf
 from p2pverify.core.encoding.canon import encode
+from p2pverify.core.errors import GossipIgnore, GossipReject, LocalProtocolError
 from p2pverify.core.events import (
     OWN,
     AskFailed,
@@ -26,6 +27,8 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.judge import judge_payload
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.horizon import Horizon
@@ -147,7 +150,10 @@ class Context:
         return epoch >= self.silence.first_epoch
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Effects[Record]:
-        """Sign the next own record; it is persisted before it is published."""
+        """Sign the next own record; it is persisted before it is published.
+
+        Raises LocalProtocolError if others would refuse it, because they would then refuse all later ones, too.
+        """
         assert self._is_awake(now_ms)
         head = self.ledger.head(self.key)
         record = make_record(
@@ -160,6 +166,10 @@ class Context:
             kind=kind,
             payload=payload,
         )
+        try:
+            judge_payload(record, Rules(self.network, self.network_id, record.epoch))
+        except (GossipIgnore, GossipReject) as error:
+            raise LocalProtocolError(f"others would refuse this {kind.name.lower()}: {error.reason}") from None
         self.ledger.add(record)
         self.fold.take(record)
         self.has_signed = True

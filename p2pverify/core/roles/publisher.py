@@ -6,9 +6,10 @@ A record is signed at once or not at all. The operator waits for the answer, and
 from collections.abc import Callable, Mapping
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.errors import GossipReject
 from p2pverify.core.events import Effects, Respond, WriteRecord
 from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record, body_of
+from p2pverify.core.records.judge import judge_payload
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
 from p2pverify.core.records.payloads.amendment import decode_amendment, decode_approval
@@ -110,8 +111,8 @@ class Publisher:
     def _refuse(self, order: WriteRecord, now_ms: int, *, is_awake: bool) -> str | None:
         """Why this peer does not sign a payload. Counted by the records that it holds, final or not."""
         context = self._context
-        rule, refuse = rule_of(order.kind, context.network), _REFUSE.get(order.kind)
-        if rule is None or refuse is None:
+        refuse = _REFUSE.get(order.kind)
+        if rule_of(order.kind, context.network) is None or refuse is None:
             return "this network has no such records"
         if not is_awake or context.is_leaving or not context.may_write(now_ms):
             return NOT_NOW
@@ -121,8 +122,8 @@ class Publisher:
         )
         record = Record(header, b"", order.payload, b"", b"")
         try:
-            rule.check(rule.decode(header, order.payload), record, Rules(context.network, context.network_id, epoch))
-        except (DecodeError, GossipReject) as error:
+            judge_payload(record, Rules(context.network, context.network_id, epoch))
+        except GossipReject as error:
             return error.reason
         if order.kind == Kind.SERVE and decode_serve(order.payload).manifest not in context.held:
             return NOT_HELD

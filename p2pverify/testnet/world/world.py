@@ -234,7 +234,7 @@ class World:
         self.links.heal()
         for peer in self.peers:
             if peer.held is not None:
-                self._resume(peer)
+                self.resume(peer)
             if peer.kind != HONEST and peer.is_up:
                 self.stop(peer)
             elif peer.kind == HONEST and not peer.is_up:
@@ -290,7 +290,7 @@ class World:
             if fault.kind is FaultKind.CRASH and not peer.is_up:
                 self.start(peer)
             elif fault.kind is FaultKind.PAUSE and peer.held is not None:
-                self._resume(peer)
+                self.resume(peer)
 
     def stop(self, peer: Peer) -> None:
         """Kill a peer: writes that are not done are lost, and the others see its links end."""
@@ -298,7 +298,7 @@ class World:
         self.links.close_all(peer)
         peer.stop()
 
-    def _resume(self, peer: Peer) -> None:
+    def resume(self, peer: Peer) -> None:
         held, peer.held = peer.held or [], None
         for item in held:
             self.schedule.post(self.now_ms, peer.number, item)

@@ -299,6 +299,8 @@ class Objector(Part):
         then, member = latest.disputes.get(key), latest.members.get(context.key)
         if then is None or then.closed_index < 0 or member is None or not member.weight:
             return
+        if key.epoch >= context.params.epoch_at(now_ms):  # our clock is behind: all would reject the objection
+            return
         check.is_published = True
         if key in self._objected:
             return
