@@ -209,19 +209,24 @@ class States:
 
     def has_joined(self, head: Head, epoch: int) -> bool:
         """Whether a new author's last join is young enough, so that a dropped row comes back only by a new join."""
-        join = self.ledger.last_of(head, Kind.JOIN)
-        return join is not None and join.epoch > epoch - JOIN_EPOCHS
+        first = self._introduction(head)
+        return first is not None and first.epoch > epoch - JOIN_EPOCHS
+
+    def _introduction(self, head: Head) -> Record | None:
+        """The newest record by which an author comes in: a join, or a handover of another key's row."""
+        found = (self.ledger.last_of(head, kind) for kind in (Kind.JOIN, Kind.HANDOVER))
+        return max((record for record in found if record is not None), key=lambda record: record.seq, default=None)
 
     def _may_come_in(self, base: State, head: Head, epoch: int) -> bool:
         return _knows(base, head[0]) or self.has_joined(head, epoch)
 
     def _records(self, base: State, heads: Iterable[Head]) -> Iterator[Record]:
-        """The records between a base and later heads. Those of a new author begin with its last join."""
+        """The records between a base and later heads. Those of a new author begin with its last join or handover."""
         for head in heads:
             author = head[0]
             before = base.heads.get(author)
-            join = None if before or author in base.members else self.ledger.last_of(head, Kind.JOIN)
-            first = join.seq if join is not None else 0 if before is None else before[1] + 1
+            record = None if before or author in base.members else self._introduction(head)
+            first = record.seq if record is not None else 0 if before is None else before[1] + 1
             yield from self.ledger.between(head, first)
 
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.membership import decode_join
+from p2pverify.core.state.keys.take import is_successor
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.transition import Transition
 
@@ -38,11 +39,17 @@ def take(step: Transition, moves: Sequence[Record]) -> None:
         if record.kind == Kind.LEAVE:
             if member is not None and member.active:
                 step.state.change(record.author, active=False)
-        elif member is not None or (record.author not in step.state.banned and places.take()):
+        elif is_successor(step.state, record.author):
+            step.state.count("join: author waits for the row of another key")
+        elif member is not None or (_may_come_in(step.state, record.author) and places.take()):
             _join(step, record)
         else:
             step.state.dropped[record.author] = step.state.index  # its head is forgotten like that of a dropped row
     _clear(step.state, places.yielded)
+
+
+def _may_come_in(state: State, author: bytes) -> bool:
+    return author not in state.banned and author not in state.moved
 
 
 def note_seen(state: State, authors: Sequence[bytes]) -> None:
@@ -108,6 +115,7 @@ def _join(step: Transition, record: Record) -> None:
         class_index=join.class_index,
         vrf_key=join.vrf_key,
         box_key=join.box_key,
+        next_key=join.next_key if member.next_key is None else member.next_key,
         hardware=join.hardware,
         contacts=contacts,
         joined_epoch=state.epoch,
