@@ -28,6 +28,7 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    keychanges,
     line_folds,
     lineages,
     lines,
@@ -91,6 +92,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "pledge.md": money.PLEDGE_RECORD,
         "cheque.md": money.CHEQUE_RECORD,
         "payment.md": money.PAYMENT_RECORD,
+        "handover.md": keychanges.handover_record(),
+        "object.md": keychanges.object_record(),
+        "rekey.md": keychanges.rekey_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -169,6 +173,7 @@ def write_vectors() -> None:
         round_folds,
         money,
         money_folds,
+        keychanges,
     ):
         cases.update(module.cases())
     for path, found in cases.items():
