@@ -50,7 +50,6 @@ from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
@@ -60,6 +59,8 @@ from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
+from p2pverify.core.roles.keys.farewell import say_farewell
+from p2pverify.core.roles.keys.successor import Succession
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.operator import OrderTaker
 from p2pverify.core.roles.responder import Responder
@@ -82,7 +83,8 @@ class Machine:
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
     engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. `credit` is
-    what clients may owe this peer.
+    what clients may owe this peer. `next_key` is the digest of the key that may take over from it (32 B). With a
+    `succession` it takes over the row of another key itself.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -109,9 +111,12 @@ class Machine:
         memo: Memo | None = None,
         start: State | None = None,
         credit: CreditLimits = DEFAULT_CREDIT,
+        next_key: bytes | None = None,
+        succession: Succession | None = None,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start, held=held)
+        known = (network, seed, class_index, memo)
+        self._context = context = self.context_type(*known, start=start, held=held, next_key=next_key)
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
@@ -119,7 +124,7 @@ class Machine:
         self.objector = Objector(context, work, is_on=objects)
         self._voter = Voter(context, self.challenger, work)
         self._mover = VersionMover(context, follows=follows)
-        self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
+        self._membership = Membership(context, manifest, hardware, rejoin=rejoin, succession=succession)
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
         self.issuer = Issuer(context.fold)
@@ -346,6 +351,7 @@ class Machine:
         if latest is before:
             return effects
         self._is_due = True
+        effects += say_farewell(self._context, before)
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -362,25 +368,19 @@ class Machine:
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):
-            self._act_at_ms = self._wait_until_ms(now_ms)
+            self._act_at_ms = context.wait_until_ms(now_ms)
             return
         if not self._is_resumed:
             context.silence.wake(now_ms)
             self._resume()
-        for part in self._parts:
+        # Of a row that is about to move, a cut may still need the weight.
+        parts = self._parts if context.moves_to is None else (self._cutter,)
+        for part in parts:
             yield from part.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
-        times = [part.next_wake_ms(now_ms) for part in self._parts]
-        self._act_at_ms = min(time for time in times if time is not None)
-
-    def _wait_until_ms(self, now_ms: int) -> int:
-        """When to check again whether this peer may write."""
-        context = self._context
-        at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
-            at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
-        return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
+        times = [part.next_wake_ms(now_ms) for part in parts]
+        self._act_at_ms = min((time for time in times if time is not None), default=context.wait_until_ms(now_ms))
 
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""

@@ -11,21 +11,37 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.roles.context import Context, Part
+from p2pverify.core.roles.keys.successor import Succession, Successor
 from p2pverify.core.state.rows import JOIN_EPOCHS
 
+#: The records by which a peer takes part.
+_ENTRIES = (Kind.JOIN, Kind.HANDOVER)
 #: Newcomers that wait for their sponsor record.
 SPONSORED_MAX = 16
 
 
 class Membership(Part):
-    """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log."""
+    """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log.
 
-    def __init__(self, context: Context, manifest: Manifest, hardware: str, *, rejoin: bool) -> None:
+    With a `succession` it takes over the row of another key instead of joining.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        manifest: Manifest,
+        hardware: str,
+        *,
+        rejoin: bool,
+        succession: Succession | None = None,
+    ) -> None:
         self._context = context
         self._manifest = manifest
         self._hardware = hardware
         self._rejoin = rejoin
-        self._once = _written_once(context, manifest)
+        self._successor = None if succession is None else Successor(context, succession)
+        context.successor = self._successor
+        self._once = _written_once(context, manifest) if succession is None else ()
         self._said: set[int] = set()
         self._is_joined = False
         self._joined_epoch = -1
@@ -36,11 +52,12 @@ class Membership(Part):
         chain = list(self._context.ledger.chain(self._context.key))
         kinds = [record.kind for record in chain]
         self._said = set(kinds)
-        last = [kind for kind in kinds if kind in (Kind.JOIN, Kind.LEAVE)][-1:]
-        self._is_joined = last == [Kind.JOIN]
-        self._joined_epoch = max((record.epoch for record in chain if record.kind == Kind.JOIN), default=-1)
+        last = [kind for kind in kinds if kind in (*_ENTRIES, Kind.LEAVE)][-1:]
+        self._is_joined = bool(last) and last[0] in _ENTRIES
+        self._joined_epoch = max((record.epoch for record in chain if record.kind in _ENTRIES), default=-1)
         if last == [Kind.LEAVE]:
             self._said.discard(Kind.JOIN)
+            self._once = self._once or (Kind.JOIN,)
             self._context.is_leaving |= not self._rejoin
 
     def sponsor(self, peer: bytes) -> None:
@@ -52,12 +69,16 @@ class Membership(Part):
         """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
         context = self._context
         if self._is_forgotten(now_ms):
+            self._once = self._once or (Kind.JOIN,)
             self._said.discard(Kind.JOIN)
         if context.is_leaving:
             if self._is_joined:
                 self._is_joined = False
                 yield from context.write(Kind.LEAVE, encode([]), now_ms)
             return
+        if self._successor is not None and not self._once:
+            yield from self._successor.tick(now_ms)
+            self._is_joined |= self._successor.is_over
         for kind in self._once:
             if kind not in self._said:
                 self._said.add(kind)
@@ -74,13 +95,15 @@ class Membership(Part):
             return context.network.encode()
         if kind == Kind.MANIFEST:
             return self._manifest.encode()
-        return Join(context.class_index, context.vrf_key, self._hardware, context.box_key).encode()
+        return Join(context.class_index, context.vrf_key, self._hardware, context.box_key, context.next_key).encode()
 
     def _is_forgotten(self, now_ms: int) -> bool:
         """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""
         context = self._context
         is_old = self._joined_epoch < context.params.epoch_at(now_ms) - JOIN_EPOCHS // 2
-        return self._is_joined and is_old and context.key not in context.fold.latest.members
+        latest = context.fold.latest
+        waits = any(each.successor == context.key for each in latest.handovers.values())
+        return self._is_joined and is_old and not waits and context.key not in latest.members
 
 
 def _written_once(context: Context, manifest: Manifest) -> tuple[Kind, ...]:

@@ -46,21 +46,9 @@ def advance(
     step = Transition(network, network_id, base, state, frame, class_steps(network))
     weights.update(state, network.params)
     state.epoch, state.beacon = epoch, beacon
-    by_kind: dict[int, list[Record]] = {}
-    authors: set[bytes] = set()
     ordered = sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id))
     state.recent = (*base.recent, ids_of(ordered))
-    move.finish(step)
-    keys.take_handovers(step, (record for record in ordered if record.kind == Kind.HANDOVER))
-    for record in ordered:
-        authors.add(record.author)
-        state.count("records")
-        if keys.is_void(state, record.author, record.seq, record.kind):
-            state.count("records of a key after its handover")
-        else:
-            by_kind.setdefault(record.kind, []).append(record)
-    for record in by_kind.get(Kind.OBJECT, ()):
-        keys.take_object(step, record)
+    by_kind = _take_keys(step, ordered)
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))
     # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
@@ -69,8 +57,6 @@ def advance(
         _conflict(step, record)
     for record in by_kind.get(Kind.SPONSOR, ()):
         sponsors.take(step, record)
-    for record in by_kind.get(Kind.REKEY, ()):
-        keys.take_rekey(step, record)
     _take_lines(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     cuts.contain(step)
@@ -97,7 +83,7 @@ def advance(
     capital.take_bets(step)
     cuts.carry_convictions(step)
     sponsors.punish(step)
-    rows.note_seen(state, sorted(authors))
+    rows.note_seen(state, sorted({record.author for record in ordered}))
     rows.drop_silent(state)
     if network.lines:
         take.forget_rows(state)
@@ -109,6 +95,25 @@ def advance(
     if network.tariff is not None:
         settling.take(step, by_kind)
     return state
+
+
+def _take_keys(step: Transition, ordered: Sequence[Record]) -> dict[int, list[Record]]:
+    """Take all changes of keys. Returns the records that count by kind: none above the head of a handover does."""
+    state = step.state
+    move.finish(step)
+    keys.take_handovers(step, (record for record in ordered if record.kind == Kind.HANDOVER))
+    by_kind: dict[int, list[Record]] = {}
+    for record in ordered:
+        state.count("records")
+        if keys.is_void(state, record.author, record.seq, record.kind):
+            state.count("records of a key after its handover")
+        else:
+            by_kind.setdefault(record.kind, []).append(record)
+    for record in by_kind.get(Kind.OBJECT, ()):
+        keys.take_object(step, record)
+    for record in by_kind.get(Kind.REKEY, ()):
+        keys.take_rekey(step, record)
+    return by_kind
 
 
 def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:

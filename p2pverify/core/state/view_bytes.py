@@ -163,9 +163,7 @@ class ShownRow:
     contested_by: tuple[bytes, ...]
     manifest: bytes | None = None  # of the version that it serves (32 B); None if its model has no line
     is_behind: bool = False
-    handovers: int = 0  # how often its row moved to another key
-    handed_epoch: int = -1  # of the newest move
-    moves_to: bytes | None = None  # the key to which its row is about to move
+    handed: tuple[int, int, bytes | None] = (0, -1, None)  # moves to other keys, epoch of the newest, and the next one
 
 
 def read_score_row(data: bytes) -> ShownRow:
@@ -190,7 +188,7 @@ def read_score_row(data: bytes) -> ShownRow:
         as_text(row[_CONVICTION], "conviction", 256),
         tuple(as_bytes(peer, "contested by", size=32) for peer in as_array(row[_CONTESTED], "contested by")),
         *_version(row[_ROW_FIELDS:]),
-        *_handed(row[_HANDED]),
+        _handed(row[_HANDED]),
     )
 
 

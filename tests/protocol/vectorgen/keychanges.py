@@ -51,7 +51,11 @@ def _handovers() -> list[Case]:
             "malformed handover: the VRF key is not a valid point",
         ),
         ("from itself", [DAVE.key, head, *last, None], "a key cannot take over from itself"),
-        ("signed for other keys", [CAROL.key, head, None, vrf_key, None, consent], "the old key's signature does not hold"),
+        (
+            "signed for other keys",
+            [CAROL.key, head, None, vrf_key, None, consent],
+            "the old key's signature does not hold",
+        ),
         ("signed by another key", [BOB.key, head, *last, consent], "the old key's signature does not hold"),
     ]
     return [
@@ -74,7 +78,9 @@ def _objections() -> list[Case]:
         judged("again", said(CAROL, Kind.OBJECT, [DAVE.key]).data),
         reject("to itself", said(CAROL, Kind.OBJECT, [CAROL.key]), "a key cannot object to itself"),
         reject("nothing", said(CAROL, Kind.OBJECT, []), "malformed object: object: not 1 items"),
-        reject("a key of 31 bytes", said(CAROL, Kind.OBJECT, [DAVE.key[:31]]), "malformed object: successor: not 32 bytes"),
+        reject(
+            "a key of 31 bytes", said(CAROL, Kind.OBJECT, [DAVE.key[:31]]), "malformed object: successor: not 32 bytes"
+        ),
         reject("signature of another message", forged(object_record()), "bad signature"),
     ]
 
@@ -85,7 +91,9 @@ def _rekeys() -> list[Case]:
         judged("the same key", said(CAROL, Kind.REKEY, [CAROL.vrf_key]).data),
         judged("by a peer that never joined", said(DAVE, Kind.REKEY, [EVE.vrf_key]).data),
         reject("two keys", said(CAROL, Kind.REKEY, [DAVE.vrf_key] * 2), "malformed rekey: rekey: not 1 items"),
-        reject("small order", said(CAROL, Kind.REKEY, [SMALL_ORDER]), "malformed rekey: the VRF key is not a valid point"),
+        reject(
+            "small order", said(CAROL, Kind.REKEY, [SMALL_ORDER]), "malformed rekey: the VRF key is not a valid point"
+        ),
         reject("signature of another message", forged(rekey_record()), "bad signature"),
     ]
 

@@ -226,7 +226,11 @@ def definitions() -> list[Case]:
             "params: audits_per_epoch is 0, so it is left out",
         ),
         *(
-            (what, changed(good, 5, [*params[:25], *tail, *params[27:]]), "long_permille and long_tokens do not fit together")
+            (
+                what,
+                changed(good, 5, [*params[:25], *tail, *params[27:]]),
+                "long_permille and long_tokens do not fit together",
+            )
             for what, tail in (
                 ("long answers that are not longer", [10, NETWORK.params.answer_tokens]),
                 ("long answers of no length", [10, 0]),
@@ -363,7 +367,11 @@ def joins() -> list[Case]:
         ("a class by name", ["example-avx2", key, "", None, None], "malformed join: class: not an unsigned integer"),
         ("class 32", [32, key, "", None, None], "malformed join: class: above 31"),
         ("a VRF key of 33 bytes", [0, key + b"\0", "", None, None], "malformed join: VRF key: not 32 bytes"),
-        ("a VRF key of small order", [0, SMALL_ORDER, "", None, None], "malformed join: the VRF key is not a valid point"),
+        (
+            "a VRF key of small order",
+            [0, SMALL_ORDER, "", None, None],
+            "malformed join: the VRF key is not a valid point",
+        ),
         (
             "the identity as VRF key",
             [0, b"\1" + bytes(31), "", None, None],
