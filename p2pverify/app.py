@@ -42,6 +42,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.identity.papers import IdentityPapers
 from p2pverify.node.journal import History
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
@@ -147,7 +148,8 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
 
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
     home, network = settings.home, settings.network
-    seed = home.load_identity()
+    seed, papers = home.load_identity(), IdentityPapers(home)
+    papers.check_may_run(public_key(seed))
     check_ports(settings.listen, settings.http, settings.gateway)
     with closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
@@ -189,6 +191,8 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 shelf=store.shelf,
                 credit=settings.credit,
                 following=settings.following,
+                next_key=papers.next_key,
+                succession=papers.succession(public_key(seed), network.id),
             )
             journal = StoreJournal(store, machine.key, settings.history)
             open_referee = engines.open_referee if network.referee else None
@@ -208,6 +212,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             )
             _progress(settings, "reading records", 0, 1)
             taken = await trio.to_thread.run_sync(journal.load_into, driver)
+            machine.expect_own(max(machine.context.signed_before, papers.expected))
             _progress(settings, "reading records", taken, taken)
             if settings.rejoin:
                 home.forget_leave()

@@ -52,7 +52,6 @@ from p2pverify.core.replica.load import OnOutcome, take_records
 from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
@@ -62,6 +61,8 @@ from p2pverify.core.roles.disputes.reporter import Reporter
 from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
+from p2pverify.core.roles.keys.farewell import say_farewell
+from p2pverify.core.roles.keys.successor import Succession
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.operator import OrderTaker
 from p2pverify.core.roles.responder import Responder
@@ -90,7 +91,9 @@ class Machine:
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
     engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. A peer with
     a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
-    `horizon`). `credit` is what clients may owe this peer. `following` says which amendments it follows.
+    `horizon`). `credit` is what clients may owe this peer. `following` says which amendments it follows. `next_key` is
+    the digest of the key that may take over from it (32 B). With a `succession` it takes over the row of another key
+    itself.
 
     Its records are on the `shelf`, or in memory without one. `memo` is shared by all machines of this process and
     network; its shelf takes the place of the other. The effects are the same without it.
@@ -122,6 +125,8 @@ class Machine:
         forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
         following: Following | None = None,
+        next_key: bytes | None = None,
+        succession: Succession | None = None,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(
@@ -131,6 +136,7 @@ class Machine:
             shelf=shelf,
             forgets=forgets,
             following=following,
+            next_key=next_key,
         )
         if base is not None:
             context.begin_at(base)
@@ -141,7 +147,7 @@ class Machine:
         self.objector = Objector(context, work, is_on=objects)
         self._voter = Voter(context, self.challenger, work)
         self._mover = VersionMover(context, follows=follows)
-        self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
+        self._membership = Membership(context, manifest, hardware, rejoin=rejoin, succession=succession)
         self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
         self.issuer = Issuer(context.fold)
@@ -379,6 +385,7 @@ class Machine:
         prune = self._context.horizon.advance()
         if prune is not None:
             effects.append(prune)
+        effects += say_farewell(self._context, before)
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -397,25 +404,19 @@ class Machine:
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):
-            self._act_at_ms = self._wait_until_ms(now_ms)
+            self._act_at_ms = context.wait_until_ms(now_ms)
             return
         if not self._is_resumed:
             context.silence.wake(now_ms)
             self._resume()
-        for part in self._parts:
+        # Of a row that is about to move, a cut may still need the weight.
+        parts = self._parts if context.moves_to is None else (self._cutter,)
+        for part in parts:
             yield from part.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
-        times = [part.next_wake_ms(now_ms) for part in self._parts]
-        self._act_at_ms = min(time for time in times if time is not None)
-
-    def _wait_until_ms(self, now_ms: int) -> int:
-        """When to check again whether this peer may write."""
-        context = self._context
-        at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
-            at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
-        return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
+        times = [part.next_wake_ms(now_ms) for part in parts]
+        self._act_at_ms = min((time for time in times if time is not None), default=context.wait_until_ms(now_ms))
 
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""

@@ -22,6 +22,7 @@ from p2pverify.node.blobs.files import NO_SERVING, BlobFiles
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import runnable_models
 from p2pverify.node.engines.none import NoEngine
+from p2pverify.node.identity.papers import IdentityPapers
 from p2pverify.node.lines.known import KnownVersion, NamedFiles, releases
 from p2pverify.node.lines.ready import fetching
 from p2pverify.node.lines.served import ServedFile, keep_version, read_version
@@ -63,6 +64,7 @@ async def fetch_current(settings: NodeSettings) -> Path:
     Raises UserError. The ledger that was read meanwhile stays in the home.
     """
     home, network = settings.home, settings.network
+    IdentityPapers(home).check_may_run(public_key(home.load_identity()))
     seed, models = home.load_identity(), runnable_models(network, settings.manifests, settings.engine.kind)
     lined = [one for one in models if network.line_from(one.digest) is not None]
     if len(lined) != 1:

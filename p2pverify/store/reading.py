@@ -75,6 +75,16 @@ def read_evidence(database: Path) -> list[StoredEvidence]:
     return found
 
 
+def own_count(database: Path) -> int:
+    """The number below which own records were signed, by a database; 0 if there is none. Raises StoreError."""
+    if not database.exists():
+        return 0
+    with translated(database), reading(database) as connection:
+        schema.check_kind(connection, database)
+        (found,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM own_log").fetchone()
+    return int(found)
+
+
 def owner_of(database: Path) -> tuple[bytes, bytes] | None:
     """The network id and the public key that a database was made for; None if there is no database yet.
 

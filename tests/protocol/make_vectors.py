@@ -29,6 +29,7 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    keychanges,
     line_folds,
     lineages,
     lines,
@@ -94,6 +95,9 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "payment.md": money.PAYMENT_RECORD,
         "amendment.md": amendments.amendment_record(),
         "approval.md": amendments.approval_record(),
+        "handover.md": keychanges.handover_record(),
+        "object.md": keychanges.object_record(),
+        "rekey.md": keychanges.rekey_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -173,6 +177,7 @@ def write_vectors() -> None:
         round_folds,
         money,
         money_folds,
+        keychanges,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

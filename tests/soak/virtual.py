@@ -13,7 +13,6 @@ from p2pverify.core.settle.books import account_rows
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
 from p2pverify.testnet.world.peer.disk import Disk
 from p2pverify.testnet.world.peer.peer import Peer
-from p2pverify.testnet.world.plan import HONEST
 from tests.soak.plan import PlannedFault, SoakFault, clock_leap_ms, plan_faults
 
 EPOCH_MS = 60_000
@@ -161,7 +160,9 @@ class VirtualSoak:
             links.heal()
             return
         numbers = range(len(self.world.peers))
-        sides = {number: sum(1 << place for place, side in enumerate(self._sides) if number in side) for number in numbers}
+        sides = {
+            number: sum(1 << place for place, side in enumerate(self._sides) if number in side) for number in numbers
+        }
         links.split(sides, self.world.peers)
 
     # ------------------------------------------------------------ what must hold

@@ -109,11 +109,14 @@ def join(
 
     When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
+    from p2pverify.cli.identity.moving import finish_move
     from p2pverify.node.files.config import load_config, uses_mdns
     from p2pverify.node.files.networkfile import first_peers, load_start
 
     home = current_home()
     own = own_key(home)
+    with home.lock():
+        finish_move(home)
     config = load_config(home.config_path)
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)

@@ -78,6 +78,7 @@ class Params:
     temperature_spread: int = 0  # in steps of 100
     long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
     long_tokens: int = 0  # the greatest length of those; 0 if there are none
+    handover_epochs: int = 1440  # without the old key's signature, a handover takes effect after this long
     audits_per_epoch: int = 0  # of all members together; 0: every member owes all of its slots
     notice_epochs: int = NOTICE_EPOCHS  # an approved amendment takes effect this many epochs later
     shapes: tuple[RequestShape, ...] = ()  # what slots ask for instead of the ranges above; empty if there is no table
@@ -148,6 +149,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
     ("long_permille", 0, 1000),
     ("long_tokens", 0, ANSWER_TOKENS_MAX),
+    ("handover_epochs", 1, 2**20),
     ("audits_per_epoch", 0, 2**20),  # not on the wire if it is 0 and the notice is the usual one
     ("notice_epochs", 1, 2**20),  # not on the wire if it is the usual one
 )

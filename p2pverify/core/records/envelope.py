@@ -60,6 +60,9 @@ class Kind(IntEnum):
     LOSS_REPORT = 32
     AMENDMENT = 34
     APPROVAL = 35
+    HANDOVER = 36
+    OBJECT = 37
+    REKEY = 38
 
 
 @dataclass(frozen=True, slots=True)

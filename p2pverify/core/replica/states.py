@@ -36,6 +36,8 @@ OUTCOMES_KEPT = 65_536
 COUNTS_KEPT = 256
 #: New authors of one cut, without founders. Limited because keys are free and a cut has room for HEADS_MAX.
 NEW_AUTHORS_MAX = 16
+#: The kinds of records by which an author comes in.
+_ENTRIES = (Kind.JOIN, Kind.HANDOVER)
 
 T = TypeVar("T")
 
@@ -255,12 +257,12 @@ class States:
     def may_come_in(self, base: State, head: Head) -> bool:
         """Whether a cut on a base may hold the log of an author up to a head that is here.
 
-        A new author must have joined in a log that is young. So an author that was forgotten never comes back, and
-        nobody needs its records any more.
+        A new author must have joined, or taken over another key's row, in a log that is young. So an author that was
+        forgotten never comes back, and nobody needs its records any more.
         """
         if _knows(base, head[0]):
             return True
-        return self.is_young(base, head) and self.ledger.last_of(head, Kind.JOIN) is not None
+        return self.is_young(base, head) and any(self.ledger.last_of(head, kind) is not None for kind in _ENTRIES)
 
     def is_young(self, base: State, head: Head) -> bool:
         """Whether the first record of a log is here, and of a recent epoch for a cut on a base."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
@@ -36,10 +37,13 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import Silence
+from p2pverify.core.replica.silence import LEAP_MS, Silence
 from p2pverify.core.settle.exchange import Pay
 from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
+
+if TYPE_CHECKING:
+    from p2pverify.core.roles.keys.successor import Successor
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
 ScoreDone = Callable[[MeasureDone | ComputeFailed, int], Effects[None]]
@@ -65,6 +69,7 @@ class Context:
         shelf: Shelf | None = None,
         forgets: bool = True,
         following: Following | None = None,
+        next_key: bytes | None = None,
     ) -> None:
         self.network_id = network.id
         self.seed = seed
@@ -73,6 +78,7 @@ class Context:
         self.vrf_key = vrf.public_key(self.vrf_seed)
         self.box_secret = box.derive_secret(seed)
         self.box_key = box.public_key(self.box_secret)
+        self.next_key = next_key  # digest of the key that may take over from this one
         self.class_index = class_index
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
@@ -88,6 +94,7 @@ class Context:
         self.signed_before = 0  # the disk says that own records with lower numbers were signed
         self.cannot_store = ""  # why nothing can be written to disk now, or ""
         self.is_leaving = False
+        self.successor: Successor | None = None  # the part that takes over the row of another key, if there is one
         self._jobs: dict[int, JobDone] = {}
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
@@ -111,6 +118,19 @@ class Context:
         """The state from all records held here. Nothing in it is final."""
         return self.fold.provisional(self.params.epoch_at(now_ms))
 
+    @property
+    def moves_to(self) -> bytes | None:
+        """The key to which this peer's row is about to move, or has moved, by the newest certified cut."""
+        found = self.fold.latest.handovers.get(self.key) or self.fold.latest.moved.get(self.key)
+        return None if found is None else found.successor
+
+    @property
+    def is_succeeded(self) -> bool:
+        """Whether this key has nothing to sign any more: it gave its row away, and no cut needs its weight."""
+        latest = self.fold.latest
+        found = latest.handovers.get(self.key)
+        return self.key in latest.moved or (found is not None and found.is_signed and not latest.weight_of((self.key,)))
+
     # ------------------------------------------------------------ own records
 
     def may_write(self, now_ms: int) -> bool:
@@ -129,6 +149,13 @@ class Context:
     def halt(self, now_ms: int) -> Halt | None:
         """What keeps this peer from going on from the newest cut: rules that it cannot run, or was not told to."""
         return self.fold.halt(self.params.epoch_at(now_ms))
+
+    def wait_until_ms(self, now_ms: int) -> int:
+        """When to check again whether this peer may write."""
+        at_ms = max(self.quiet_until_ms, self.params.genesis_ms)
+        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
+            at_ms = self.params.epoch_start_ms(self.params.epoch_at(now_ms) + 1)
+        return min(at_ms, now_ms + LEAP_MS // 2) if self.silence.is_on else at_ms
 
     @property
     def own_missing(self) -> int | None:

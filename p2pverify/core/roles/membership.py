@@ -12,21 +12,37 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.roles.context import Context, Part
+from p2pverify.core.roles.keys.successor import Succession, Successor
 
 FORGOTTEN = "the network has forgotten this identity, which was away or waited for too long"
+#: The records by which a peer takes part.
+_ENTRIES = (Kind.JOIN, Kind.HANDOVER)
 #: Newcomers that wait for their sponsor record.
 SPONSORED_MAX = 16
 
 
 class Membership(Part):
-    """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log."""
+    """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log.
 
-    def __init__(self, context: Context, manifest: Manifest, hardware: str, *, rejoin: bool) -> None:
+    With a `succession` it takes over the row of another key instead of joining.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        manifest: Manifest,
+        hardware: str,
+        *,
+        rejoin: bool,
+        succession: Succession | None = None,
+    ) -> None:
         self._context = context
         self._manifest = manifest
         self._hardware = hardware
         self._rejoin = rejoin
-        self._once = _written_once(context, manifest)
+        self._successor = None if succession is None else Successor(context, succession)
+        context.successor = self._successor
+        self._once = _written_once(context, manifest) if succession is None else ()
         self._said: set[int] = set()
         self._is_joined = False
         self._to_sponsor: list[bytes] = []
@@ -34,18 +50,19 @@ class Membership(Part):
     def resume(self) -> None:
         """Find the earlier records of these kinds in the own log. The newest final view tells of its forgotten part."""
         context = self._context
-        member = context.fold.latest.members.get(context.key)
-        chain = list(context.ledger.chain(context.key))
-        self._said = {record.kind for record in chain}
+        latest = context.fold.latest
+        member = latest.members.get(context.key)
+        kinds = [record.kind for record in context.ledger.chain(context.key)]
+        self._said = set(kinds)
         if context.ledger.first(context.key) > 0:
             self._said.update(self._once)
-        last = [record.kind for record in chain if record.kind in (Kind.JOIN, Kind.LEAVE)][-1:]
-        has_left = last == [Kind.LEAVE] or (
-            not last and member is not None and member.joined_index > 0 and not member.active
-        )
-        self._is_joined = last == [Kind.JOIN] or (not last and member is not None and member.active)
+        last = [kind for kind in kinds if kind in (*_ENTRIES, Kind.LEAVE)][-1:]
+        is_away = member is not None and member.joined_index > 0 and not member.active
+        has_left = last == [Kind.LEAVE] or (not last and is_away and context.key not in latest.handovers)
+        self._is_joined = (bool(last) and last[0] in _ENTRIES) or (not last and member is not None and member.active)
         if has_left:
             self._said.discard(Kind.JOIN)
+            self._once = self._once or (Kind.JOIN,)
             context.is_leaving |= not self._rejoin
 
     def sponsor(self, peer: bytes) -> None:
@@ -64,6 +81,9 @@ class Membership(Part):
                 self._is_joined = False
                 yield from context.write(Kind.LEAVE, encode([]), now_ms)
             return
+        if self._successor is not None and not self._once:
+            yield from self._successor.tick(now_ms)
+            self._is_joined |= self._successor.is_over
         for kind in self._once:
             if kind not in self._said:
                 self._said.add(kind)
@@ -79,7 +99,7 @@ class Membership(Part):
             return context.fold.definition.encode()
         if kind == Kind.MANIFEST:
             return self._manifest.encode()
-        return Join(context.class_index, context.vrf_key, self._hardware, context.box_key).encode()
+        return Join(context.class_index, context.vrf_key, self._hardware, context.box_key, context.next_key).encode()
 
     def _is_forgotten(self) -> bool:
         """Whether no row knows this peer, and its log is so old that no cut takes it in any more."""

@@ -14,6 +14,7 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
 from p2pverify.core.records.payloads.amendment import decode_amendment, decode_approval
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
+from p2pverify.core.records.payloads.keys.handover import decode_object
 from p2pverify.core.records.payloads.lines.recall import decode_recall
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.records.payloads.lines.rotation import decode_rotation
@@ -23,6 +24,7 @@ from p2pverify.core.records.payloads.settle.payment import decode_payment
 from p2pverify.core.records.payloads.settle.pledge import decode_pledge
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.history.datasets import live_roots, refuse_dataset, refuse_erasure, refuse_statement
+from p2pverify.core.state.keys.take import refuse_object
 from p2pverify.core.state.lines.take import (
     refuse_author,
     refuse_recall,
@@ -73,6 +75,9 @@ _REFUSE: Mapping[Kind, Callable[[Network, State, bytes, bytes], str | None]] = {
     Kind.ROTATION: _refuse_rotation,
     Kind.SERVE: lambda network, state, author, payload: refuse_serve(
         network, state, author, decode_serve(payload).manifest
+    ),
+    Kind.OBJECT: lambda _network, state, author, payload: refuse_object(
+        state, author, decode_object(payload).successor
     ),
     Kind.PLEDGE: lambda network, state, author, payload: refuse_pledge(network, state, author, decode_pledge(payload)),
     Kind.CHEQUE: lambda _network, state, author, payload: refuse_cheque(state, author, decode_cheque(payload)),

@@ -99,7 +99,7 @@ def _without(value: int, losses: tuple[Loss, ...], gone: Collection[DisputeKey])
 def _without_log(member: Member) -> Member:
     """A row whose log has not begun. An active member is like a founder before its join, so it keeps its weight."""
     if not member.active:
-        return replace(member, forks=frozenset())
+        return replace(member, forks=frozenset(), successor=None)
     return replace(member, forks=frozenset(), active=False, joined_index=0)
 
 

@@ -53,9 +53,10 @@ def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
     Only such a peer's proposals and signatures matter: a cut needs the weight of its base, and the base is remembered.
     """
     member = state.members.get(peer)
+    oldest = max(0, state.index - memory_cuts(params))
     if member is None:
-        return False
-    return member.weight > 0 or member.lost_weight_index >= max(0, state.index - memory_cuts(params))
+        return peer in state.moved and state.moved[peer].weighted_index >= oldest
+    return member.weight > 0 or member.lost_weight_index >= oldest
 
 
 def refuse_audit(audit: Audit, params: Params) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.membership import decode_join
+from p2pverify.core.state.keys.take import is_successor
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.rules.take import refuse_class
 from p2pverify.core.state.state import Member, State
@@ -42,15 +43,22 @@ def take(step: Transition, moves: Sequence[Record]) -> None:
             if member is not None and member.active:
                 state.change(record.author, active=False)
             continue
+        if is_successor(state, record.author):
+            state.count("join: author waits for the row of another key")
+            continue
         refused = refuse_class(step.network, state, decode_join(record.payload).class_index)
         if refused is not None:
             state.count(f"join: {refused}")
-        elif member is not None or (record.author not in state.banned and places.take()):
+        elif member is not None or (_may_come_in(state, record.author) and places.take()):
             _join(step, record)
             continue
         if member is None:
             state.dropped[record.author] = state.index  # its head is forgotten like that of a dropped row
     _clear(state, places.yielded)
+
+
+def _may_come_in(state: State, author: bytes) -> bool:
+    return author not in state.banned and author not in state.moved
 
 
 def note_seen(state: State, authors: Sequence[bytes]) -> None:
@@ -116,6 +124,7 @@ def _join(step: Transition, record: Record) -> None:
         class_index=join.class_index,
         vrf_key=join.vrf_key,
         box_key=join.box_key,
+        next_key=join.next_key if member.next_key is None else member.next_key,
         hardware=join.hardware,
         contacts=contacts,
         joined_epoch=state.epoch,

@@ -18,6 +18,7 @@ SignedKind = Literal[
     "payment",
     "amendment",
     "approval",
+    "object",
 ]
 
 

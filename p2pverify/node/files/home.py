@@ -8,12 +8,9 @@ Every command imports this module, so it needs little more than the standard lib
 
 import errno
 import fcntl
-import json
 import os
 import shlex
 import stat
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,13 +19,13 @@ from typing import BinaryIO
 
 from p2pverify.node.endpoints.proof import home_key
 from p2pverify.node.files.textfile import TextError, decode_text, user_path
+from p2pverify.node.identity.holder import describe_process, name_holder
 from p2pverify.node.user_error import UserError
 
 ENVIRONMENT = "P2PVERIFY_HOME"
 SEED_BYTES = 32
 TOKEN_BYTES = 32
 _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
-_ARGV_CHARS_MAX = 300
 _RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
 _DELETE = "delete it and restart the node"
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # errors of file systems without hard links
@@ -119,8 +116,8 @@ class Home:
         """Whether the directory has an identity."""
         return self.identity_path.exists()
 
-    def init(self, config: str = "") -> bool:
-        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing.
+    def init(self, config: str = "", seed: bytes | None = None) -> bool:
+        """Make the directory (0700), config.toml with this text, and an identity (new or of `seed`), as far as missing.
 
         Returns True if the identity is new. An empty config.toml counts as missing. An existing identity is never
         replaced, and none is made next to the records of an earlier one. If this fails half way, it removes what it has
@@ -144,7 +141,7 @@ class Home:
                         file.write(config.encode())
             if not self.is_initialised():
                 _create_private(self.unused_path, "The identity of this home has signed nothing yet.")
-            return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+            return _create_private(self.identity_path, (seed or os.urandom(SEED_BYTES)).hex())
         except BaseException:
             with suppress(OSError):
                 if is_config_new:
@@ -156,12 +153,23 @@ class Home:
             raise
 
     def load_identity(self) -> bytes:
-        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
-        text = _read_private(self.identity_path, _RESTORE)
+        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others, damaged or locked."""
+        from p2pverify.node.identity.keyfile import read_seed  # noqa: PLC0415 - most commands need no key
+
+        return read_seed(self.identity_text(), self.identity_path)
+
+    def identity_text(self) -> str:
+        """The text of the key file. Raises HomeError."""
+        text = read_private(self.identity_path, _RESTORE)
         if text is None:
             what = "has no identity" if self.path.is_dir() else "does not exist"
             raise HomeMissingError(f"the home {self.path} {what}", f"{self._init_hint()}, or name another --home")
-        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE)
+        return text
+
+    def write_identity(self, text: str) -> None:
+        """Replace the text of the key file."""
+        with _translated(self.identity_path), atomic_file(self.identity_path, mode=0o600) as file:
+            file.write(f"{text}\n".encode())
 
     def _init_hint(self) -> str:
         return f"make it with 'p2pverify --home {shlex.quote(str(self.path))} init'"
@@ -176,7 +184,7 @@ class Home:
 
     def read_token(self) -> str | None:
         """The local API's bearer token, or None before the first start."""
-        text = _read_private(self.token_path, _DELETE)
+        text = read_private(self.token_path, _DELETE)
         if text is None:
             return None
         return _from_hex(text, TOKEN_BYTES, self.token_path, _DELETE).hex()
@@ -184,7 +192,7 @@ class Home:
     def key(self) -> bytes | None:
         """The key with which the node of this home proves itself (see `proof`), or None before the first start."""
         token = self.read_token()
-        return None if token is None else home_key(token, self.load_identity())
+        return None if token is None else home_key(token, self.identity_text())
 
     def write_api(self, url: str) -> None:
         """Publish the URL of the running node's API. Readers see the old URL or the new one, never a part."""
@@ -253,7 +261,7 @@ class Home:
                     raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
             with suppress(OSError):  # only information, so a full disk does no harm; the kernel holds the lock
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, _describe_process(), 0)
+                os.pwrite(handle, describe_process(), 0)
             try:
                 yield
             finally:
@@ -264,14 +272,7 @@ class Home:
 
     def _held(self, data: bytes) -> HomeError:
         hint = "look with 'p2pverify status', stop that process, or name another --home"
-        try:
-            holder = json.loads(data)
-            pid, since, argv = int(holder["pid"]), int(holder["started"]), str(holder["argv"])
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
-        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
-            return HomeError(f"{self.path} is in use by another process", hint)
-        command = "".join(c if c.isprintable() else "?" for c in argv)
-        return HomeError(f"{self.path} is in use by process {pid} since {when} ({command})", hint)
+        return HomeError(f"{self.path} is in use by {name_holder(data)}", hint)
 
 
 @contextmanager
@@ -329,7 +330,7 @@ def _create_private(path: Path, text: str) -> bool:
     return True
 
 
-def _read_private(path: Path, hint: str) -> str | None:
+def read_private(path: Path, hint: str) -> str | None:
     """The text of a file that only its owner may read, or None if it is missing.
 
     `hint` goes into the error for a file that is not text.
@@ -371,11 +372,6 @@ def _from_hex(text: str, size: int, path: Path, hint: str) -> bytes:
 def _is_url(url: str) -> bool:
     clean = len(url) < 1024 and url.isascii() and url.isprintable() and " " not in url
     return clean and url.startswith(("http://", "https://"))
-
-
-def _describe_process() -> bytes:
-    argv = " ".join(sys.argv)[:_ARGV_CHARS_MAX]
-    return json.dumps({"pid": os.getpid(), "started": int(time.time()), "argv": argv}).encode()
 
 
 def _sync_directory(path: Path) -> None:

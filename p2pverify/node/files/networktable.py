@@ -50,6 +50,7 @@ DEFAULTS = {
     "temperature_spread": 0,
     "long_permille": 0,
     "long_tokens": 0,
+    "handover_epochs": 1440,
     "audits_per_epoch": 0,
     "notice_epochs": NOTICE_EPOCHS,
 }

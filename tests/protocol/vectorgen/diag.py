@@ -44,6 +44,9 @@ PAYLOADS = {
     32: "loss-report-payload",
     34: "amendment-payload",
     35: "approval-payload",
+    36: "handover-payload",
+    37: "object-payload",
+    38: "rekey-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import amendments, examples, folds, line_folds, report_folds, round_folds
+from vectorgen import amendments, examples, folds, keychanges, line_folds, report_folds, round_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -144,6 +144,7 @@ def _states(story: folds.Story) -> list[Case]:
     repeating = replays.book.fold.state(replays.cuts[round_folds.TAINTED].id)
     waiting = replays.book.fold.state(replays.cuts[round_folds.WAITING].id)
     reported = round_folds.reported()
+    changes = keychanges.Story()
     disclosed = reported.book.fold.state(reported.cuts[round_folds.DISCLOSED].id)
     assert voting is not None
     assert disclosed is not None
@@ -160,6 +161,8 @@ def _states(story: folds.Story) -> list[Case]:
         _state("accounts, claims and a pledge", *paid()),
         _state("amended rules, and two open amendments", NETWORK, amendments.amended()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
+        _state("a row that waits to move", changes.network, replace(changes.waiting)),
+        _state("a row that has moved to another key", changes.network, replace(changes.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
         _state("an erasure that waits for the end of a round", replays.network, replace(waiting)),
         _state("losses that owners report", reported.network, replace(disclosed)),
@@ -293,7 +296,7 @@ def _heavier(leaf: Value) -> Value:
     assert isinstance(leaf, bytes)
     peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,str-unpack]
     assert isinstance(row, list)
-    return encode([peer, [*row[:10], 2, *row[11:]]])
+    return encode([peer, [*row[:11], 2, *row[12:]]])
 
 
 # ---------------------------------------------------------------- first states

@@ -27,6 +27,7 @@ from p2pverify.core.state.codec.forms import (
     sequence,
     sort_key,
 )
+from p2pverify.core.state.codec.keys import MOVED_KEY, OPEN_HANDOVER
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
 from p2pverify.core.state.codec.past import CUT_IDS, HEAD, PATH, RAW, read_past, write_past
@@ -228,6 +229,8 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         BesideSection("beside", ID, RAW),
         RecentSection("recent", UINT, CUT_IDS),
         StateSection("forgotten", ID, UINT),
+        StateSection("handovers", ID, OPEN_HANDOVER),
+        StateSection("moved", ID, MOVED_KEY),
     )
 
 

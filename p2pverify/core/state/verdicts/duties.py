@@ -100,7 +100,8 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     if anchor is None or anchor.beacon != duty.beacon:
         return "beacon is not the anchor's"
     then = anchor.members.get(author)
-    if then is None or not then.active or then.vrf_key != duty.vrf_key or then.vrf_key != member.vrf_key:
+    has_new_join = member.joined_index > anchor.index and then is not None and then.vrf_key != member.vrf_key
+    if then is None or not then.active or then.vrf_key != duty.vrf_key or has_new_join:
         return "key was not a member's at the anchor"
     if then.class_index != member.class_index:
         return "class changed since the anchor"

@@ -56,7 +56,7 @@ def refuse_report(step: Transition, report: Report) -> str | None:
         return "author has no weight"
     if state.epoch > report.epoch + step.reach.duty_epochs:
         return "too late"
-    if accused is None or not accused.active:
+    if accused is None or not (accused.active or accused.successor is not None):
         return "responder is no member"
     own = member.class_index
     if network.classes[own].is_any or not own == accused.class_index == report.receipt.class_index:

@@ -157,7 +157,7 @@ def test_the_stories_fill_nearly_all_sections() -> None:
     assert {section.field for section in sections_of(bytes(32))} - found == LATE
 
 
-LATE = {"banned", "contested", "dropped", "early_conflicts", "forgotten"}
+LATE = {"banned", "contested", "early_conflicts", "forgotten"}
 LINES = {"lines", "served"}
 
 
