@@ -146,9 +146,7 @@ class Driver:
 
         `on_outcome` is called with the outcome of each record before the next one is read.
         """
-        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, credit, alone=self._alone)
-        self._catchup.settle()
-        return taken
+        return self.machine.load(records, answers, self._clock(), evidence, on_outcome, credit, alone=self._alone)
 
     async def run(
         self, network: ports.NetworkPort, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
