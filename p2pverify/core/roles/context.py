@@ -28,14 +28,15 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.judge import judge_payload
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS, Silence
 from p2pverify.core.settle.exchange import Pay
@@ -65,6 +66,7 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
+        base: Base | None = None,
         held: HeldModel | None = None,
         shelf: Shelf | None = None,
         forgets: bool = True,
@@ -83,10 +85,12 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger(shelf if memo is None else memo.shelf)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf, WAITING_PER_AUTHOR_MAX)
         self.fold = Fold(network, self.ledger, memo, start=start)
         self.horizon = Horizon(self.fold, self.key, forgets=forgets)
         self.fold.following = following or self.fold.following
+        if base is not None:
+            self.begin_at(base)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
