@@ -98,7 +98,7 @@ _TEXTS = {
     "stored_answers": "Stored answers, for questions that are asked again.",
     "damaged_records": "Stored records that were found damaged and are not replaced yet.",
     "damaged_answers": "Stored answers that were found damaged.",
-    "horizon_epoch": "Epoch below which a node with history = \"window\" keeps no records.",
+    "horizon_epoch": 'Epoch below which a node with history = "window" keeps no records.',
     "records_in_memory": "Decoded records in memory; the others are read from the database when they are needed.",
     "database_bytes": "Size of the database, its write-ahead log included.",
     "blobs_held": "Files of models that are whole on this machine, in the store or served from their place.",
