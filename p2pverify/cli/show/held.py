@@ -30,10 +30,22 @@ class Held:
     cut: bytes
     file: Path | None
 
+    def with_all(self) -> "Held":
+        """This ledger, if it has all records of the network. Raises UnusableError."""
+        from p2pverify.cli.output import UnusableError
+
+        if not self.fold.ledger.is_whole:
+            raise UnusableError(
+                'this home has deleted old records (history = "window"), and the command needs all of them',
+                "give it the export of a node that keeps all",
+            )
+        return self
+
 
 def recompute(file: Path | None, wanted: bytes | None, *, as_json: bool = False) -> Held:
     """The verified fold of a file's or of the home's records. Ends the command if a check fails.
 
+    Of a home that has deleted records, what came before its stored state is taken for true: see `Held.with_all`.
     `wanted` is the id of the network that the records must be of; None for any. With `as_json` the failed check is
     reported as JSON too.
     """

@@ -66,7 +66,7 @@ def near_horizon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Node:
-    """A node without engine and network, which signs nothing. `store` is None for one that keeps its records in memory."""
+    """A node without engine and network, which signs nothing. Without a `store` its records are in memory."""
 
     def __init__(self, store: Store | None = None, keeps: History = "window") -> None:
         self.machine = Machine(NETWORK, OWN, 0, MANIFEST, 1024, shelf=None if store is None else store.shelf)
@@ -275,6 +275,7 @@ async def test_an_export_of_a_pruned_home_begins_at_its_base(tmp_path: Path, nev
         figures = recomputed(fold, found.header.cut)
         assert figures.totals == tuple(sorted(latest.totals.items()))
         assert figures.records_after == 5
+        assert fold.ledger.is_whole is (keeps == "all")
 
 
 async def test_a_waiting_record_that_is_on_disk_already_does_not_stay_in_memory(tmp_path: Path) -> None:
