@@ -22,7 +22,7 @@ from p2pverify.core.state.state import State
 
 #: Cuts of the path above the horizon, at least.
 HORIZON_CUTS = 128
-#: The horizon moves by at least this many cuts at once.
+#: The index of the horizon is a multiple of this number, so that peers have the same one.
 PRUNE_CUTS = 16
 
 
@@ -70,13 +70,14 @@ class Horizon:
     def advance(self) -> Prune | None:
         """Move the horizon, if there are many cuts above it. Returns what a disk needs to begin at the newest cut."""
         self._extend()
-        above = len(self._path) - self._cuts
-        if above < PRUNE_CUTS:
+        latest = self._fold.latest
+        goal = (latest.index - self._cuts) // PRUNE_CUTS * PRUNE_CUTS
+        moves = goal - (latest.index - len(self._path))
+        if moves <= 0:
             return None
-        for each in list(islice(self._path, above)):
+        for each in list(islice(self._path, moves)):
             self._move(self._heads, each)
             del self._path[each]
-        latest = self._fold.latest
         gone = self._gone(latest)
         for author in gone:
             self._heads.pop(author, None)

@@ -32,6 +32,7 @@ from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
@@ -74,7 +75,7 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger(shelf if memo is None else memo.shelf)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf, WAITING_PER_AUTHOR_MAX)
         self.fold = Fold(network, self.ledger, memo, start=start)
         self.horizon = Horizon(self.fold, self.key, forgets=forgets)
         self.counters = Counters(("served",))

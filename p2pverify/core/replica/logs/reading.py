@@ -12,14 +12,14 @@ from p2pverify.core.replica.logs.waiting import Waiting
 class Logs:
     """The logs of all authors. Each has a followed branch, and perhaps records beside it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, waiting_max: int) -> None:
         self._shelf = shelf
         self._authors: list[bytes] = []  # sorted
         self._logs: dict[bytes, Log] = {}
         #: Records of other branches, by author and id, each with the number at which its epoch began on its branch.
         self._beside: dict[bytes, dict[bytes, tuple[Record, int]]] = {}
         self._named: dict[bytes, Record] = {}  # forgotten records that are still wanted, by id
-        self._waiting = Waiting()
+        self._waiting = Waiting(waiting_max)
         self._length = 0
         #: Whether no record of a cut was forgotten.
         self.is_whole = True
@@ -140,6 +140,19 @@ class Logs:
             beside = [record for record, _ in self._beside.get(author, {}).values()]
             chain = map(self._held, log.ids)
             yield from sorted([*chain, *beside], key=lambda r: (r.seq, r.id)) if beside else chain
+
+    def above(self, heads: Mapping[bytes, Head]) -> Iterator[tuple[int, bytes]]:
+        """The epochs and ids of the records that a cut with these heads does not hold, which the followed logs do."""
+        for author, log in self._sorted():
+            head = heads.get(author)
+            first = log.first if head is None else head[1] + 1
+            yield from ((log.epoch_at(seq), log.id_at(seq)) for seq in range(max(log.first, first), log.end))
+            yield from ((record.epoch, record_id) for record_id, (record, _) in self._beside.get(author, {}).items())
+
+    def ids_between(self, head: Head, first: int) -> list[bytes]:
+        """The ids of the held records on a followed log, from the number `first` up to `head`."""
+        log = self._logs.get(head[0])
+        return [] if log is None else log.ids[max(0, first - log.first) : max(0, head[1] + 1 - log.first)]
 
     def lacks(self, heads: Iterable[Head]) -> bytes | None:
         """The id of a head whose record is neither here nor at the floor; None if all are."""
