@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.replica.logs.log import Floor, Log
+from p2pverify.core.replica.logs.log import Log
 from p2pverify.core.replica.logs.reading import Logs
 from p2pverify.core.replica.logs.shelf import MemoryShelf, Shelf
 from p2pverify.core.replica.logs.waiting import WAITING_IN_FILE_MAX
@@ -54,7 +55,7 @@ class Ledger(Logs):
 
         Call `settled` when records are no longer above a floor.
         """
-        for author in self._authors:
+        for author, _ in self._open():
             for key in self._above_floor(author):
                 seen(*key)
         self._watchers.append((seen, settled))
