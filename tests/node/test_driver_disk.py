@@ -15,11 +15,11 @@ from p2pverify.core.events import (
     GossipArrived,
     Judged,
     Persist,
-    Prune,
     Publish,
     Respond,
     StoredAnswer,
 )
+from p2pverify.core.records.floors import Floor, Prune
 from p2pverify.node.journal import JournalStalled
 from tests.node.bench import NETWORK, SEEDS, SOURCE, Bench, on_request, record
 
@@ -151,8 +151,8 @@ async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
 async def test_what_a_disk_may_forget_is_said_with_the_records_before(autojump_clock, nursery):
     """Two horizons of one commit become one. Authors that are gone by the first are named with the second."""
     one = record(SEEDS[0])
-    first = Prune((bytes(32),), (b"a",), ((SOURCE, 3, bytes(32), 1, 0),), gone=(bytes(32),))
-    second = Prune((bytes([1]) * 32,), (b"b",), ((SOURCE, 5, bytes(32), 2, 4),), gone=(bytes([1]) * 32,))
+    first = Prune((bytes(32),), (b"a",), {SOURCE: Floor(3, bytes(32), 1, 0)}, gone=(bytes(32),))
+    second = Prune((bytes([1]) * 32,), (b"b",), {SOURCE: Floor(5, bytes(32), 2, 4)}, gone=(bytes([1]) * 32,))
     bench = Bench(on_request(Persist((one,)), first, second, Respond(1, b"answer")))
     await nursery.start(bench.driver.run, bench.network)
     assert await bench.driver.serve(b"request", SOURCE) == b"answer"

@@ -12,9 +12,10 @@ import trio
 
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.events import Effect, Persist, Prune, RecordsArrived
+from p2pverify.core.events import Effect, Persist, RecordsArrived
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.replica import horizon
