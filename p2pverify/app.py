@@ -5,7 +5,7 @@ read do not import this module; they ask the running node over its API.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -149,6 +149,8 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
     home, network = settings.home, settings.network
     seed = home.load_identity()
+    from p2pverify.listening import check_ports
+
     check_ports(settings.listen, settings.http, settings.gateway)
     with closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
@@ -228,29 +230,6 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
 def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
     """Whether this node cheats in a place: only in a testnet."""
     return settings.engine.cheat is not None and settings.engine.cheat.place is place
-
-
-def check_ports(listen: Sequence[str], http: str, gateway: str | None) -> None:
-    """Check that a node can listen at its addresses, before a model is loaded. Raises ListenError or BindError.
-
-    Call it in trio.
-    """
-    from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.sockets import bind_all
-    from p2pverify.node.endpoints.address import listening_address
-    from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-
-    listeners = bind_all([listening_address(text) for text in listen])
-    try:  # all are open at once, because they may name the same port
-        local, _ = open_listener(parse_bind(http))
-        try:
-            if gateway is not None:
-                open_listener(parse_gateway(gateway), option="--gateway")[0].close()
-        finally:
-            local.close()
-    finally:
-        for listener in listeners:
-            listener.socket.close()
 
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:
