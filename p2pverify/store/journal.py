@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from p2pverify import __version__
 from p2pverify.core.errors import DecodeError, GossipReject, LocalProtocolError
-from p2pverify.core.events import Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import Outcome

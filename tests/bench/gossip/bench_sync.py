@@ -175,9 +175,9 @@ def round_trips(records: list[Record]) -> dict[str, int]:
     mine, others = RecordIndex(), RecordIndex()
     for number, record in enumerate(records):
         if number not in ours:
-            mine.add(record)
+            mine.add(record.epoch, record.id)
         if number not in theirs:
-            others.add(record)
+            others.add(record.epoch, record.id)
     mine.settle()
     others.settle()
     initiator, responder = Initiator(mine), RangeResponder(others)
