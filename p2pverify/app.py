@@ -5,7 +5,7 @@ read do not import this module; they ask the running node over its API.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +148,8 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
 
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
     home, network = settings.home, settings.network
+    from p2pverify.listening import check_ports
+
     seed, papers = home.load_identity(), IdentityPapers(home)
     papers.check_may_run(public_key(seed))
     check_ports(settings.listen, settings.http, settings.gateway)
@@ -235,27 +237,6 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
     return settings.engine.cheat is not None and settings.engine.cheat.place is place
 
 
-def check_ports(listen: Sequence[str], http: str, gateway: str | None) -> None:
-    """Check that a node can listen at its addresses, before a model is loaded. Raises ListenError or BindError.
-
-    Call it in trio.
-    """
-    from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.sockets import bind_all
-    from p2pverify.node.endpoints.address import listening_address
-    from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-
-    listeners = bind_all([listening_address(text) for text in listen])
-    try:  # all are open at once, because they may name the same port
-        local, _ = open_listener(parse_bind(http))
-        try:
-            if gateway is not None:
-                open_listener(parse_gateway(gateway), option="--gateway")[0].close()
-        finally:
-            local.close()
-    finally:
-        for listener in listeners:
-            listener.socket.close()
 
 
 async def _run_services(

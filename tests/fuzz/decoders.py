@@ -41,6 +41,8 @@ from p2pverify.core.roles.disputes import boxes, evidence
 from p2pverify.core.settle import bills, credit
 from p2pverify.core.settle import exchange as settle_exchange
 from p2pverify.core.settle.cheques import SignedCheque
+from p2pverify.core.snapshot import messages as states
+from p2pverify.core.snapshot import trust as snapshot_trust
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
 from p2pverify.core.state.memory import NEAR_CARRY
@@ -102,6 +104,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "node.snapshot.kept.read_leaves": "of the node's own home: each leaf is held against its hash",
     "core.state.codec.past.read_past": "a part of decode_state",
     "node.lines.served.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
@@ -460,6 +463,40 @@ DECODERS: dict[str, Decoder] = {
     ),
     "core.blobs.messages.decode_blob_answer": Decoder(
         lambda data: blob.decode_blob_answer(data, 3), (DecodeError, blob.BlobRefused), seeds=lambda: [b"\0abc", b"\1"]
+    ),
+    "core.snapshot.trust.decode_certificate": Decoder(
+        snapshot_trust.decode_certificate, seeds=seeds.of("passport-set", "passports")
+    ),
+    "core.snapshot.messages.decode_state_request": Decoder(
+        states.decode_state_request,
+        write=lambda value: value.encode(),
+        seeds=lambda: [
+            states.StateRequest(states.NEWEST).encode(),
+            states.StateRequest(states.PARTS, bytes(32)).encode(),
+            states.StateRequest(states.HASHES, bytes(32), "members", 7).encode(),
+            states.StateRequest(states.LEAVES, hashes=(bytes(32), b"\1" * 32)).encode(),
+        ],
+    ),
+    "core.snapshot.messages.decode_state_answer": Decoder(
+        states.decode_state_answer, (DecodeError, blob.BlobRefused), seeds=lambda: [b"\0abc", b"\1"]
+    ),
+    "core.snapshot.messages.decode_newest": Decoder(
+        states.decode_newest,
+        write=lambda value: value.encode(),
+        seeds=lambda: [states.NewestStates((states.ServedCut(16, 18, bytes(32)),), ((16, bytes(32)),)).encode()],
+    ),
+    "core.snapshot.messages.decode_parts": Decoder(
+        states.decode_parts,
+        write=states.encode_parts,
+        seeds=lambda: [states.encode_parts([states.SectionPart("members", 2, bytes(32))])],
+    ),
+    "core.snapshot.messages.read_hashes": Decoder(
+        states.read_hashes, write=b"".join, seeds=lambda: [bytes(32), bytes(64)]
+    ),
+    "core.snapshot.messages.decode_leaves": Decoder(
+        states.decode_leaves,
+        write=lambda value: canon.encode(list(value)),
+        seeds=lambda: [canon.encode([b"a leaf", b""])],
     ),
     "core.records.envelope.decode_record": Decoder(
         envelope.decode_record,

@@ -28,6 +28,7 @@ GRAMMAR_PAGES = (
     "training",
     "lora",
     "settle",
+    "state-sync",
     "passport",
     "README",
 )

@@ -116,7 +116,7 @@ class HomeExam:
     def _ports(self) -> Iterator[HealthFinding]:
         import trio
 
-        from p2pverify.app import check_ports
+        from p2pverify.listening import check_ports
         from p2pverify.net.border.sockets import ListenError
 
         if self.config is None or self.is_running:

@@ -35,7 +35,7 @@ assert BATCH_LEAVES <= ASKED_LEAVES_MAX
 
 
 @dataclass(slots=True)
-class Piece:
+class StatePiece:
     """Something to fetch from one source, with as many requests as it takes.
 
     `next_request` is None as soon as it is whole.
@@ -94,13 +94,13 @@ class Assembly:
 
     # ------------------------------------------------------------ what to fetch
 
-    def stage(self) -> list[Piece]:
+    def stage(self) -> list[StatePiece]:
         """What to fetch now: the pieces of one kind that are missing. None if all is here."""
         if not self._is_path_known():
-            return [Piece(StateRequest(RECORD, self._path[-1]))]
+            return [StatePiece(StateRequest(RECORD, self._path[-1]))]
         missing = [cut for cut in self.cuts if cut not in self._parts]
         if missing:
-            return [Piece(StateRequest(PARTS, cut)) for cut in missing]
+            return [StatePiece(StateRequest(PARTS, cut)) for cut in missing]
         return self._missing_hashes() or self._missing_leaves()
 
     def _is_path_known(self) -> bool:
@@ -108,22 +108,22 @@ class Assembly:
             len(self._path) == NEAR_CARRY or self._cuts[self._path[-1]].base == self._network_id
         )
 
-    def _missing_hashes(self) -> list[Piece]:
-        found: dict[bytes, Piece] = {}
+    def _missing_hashes(self) -> list[StatePiece]:
+        found: dict[bytes, StatePiece] = {}
         for cut in self.cuts:
             for part in self._parts[cut]:
                 if part.root not in self._hashes:
-                    found.setdefault(part.root, Piece(StateRequest(HASHES, cut, part.name), part.count))
+                    found.setdefault(part.root, StatePiece(StateRequest(HASHES, cut, part.name), part.count))
         return list(found.values())
 
-    def _missing_leaves(self) -> list[Piece]:
+    def _missing_leaves(self) -> list[StatePiece]:
         wanted = dict.fromkeys(self._all_hashes())
         missing = [each for each in wanted if each not in self._leaves]
         if not self._wanted:
             here = [len(self._leaves[each]) for each in wanted if each in self._leaves]
             self._wanted, self._here = frozenset(wanted), (len(here), sum(here))
         batches = [missing[at : at + BATCH_LEAVES] for at in range(0, len(missing), BATCH_LEAVES)]
-        return [Piece(StateRequest(LEAVES, hashes=tuple(batch)), len(batch)) for batch in batches]
+        return [StatePiece(StateRequest(LEAVES, hashes=tuple(batch)), len(batch)) for batch in batches]
 
     def _all_hashes(self) -> Iterator[bytes]:
         for cut in self.cuts[::-1]:
@@ -132,7 +132,7 @@ class Assembly:
 
     # ------------------------------------------------------------ what came
 
-    def take(self, piece: Piece) -> bool:
+    def take(self, piece: StatePiece) -> bool:
         """Take a whole piece. False if it is false."""
         request = piece.request
         try:

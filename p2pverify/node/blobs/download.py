@@ -19,12 +19,19 @@ _FAULTS = {
     **dict.fromkeys(("busy", "unconfirmed"), SourceFault.BUSY),
     **dict.fromkeys(("malformed", "too-large"), SourceFault.FALSE),
 }
-#: The end of the counter of each fault, and what people are told of a peer that was dropped for it.
+#: The counter of each fault, for files.
+BLOB_FAULTS = {
+    SourceFault.FALSE: "blobs_false",
+    SourceFault.MISSING: "blobs_missing",
+    SourceFault.BUSY: "blobs_busy",
+    SourceFault.FAILED: "blobs_failed",
+}
+#: What people are told of a peer that was dropped for a fault.
 _TOLD = {
-    SourceFault.FALSE: ("false", "sent false bytes"),
-    SourceFault.MISSING: ("missing", "without {what}"),
-    SourceFault.BUSY: ("busy", "too busy"),
-    SourceFault.FAILED: ("failed", "out of reach"),
+    SourceFault.FALSE: "sent false bytes",
+    SourceFault.MISSING: "without {what}",
+    SourceFault.BUSY: "too busy",
+    SourceFault.FAILED: "out of reach",
 }
 
 log = logging.getLogger(__name__)
@@ -33,8 +40,8 @@ log = logging.getLogger(__name__)
 class Download(Generic[T]):
     """The chunks of a plan. `ask` fetches one chunk from one source, and `write` takes it unless it is false.
 
-    `ask` may raise AskError and TooSlowError, and `write` runs in a thread. `took` is called after each chunk. Names of
-    counters begin with `words`.
+    `ask` may raise AskError and TooSlowError, and `write` runs in a thread. `took` is called after each chunk.
+    `counted` names the counter of each fault.
     """
 
     def __init__(
@@ -44,14 +51,14 @@ class Download(Generic[T]):
         write: Callable[[int, T], bool],
         counters: Counters,
         took: Callable[[], None] = lambda: None,
-        words: str = "blobs",
+        counted: Mapping[SourceFault, str] = BLOB_FAULTS,
     ) -> None:
         self._plan = plan
         self._fetch = ask
         self._write = write
         self._counters = counters
         self._took = took
-        self._words = words
+        self._counted = counted
         self._changed = trio.Event()
         self._asking: dict[bytes, trio.CancelScope] = {}
         self._failure: UserError | None = None
@@ -107,7 +114,7 @@ class Download(Generic[T]):
                 self._asking[other].cancel()
             self._took()
             return
-        self._counters.count(f"{self._words}_{_TOLD[fault][0]}")
+        self._counters.count(self._counted[fault])
         if fault is SourceFault.FALSE:
             log.warning("%s sent a false chunk, and is asked for nothing more", peer_id(source))
         self._plan.dropped(source, chunk, fault, _now_ms())
@@ -116,7 +123,7 @@ class Download(Generic[T]):
 def told(ended: Mapping[bytes, SourceFault], what: str = "the file") -> str:
     """What became of the sources, for people."""
     counts = Counter(ended.values())
-    found = [f"{counts[fault]} {text.format(what=what)}" for fault, (_, text) in _TOLD.items() if counts[fault]]
+    found = [f"{counts[fault]} {text.format(what=what)}" for fault, text in _TOLD.items() if counts[fault]]
     return "of the peers asked, " + ", ".join(found) if found else "there is no peer to ask"
 
 

@@ -10,7 +10,7 @@ import trio
 from p2pverify.core.blobs.plan import ChunkPlan, SourceFault
 from p2pverify.core.counters import Counters
 from p2pverify.core.replica.base import Base
-from p2pverify.core.snapshot.assembly import Assembly, Piece
+from p2pverify.core.snapshot.assembly import Assembly, StatePiece
 from p2pverify.core.snapshot.messages import LEAVES, StateRequest
 from p2pverify.node.blobs.download import Download, told
 from p2pverify.node.ports import AskError
@@ -21,6 +21,13 @@ from p2pverify.node.user_error import UserError
 #: For one answer, dialling included.
 ANSWER_SECONDS_MAX = 30.0
 _AGAIN = "start again later: the parts that were fetched are kept; or name more peers with --bootstrap"
+
+_FAULTS = {
+    SourceFault.FALSE: "states_false",
+    SourceFault.MISSING: "states_missing",
+    SourceFault.BUSY: "states_busy",
+    SourceFault.FAILED: "states_failed",
+}
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +82,8 @@ class StateFetcher:
             plan = ChunkPlan(range(len(pieces)), sources)
             took = partial(_tell, assembly, progress)
             took()
-            await Download(
-                plan, partial(self._piece, pieces), partial(self._take, assembly), self.counters, took, "states"
-            ).run()
+            ask, take = partial(self._piece, pieces), partial(self._take, assembly)
+            await Download(plan, ask, take, self.counters, took, _FAULTS).run()
             self._dropped.update({peer: why for peer, why in plan.ended().items() if why is not SourceFault.MISSING})
             missing.update(plan.ended())
             if not plan.is_done:
@@ -87,15 +93,15 @@ class StateFetcher:
                 )
         return Base(assembly.cuts, assembly.states())
 
-    async def _piece(self, pieces: Sequence[Piece], source: bytes, number: int) -> Piece:
+    async def _piece(self, pieces: Sequence[StatePiece], source: bytes, number: int) -> StatePiece:
         """A whole piece from one source. Raises AskError."""
-        piece = Piece(pieces[number].request, pieces[number].count)
+        piece = StatePiece(pieces[number].request, pieces[number].count)
         while (request := piece.next_request) is not None:
             if not piece.take(await self.ask(source, request)):
                 raise AskError("malformed")
         return piece
 
-    def _take(self, assembly: Assembly, _number: int, piece: Piece) -> bool:
+    def _take(self, assembly: Assembly, _number: int, piece: StatePiece) -> bool:
         """Take a piece in a thread, and write its leaves to disk. Raises UserError."""
         with self._taking:
             if not assembly.take(piece):

@@ -7,7 +7,7 @@ import pytest
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.replica.base import Base, decode_base
-from p2pverify.core.snapshot.assembly import Assembly, Piece
+from p2pverify.core.snapshot.assembly import Assembly, StatePiece
 from p2pverify.core.snapshot.messages import HASHES, LEAVES, PARTS, RECORD, SectionPart, decode_parts, encode_parts
 from p2pverify.core.snapshot.serving import StateServer
 from p2pverify.core.state.memory import NEAR_CARRY
@@ -15,7 +15,7 @@ from tests.support.started import folded
 from tests.support.states import CUTS, served_network
 
 
-def _answer(server: StateServer, piece: Piece) -> None:
+def _answer(server: StateServer, piece: StatePiece) -> None:
     """Have a server fill a piece."""
     while (request := piece.next_request) is not None:
         while (cut := server.unwritten(request)) is not None:
@@ -23,7 +23,7 @@ def _answer(server: StateServer, piece: Piece) -> None:
         assert piece.take(server.answer(request))
 
 
-def _fill(assembly: Assembly, until: str = "") -> list[Piece]:
+def _fill(assembly: Assembly, until: str = "") -> list[StatePiece]:
     """Assemble up to the stage of a kind of request, and return it."""
     while (stage := assembly.stage()) and stage[0].request.what != until:
         for piece in stage:
@@ -72,11 +72,11 @@ def test_leaves_that_are_here_are_not_fetched() -> None:
     assert again.progress() == (done, total)
 
 
-def _other_bytes(piece: Piece) -> None:
+def _other_bytes(piece: StatePiece) -> None:
     piece.got[0] = piece.got[0][:-1] + bytes([piece.got[0][-1] ^ 1])
 
 
-def _of_another_cut(piece: Piece) -> None:
+def _of_another_cut(piece: StatePiece) -> None:
     """What is right for the cut before."""
     known = served_network()
     cut = known.fold.latest.at_index(31)
@@ -84,20 +84,20 @@ def _of_another_cut(piece: Piece) -> None:
     piece.got[0] = known.server.answer(replace(piece.request, cut=cut))
 
 
-def _one_leaf_more(piece: Piece) -> None:
+def _one_leaf_more(piece: StatePiece) -> None:
     parts = decode_parts(piece.got[0])
     piece.got[0] = encode_parts([replace(parts[0], count=parts[0].count + 1), *parts[1:]])
 
 
-def _fewer_sections(piece: Piece) -> None:
+def _fewer_sections(piece: StatePiece) -> None:
     piece.got[0] = encode_parts(decode_parts(piece.got[0])[:-1])
 
 
-def _a_section_twice(piece: Piece) -> None:
+def _a_section_twice(piece: StatePiece) -> None:
     piece.got[0] = encode([SectionPart("a", 0, bytes(32)).to_value()] * 2)
 
 
-def _swapped(piece: Piece) -> None:
+def _swapped(piece: StatePiece) -> None:
     piece.got[0], piece.got[-1] = piece.got[-1], piece.got[0]
 
 
@@ -115,7 +115,7 @@ def _swapped(piece: Piece) -> None:
         (HASHES, _swapped),
     ],
 )
-def test_false_pieces_are_refused(what: str, lie: Callable[[Piece], None]) -> None:
+def test_false_pieces_are_refused(what: str, lie: Callable[[StatePiece], None]) -> None:
     """Nothing of them is remembered: the true piece is taken afterwards."""
     assembly = _assembly()
     pieces = _fill(assembly, what)
@@ -143,7 +143,7 @@ def test_a_false_leaf_is_known_by_the_answer_that_has_it(change: str) -> None:
         "more": encode([*leaves, leaves[0]]),
         "garbage": b"\xff",
     }
-    fresh = Piece(piece.request, piece.count)
+    fresh = StatePiece(piece.request, piece.count)
     assert not fresh.take(bodies[change])
     assert not fresh.got
     assert fresh.take(encode(leaves[:2]))
