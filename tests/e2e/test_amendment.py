@@ -71,6 +71,7 @@ def test_a_rule_changes_in_a_running_network(tmp_path: Path) -> None:
             named = said.split()[-1]
             wait(homes[1], lambda found: found["amendments"], *rules)
             order(homes[1], "network", "approve", named[:16])
+            wait(homes[2], lambda found: any(named[:16] in text for text in found["coming"]), "status")
             wait(homes[0], lambda found: found["rules"]["slots_milli"] == 3000, *rules)
             status = wait(homes[2], lambda found: any("needs feature 7" in why for why in found["reasons"]), "status")
             assert not status["ready"]

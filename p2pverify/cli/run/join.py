@@ -149,7 +149,12 @@ def join(
             alone=alone,
             rejoin=rejoin,
             start=start,
-            following=read_following(home.path, asks=config.amendments == "ask", known=KNOWN_FEATURES | features),
+            following=read_following(
+                home.path,
+                asks=config.amendments == "ask",
+                known=KNOWN_FEATURES | features,
+                referee=network.referee,
+            ),
             on_progress=progress,
         )
         _run(settings, progress)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.core.contract.rules.changes import ClassChange, ManifestChange, ParamChange, RefereeChange, RetireChange
+from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records.payloads.amendment import Approval, Word, decode_amendment, decode_approval
 from p2pverify.engine.toy import ToyEngine
@@ -33,7 +34,7 @@ def answers(kind: SignedKind) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_proposal_names_the_rules_in_force(home: Home, tmp_path: Path) -> None:
-    network, manifests = new_network("other", (seeds(1)[0],), ToyEngine().info, genesis_ms=1)
+    network, manifests = new_network("other", (sign.public_key(seeds(1)[0]),), ToyEngine().info, genesis_ms=1)
     other = tmp_path / "other.toml"
     renamed = replace(network, classes=(replace(network.classes[0], name="newer"),), founders=network.founders)
     other.write_text(dump_network(renamed, manifests))
