@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from vectorgen import (
+    amended_folds,
     amendments,
     audits,
     blobs,
@@ -144,6 +145,7 @@ def write_vectors() -> None:
     for module in (
         membership,
         amendments,
+        amended_folds,
         manifests,
         lineages,
         audits,

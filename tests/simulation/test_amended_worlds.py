@@ -13,7 +13,7 @@ from p2pverify.core.state.rules.notes import newest
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame
 from p2pverify.core.state.view import Score, scores
-from p2pverify.testnet.world.peer.engine import ACROSS
+from p2pverify.testnet.world.peer.engine import ACROSS, REFEREE_ID
 from tests.support.amending import param
 from tests.support.amending_world import AmendedWorld
 from tests.support.started import assert_goes_on_alike, folded
@@ -43,7 +43,7 @@ def next_scores(found: AmendedWorld, state: State, epoch: int) -> tuple[State, t
 def test_four_kinds_of_changes_in_a_running_world() -> None:
     """A parameter, a class with a manifest, the referee and a feature bit change; scores go on from where they were."""
     found = AmendedWorld(6, classes=2)
-    found.followings = dict.fromkeys(range(6), NEW)
+    found.followings = {**dict.fromkeys(range(5), NEW), 5: Following(known=FEATURE, referee=REFEREE_ID)}
     for number in range(6):
         found.restart(number)
     found.world.run_epochs(6)
@@ -60,7 +60,7 @@ def test_four_kinds_of_changes_in_a_running_world() -> None:
     starts = found.approve(amended, range(1, 5))
     found.run_to(starts - 1)
     before = final(found.world)
-    assert before.amendments
+    assert len(before.amendments[amended].ready) == 5
     changed, after = next_scores(found, before, starts)
     kept, same = next_scores(found, before, starts - 1)
     assert changed.rules
@@ -82,6 +82,9 @@ def test_four_kinds_of_changes_in_a_running_world() -> None:
         assert peer.machine.network.params.answer_tokens == 20
     owed = [state.members[key].slots_owed - before.members[key].slots_owed for key in found.keys]
     assert min(owed) > 12  # two a peer and epoch, but for those of the last ones
+    gone = [state.members[key].no_shows - before.members[key].no_shows for key in found.keys]
+    assert gone[:5] == [0] * 5
+    assert gone[5] > 0  # it lacks the new referee, so it audits no slot across classes, and says nothing false
 
 
 def test_a_third_of_old_programs_stop_at_one_cut_and_go_on_when_they_are_upgraded() -> None:

@@ -43,6 +43,7 @@ from p2pverify.node.reports.documents.status import (
     StatusDocument,
     StoredDocument,
 )
+from p2pverify.node.rules.documents import AmendmentDocument, RuledClass, RulesDocument, ShareDocument
 from p2pverify.node.settle.documents import (
     AccountDocument,
     AccountsDocument,
@@ -430,6 +431,46 @@ LINE = LineDocument(
     own=True,
 )
 LINES = LinesDocument(schema="p2pverify/lines/1", network=ROOT, cut="cd" * 32, epoch=12, lines=(LINE,))
+RULES_IN_FORCE = RulesDocument(
+    schema="p2pverify/rules/1",
+    network=ROOT,
+    epoch=12,
+    root="ad" * 32,
+    amendments_in_force=1,
+    since_epoch=7,
+    rules={"slots_milli": 2_000, "panel_size": 3},
+    referee=None,
+    features=(3,),
+    classes=(
+        RuledClass(index=0, name="exact", engine="toy", numeric_path="any", manifest="a0" * 32, retired_epoch=7),
+        RuledClass(index=1, name="later", engine="toy", numeric_path="later", manifest="b0" * 32, retired_epoch=None),
+    ),
+    amendments=(
+        AmendmentDocument(
+            id="ab" * 32,
+            author=ALICE,
+            opened_epoch=9,
+            expiry_epoch=40,
+            activation_epoch=10,
+            changes=("panel_size: 3 -> 5",),
+            features=(7,),
+            text="cd" * 32,
+            shares=(
+                ShareDocument(what="weight", has=2, needs=2),
+                ShareDocument(what="founders", has=2, needs=1),
+                ShareDocument(what="ready", has=2, needs=2),
+            ),
+            approved_by=(ALICE,),
+            ready=(),
+            starts_epoch=20,
+            starts_s=480,
+            runs=True,
+            refused=None,
+            accepted=False,
+        ),
+    ),
+    stopped=None,
+)
 ROUNDS = RoundsDocument(
     schema="p2pverify/rounds/1",
     network=ROOT,

@@ -166,7 +166,12 @@ def join(
             alone=alone,
             rejoin=rejoin,
             start=start,
-            following=read_following(home.path, asks=config.amendments == "ask", known=KNOWN_FEATURES | features),
+            following=read_following(
+                home.path,
+                asks=config.amendments == "ask",
+                known=KNOWN_FEATURES | features,
+                referee=network.referee,
+            ),
             trust=trust or config.trusted_cut,
             trust_old=trust_old,
             on_progress=progress,

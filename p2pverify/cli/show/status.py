@@ -66,6 +66,7 @@ def status(as_json: bool) -> None:
         *_state(found),
         *_cuts(found),
         *_waits(found),
+        *(("rules", cell(text)) for text in found.coming),
         *(("round", cell(text)) for text in found.rounds),
         ("jobs", _jobs(found.jobs)),
         ("ready", found.ready),

@@ -150,6 +150,8 @@ class Challenger(Part):
     def _derive(self, plan: EpochPlan, slot: SlotPlan) -> Effects[None]:
         """Let an engine write the prompt. Within the class only, it also computes this peer's own answer."""
         context = self._context
+        if slot.panel.is_across and not context.fold.following.can_judge(slot.panel.contract):
+            return self._give_up(slot, ComputeFailed(0, referee.NO_REFEREE))
         slot.phase = SlotPhase.DERIVING
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)

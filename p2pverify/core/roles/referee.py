@@ -18,6 +18,7 @@ from p2pverify.core.inference.question import Question
 from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.roles.slot_plan import derive
 
+NO_REFEREE = "this peer does not have the referee of the rules"
 NO_ANSWER = Ask((), 0, 0, NO_KEY)
 Measured = Callable[[Measures | ComputeFailed, bytes, int], Effects[None]]
 """Takes the measures or the failure, a digest that only peers that scored the answers know, and the time in ms."""

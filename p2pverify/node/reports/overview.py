@@ -45,7 +45,7 @@ from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
 from p2pverify.node.rules.documents import RulesDocument
-from p2pverify.node.rules.report import rules_document
+from p2pverify.node.rules.report import coming_amendments, rules_document
 from p2pverify.node.settle.cheques import cheques_document
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.settle.movements import Bookkeeper
@@ -130,6 +130,7 @@ class NodeReports(Reports):
             quiet=self._is_quiet(),
             jobs=_jobs(self._driver.engine_statistics()),
             version=self.line_reports.own(),
+            coming=tuple(coming_amendments(self._machine)),
             rounds=tuple(waiting_rounds(self._machine)),
             checkpoint=None if self._states is None else self._states.checkpoint(),
             began_with=None if self._states is None else self._states.began_with(),

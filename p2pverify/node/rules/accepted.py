@@ -35,6 +35,6 @@ def keep_accepted(home: Path, amendment: bytes) -> None:
         file.write("".join(f"{each.hex()}\n" for each in [*known, amendment][-ACCEPTED_MAX:]).encode())
 
 
-def read_following(home: Path, *, asks: bool, known: int) -> Following:
-    """What a node of a home follows, with the features (bits) that its program knows. Raises FileError."""
-    return Following(known=known, asks=asks, accepted=set(read_accepted(home)))
+def read_following(home: Path, *, asks: bool, known: int, referee: str = "") -> Following:
+    """What a node of a home follows, with the features (bits) and the referee of its program. Raises FileError."""
+    return Following(known=known, asks=asks, accepted=set(read_accepted(home)), referee=referee)

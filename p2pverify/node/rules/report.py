@@ -50,6 +50,21 @@ def rules_document(machine: Machine, now_ms: int) -> RulesDocument:
     )
 
 
+def coming_amendments(machine: Machine) -> list[str]:
+    """The approved amendments that have not taken effect yet, in words."""
+    state, network = machine.fold.latest, machine.network
+    return [
+        f"amendment {key.hex()[:16]} takes effect in epoch {note.starts}: "
+        + "; ".join([*told(network, note.amendment.changes), *feature_names(note)])
+        for key, note in sorted(state.amendments.items())
+        if note.is_scheduled
+    ]
+
+
+def feature_names(note: OpenAmendment) -> list[str]:
+    return [f"feature {number}" for number in feature_numbers(note.amendment.features)]
+
+
 def _amendment(machine: Machine, key: bytes, note: OpenAmendment, now_ms: int) -> AmendmentDocument:
     state, definition, amendment = machine.fold.latest, machine.fold.definition, note.amendment
     network, following = state.rules_in(definition), machine.fold.following

@@ -5,7 +5,7 @@ import logging
 from p2pverify.core.contract.rules.amend import feature_numbers
 from p2pverify.core.state.rules.notes import OpenAmendment, newest
 from p2pverify.node.driver import Driver
-from p2pverify.node.rules.report import told
+from p2pverify.node.rules.report import feature_names, told
 from p2pverify.node.user_error import UserError
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ class AmendmentWatch:
             log.warning("this node stops then, unless you say 'p2pverify network accept %s'", key.hex()[:16])
 
     def _told(self, note: OpenAmendment) -> list[str]:
-        features = [f"feature {number}" for number in feature_numbers(note.amendment.features)]
-        return [*told(self._driver.machine.network, note.amendment.changes), *features]
+        return [*told(self._driver.machine.network, note.amendment.changes), *feature_names(note)]
 
 
 def _hint(reason: str) -> str:

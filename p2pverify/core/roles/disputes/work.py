@@ -118,6 +118,9 @@ class DisputeWork:
         slot, params = self._slot(dispute, contract.params), contract.params
         if slot is None:
             return
+        if dispute.is_across and not self._context.fold.following.can_judge(contract):
+            yield from done(referee.NO_REFEREE, deadline_ms)
+            return
         first = slot_question(self._context, contract, slot, (), key.challenger)
 
         def derived(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.contract.rules.amend import KNOWN_FEATURES, feature_numbers
+from p2pverify.core.contract.rules.amend import KNOWN_FEATURES, AmendmentRefused, amend, feature_numbers
 from p2pverify.core.records.payloads.amendment import Amendment
 from p2pverify.core.state.rules.notes import newest, rules_of
 from p2pverify.core.state.rules.take import due, unreadable, why_not
@@ -27,11 +27,20 @@ class Halt(NamedTuple):
 
 @dataclass(slots=True)
 class Following:
-    """`known` are the features of this program. With `asks` the operator accepts each amendment first."""
+    """`known` are the features of this program. With `asks` the operator accepts each amendment first.
+
+    `referee` is the engine (build id) with which this peer judges across classes; None if that is any. A peer without
+    the referee of the rules abstains.
+    """
 
     known: int = KNOWN_FEATURES
     asks: bool = False
     accepted: set[bytes] = field(default_factory=set)
+    referee: str | None = None
+
+    def can_judge(self, contract: Network) -> bool:
+        """Whether this peer runs the referee of a contract."""
+        return self.referee in (None, contract.referee)
 
     def halt(self, network: Network, state: State, epoch: int) -> Halt | None:
         """What keeps this peer from computing a cut of an epoch on a state; None if nothing does."""
@@ -53,4 +62,8 @@ class Following:
         """Whether this program can run the rules that an open amendment would make."""
         if unreadable(amendment, self.known) is not None:
             return False
-        return why_not(rules_of(network, state.rules), amendment, state.epoch) is None
+        try:
+            made = amend(rules_of(network, state.rules), amendment.changes, amendment.features, state.epoch)
+        except AmendmentRefused:
+            return False
+        return self.can_judge(made.network)

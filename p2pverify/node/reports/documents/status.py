@@ -152,6 +152,9 @@ class StatusDocument(ApiDocument):
     version: OwnVersion | None = field(
         default=None, metadata={"description": "the version of its model; null if the model has no line"}
     )
+    coming: tuple[str, ...] = field(
+        default=(), metadata={"description": "approved amendments of the rules that take effect later"}
+    )
     rounds: tuple[str, ...] = field(
         default=(), metadata={"description": "open training rounds in which this node has still something to do"}
     )
