@@ -36,7 +36,7 @@ from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
-from p2pverify.node.engines.classes import match_class
+from p2pverify.node.engines.classes import check_abilities, match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
@@ -47,13 +47,12 @@ from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
 from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.lines.served import keep_version
 from p2pverify.node.outbox import refuse_training
-from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
 from p2pverify.node.signals import watch_signals
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
-from p2pverify.node.user_error import UserError, explain
+from p2pverify.node.user_error import explain
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -69,10 +68,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
-
-
-class NodeError(UserError):
-    """The node cannot run. `reason` says why, and `hint` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +122,7 @@ class Running:
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
     """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled. It has started when its API answers.
 
-    Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
+    Raises an exception with `reason` and `hint` (ClassError, HomeError, StoreError, ...) if it cannot go on.
     """
     try:
         with settings.home.lock():
@@ -169,7 +164,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
-            _check_abilities(network, engine.info)
+            check_abilities(network, engine.info)
             machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
@@ -247,19 +242,6 @@ def check_ports(listen: Sequence[str], http: str, gateway: str | None) -> None:
     finally:
         for listener in listeners:
             listener.socket.close()
-
-
-def _check_abilities(network: Network, info: ModelInfo) -> None:
-    """Raises NodeError if the engine cannot answer the questions that others will ask."""
-    params = network.params
-    heats = [shape.temperature_milli for shape in params.shapes]
-    asks_greedy = not any(heats) if heats else params.temperature_milli == 0 or params.greedy_percent == 100
-    if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
-        raise NodeError(
-            f"{info.engine} cannot answer at the temperatures of network {network.name!r}",
-            "let the server show more log-probabilities, or choose another engine; 'p2pverify model selftest' says "
-            "what an engine can do",
-        )
 
 
 async def _run_services(

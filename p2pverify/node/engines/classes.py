@@ -17,7 +17,7 @@ from p2pverify.core.contract.output import Ask
 from p2pverify.node.engines.kinds import ENGINES, EngineKind
 from p2pverify.node.engines.selftest import Answered
 from p2pverify.node.files.manifestfile import describes
-from p2pverify.node.ports import ModelInfo
+from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.user_error import UserError
 
 
@@ -137,3 +137,16 @@ def _describe(found: DeterminismClass, manifest: Manifest | None) -> str:
         else f"{manifest.model} ({manifest.weights.hex()[:16]})"
     )
     return f"class {found.name!r}: {found.engine} {found.numeric_path} with {what}"
+
+
+def check_abilities(network: Network, info: ModelInfo) -> None:
+    """Raises ClassError if the engine cannot answer the questions that others will ask."""
+    params = network.params
+    heats = [shape.temperature_milli for shape in params.shapes]
+    asks_greedy = not any(heats) if heats else params.temperature_milli == 0 or params.greedy_percent == 100
+    if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
+        raise ClassError(
+            f"{info.engine} cannot answer at the temperatures of network {network.name!r}",
+            "let the server show more log-probabilities, or choose another engine; 'p2pverify model selftest' says "
+            "what an engine can do",
+        )

@@ -11,10 +11,11 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.keys.handover import Keys, consent_bytes, next_digest
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.identity.keyfile import VARIABLE
 from p2pverify.node.identity.papers import IdentityPapers
+from p2pverify.node.identity.private import HomeError
 from p2pverify.store.reading import own_count, owner_of, reading
 from p2pverify.store.schema import create
 from tests.cli import transcript

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from p2pverify.core.encoding import sign
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.identity import keyfile
 from p2pverify.node.identity.keyfile import (
     CREDENTIAL,
@@ -20,6 +20,7 @@ from p2pverify.node.identity.keyfile import (
     read_seed,
     unlock,
 )
+from p2pverify.node.identity.private import HomeError
 
 SEED = bytes(range(32))
 PATH = Path("identity.key")
