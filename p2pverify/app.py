@@ -316,7 +316,7 @@ async def _run_services(
                         reports,
                         bind=settings.http,
                         token=token,
-                        home_key=home_key(token, seed),
+                        home_key=home_key(token, home.identity_text()),
                         orders=HomeOrders(home, driver, downloads),
                         door=door,
                         keys=keys if settings.clients_need_key else None,

@@ -25,8 +25,9 @@ from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines.abilities import CannotAnswerError
 from p2pverify.node.engines.classes import ClassError
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network, load_start, manifest_of, new_network
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from p2pverify.node.user_error import UserError
 from p2pverify.store.clients.keys import StoredKeys

@@ -29,6 +29,8 @@ WRITTEN = {
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
     ("model canary ask", "output"), ("ledger export", "file"), ("ledger export", "folder"), ("model add", "output"),
     ("model derive", "output"), ("model export", "output"), ("model import", "output"), ("model publish", "output"),
+    ("init", "next_file"), ("identity next", "file"), ("identity rotate", "file"), ("identity recover", "file"),
+    ("identity export", "file"),
     ("model recall", "output"), ("model publishers", "output"), ("model publisher-key new", "file"),
 }  # fmt: skip
 OPERATORS = ["--listen", "--announce", "--bootstrap", "--http"]

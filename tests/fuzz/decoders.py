@@ -85,6 +85,8 @@ from p2pverify.node.files import (
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.identity import keyfile
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.lines import papers
 from p2pverify.node.reports.documents.jsonform import DocumentError, written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
@@ -106,6 +108,11 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 EXEMPT = {
     "node.snapshot.kept.read_leaves": "of the node's own home: each leaf is held against its hash",
     "core.state.codec.past.read_past": "a part of decode_state",
+    "node.identity.private.read_private": "reads text: read_seed and others read what is in it",
+    "node.identity.private.read_file": "reads bytes of the operator's own files",
+    "node.identity.keyfile.read_seed": "of the operator's own key file: read_public reads the same",
+    "node.identity.keyfile.read_passphrase": "of the operator's own file",
+    "node.identity.papers.read_handover": "of the operator's own home: a part of import_identity",
     "node.lines.served.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
@@ -417,6 +424,7 @@ def _receipt(data: bytes) -> ReceiptDocument:
 
 _RECEIPTS_NETWORK = network.decode_network(seeds.vectors("client-receipt", "network")[0])
 
+_LOCKED = b"p2pverify/key/1 %b 3 64 %b %b" % (b"11" * 32, b"22" * 16, b"33" * 72)
 _SCHEMA_FILE = b"""label = "y"
 labels = ["no", "yes"]
 [[feature]]
@@ -533,6 +541,9 @@ DECODERS: dict[str, Decoder] = {
     ),
     "node.data.table.load_row_schema": Decoder(
         _filed(table.load_row_schema), FileError, seeds=lambda: [_SCHEMA_FILE, b'text = "note"\nbytes_max = 300\n']
+    ),
+    "node.identity.keyfile.read_public": Decoder(
+        _text(lambda text: keyfile.read_public(text, Path("key"))), HomeError, seeds=lambda: [_LOCKED, b"00" * 32]
     ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(

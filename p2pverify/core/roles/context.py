@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
@@ -42,9 +41,6 @@ from p2pverify.core.replica.silence import LEAP_MS, Silence
 from p2pverify.core.settle.exchange import Pay
 from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
-
-if TYPE_CHECKING:
-    from p2pverify.core.roles.keys.successor import Successor
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
 ScoreDone = Callable[[MeasureDone | ComputeFailed, int], Effects[None]]
@@ -98,7 +94,8 @@ class Context:
         self.signed_before = 0  # the disk says that own records with lower numbers were signed
         self.cannot_store = ""  # why nothing can be written to disk now, or ""
         self.is_leaving = False
-        self.successor: Successor | None = None  # the part that takes over the row of another key, if there is one
+        #: How far this peer has come with the row of another key; "" if it takes over none.
+        self.takes_over: Callable[[], str] = lambda: ""
         self._jobs: dict[int, JobDone] = {}
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}

@@ -41,7 +41,8 @@ class Membership(Part):
         self._hardware = hardware
         self._rejoin = rejoin
         self._successor = None if succession is None else Successor(context, succession)
-        context.successor = self._successor
+        if self._successor is not None:
+            context.takes_over = self._successor.progress
         self._once = _written_once(context, manifest) if succession is None else ()
         self._said: set[int] = set()
         self._is_joined = False

@@ -1,4 +1,4 @@
-"""The process that holds a home, as it describes itself in `node.lock`. Two processes must not run with one identity."""
+"""The process that holds a home, as it describes itself in `node.lock`: one identity runs in one process."""
 
 import json
 import os

@@ -18,7 +18,7 @@ from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 
 from p2pverify.core.encoding import sign
-from p2pverify.node.files.home import HomeError, read_private
+from p2pverify.node.identity.private import HomeError, read_private
 
 MARK = "p2pverify/key/1"
 SEED_BYTES = 32

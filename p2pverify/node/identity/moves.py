@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pverify.node.files.config import TEMPLATE
-from p2pverify.node.files.home import Home, HomeError, read_private
+from p2pverify.node.files.home import Home
 from p2pverify.node.identity.keyfile import is_locked, read_public
 from p2pverify.node.identity.papers import IdentityPapers, read_handover
+from p2pverify.node.identity.private import HomeError, read_private
 from p2pverify.node.lines.papers import write_key
 
 FORMAT = "p2pverify/identity/1"

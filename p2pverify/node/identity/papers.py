@@ -16,7 +16,8 @@ from typing import Any
 from p2pverify.core.encoding import sign
 from p2pverify.core.records.payloads.keys.handover import next_digest
 from p2pverify.core.roles.keys.successor import Succession
-from p2pverify.node.files.home import Home, HomeError, atomic_file, read_private
+from p2pverify.node.files.home import Home, atomic_file
+from p2pverify.node.identity.private import HomeError, read_private
 
 _HINT = "restore it from a copy of this home, or delete it if you know what it was"
 

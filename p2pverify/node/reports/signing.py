@@ -67,9 +67,9 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
         found[RULES] = f"stopped at cut {halt.cut.hex()[:16]}: {halt.reason}, so this node signs nothing"
     if context.moves_to is not None and MOVED not in found:
         found[MOVES] = _moves(machine)
-    successor = context.successor
-    if successor is not None and not successor.is_over:
-        found[TAKES_OVER] = successor.progress
+    takes_over = context.takes_over()
+    if takes_over:
+        found[TAKES_OVER] = takes_over
     if context.is_leaving:
         found[LEFT] = _leaving(machine)
     ahead = machine.clocks.ahead

@@ -36,9 +36,10 @@ class Successor:
         """Whether the row has moved to this peer by the newest certified cut."""
         return self._context.key in self._context.fold.latest.members
 
-    @property
     def progress(self) -> str:
-        """What this peer waits for."""
+        """What this peer waits for; "" once it has the row."""
+        if self.is_over:
+            return ""
         name, found = peer_id(self._succession.old), self._context.fold.latest.handovers.get(self._succession.old)
         if found is not None and found.successor == self._context.key:
             until = found.since_epoch + delay(self._context.params, is_signed=found.is_signed)
