@@ -186,5 +186,3 @@ def two_ways(net: SoakNetwork) -> list[str]:
 def _rows(peer: SoakPeer) -> list[Row]:
     with closing(sqlite3.connect(f"file:{peer.home.database_path}?mode=ro", uri=True)) as database:
         return database.execute("SELECT author, seq, id FROM records").fetchall()
-
-

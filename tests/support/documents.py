@@ -35,7 +35,14 @@ from p2pverify.node.reports.documents.receipt import (
     ReceiptDocument,
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
-from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, ReachDocument, StatusDocument
+from p2pverify.node.reports.documents.status import (
+    ClockDocument,
+    Due,
+    FinalCutDocument,
+    JobsDocument,
+    ReachDocument,
+    StatusDocument,
+)
 from p2pverify.node.settle.documents import (
     AccountDocument,
     AccountsDocument,
@@ -243,6 +250,7 @@ STATUS = StatusDocument(
         serves=0,
         mapped="",
     ),
+    clock=ClockDocument(peers=3, ahead_ms=-40),
     neighbours=7,
     records=1234,
     standing="trusted",
