@@ -837,6 +837,11 @@ DECODERS: dict[str, Decoder] = {
         write=lambda request: dialback.encode_dialback(*request),
         seeds=lambda: [dialback.encode_dialback(bytes(16), 4747)],
     ),
+    "net.reach.dialback.decode_answer": Decoder(
+        dialback.decode_answer,
+        write=lambda answer: dialback.encode_answer(*answer),
+        seeds=lambda: [dialback.encode_answer(dialback.DONE, 1_700_000_000_000)],
+    ),
     "net.discovery.dnsaddr.decode_texts": Decoder(
         lambda data: dnsaddr.decode_texts(data.split(b"\n")),
         write=lambda found: b"\n".join(b"dnsaddr=" + str(each).encode() for each in found),

@@ -39,7 +39,7 @@ def set_clock(path: Path, ahead_ms: int) -> None:
 def main() -> None:
     clock, *arguments = sys.argv[1:]
     bend_clock(Path(clock))
-    from p2pverify.cli.main import main as command
+    from p2pverify.cli.main import main as command  # after the clock, which modules may import by name
 
     sys.argv = ["p2pverify", *arguments]
     command.main(args=arguments, prog_name="p2pverify")

@@ -1,7 +1,7 @@
 """What the faults need of Linux: small file systems, limits of running processes, damage to files, and measurements.
 
-Small file systems need no root: the soak starts again inside namespaces of its own, where it may mount. Where the kernel
-refuses them, a full disk is played by a limit on the size of files.
+Small file systems need no root: the soak starts again inside namespaces of its own, where it may mount. Where the
+kernel refuses them, a full disk is played by a limit on the size of files.
 """
 
 import os
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,8 @@ def limited(pid: int, which: int, soft: int) -> Iterator[None]:
     try:
         yield
     finally:
-        try:
+        with suppress(ProcessLookupError):
             resource.prlimit(pid, which, (before, hard))
-        except ProcessLookupError:
-            pass
 
 
 def damage(file: Path, draw: int) -> int:
@@ -114,4 +112,4 @@ def measure(pid: int) -> Measured | None:
 
 
 def open_files(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

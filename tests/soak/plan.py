@@ -80,7 +80,7 @@ def plan_faults(
         kind = deck[-1]
         busy = {name for fault in found if fault.at_s + fault.lasts_s + REST_S > at_s for name in fault.victims}
         able = [name for name in names if name not in busy and not (kind in ENDING and name in spared)]
-        victims = (dice.choice(able),) if able else ()
+        victims: tuple[str, ...] = (dice.choice(able),) if able else ()
         if kind is SoakFault.HALVES:
             victims = tuple(dice.sample(sorted(names), len(names) // 2)) if not busy else ()
         draw = dice.getrandbits(64)

@@ -1,12 +1,12 @@
 """The soak in virtual time: simulated peers, faults by a seed, and what must hold at every cut.
 
-The world is driven from outside, an eighth of an epoch at a time. Besides its own invariants (nested cuts, nobody honest
-is convicted, cuts advance, bounded states, equal records and views at rest), at every final cut the sum of all accounts
-is 0, and no honest peer has signed two records for one place of its log.
+The world is driven from outside, an eighth of an epoch at a time. Besides its own invariants (nested cuts, nobody
+honest is convicted, cuts advance, bounded states, equal records and views at rest), at every final cut the sum of all
+accounts is 0, and no honest peer has signed two records for one place of its log.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 from p2pverify.core.settle.books import account_rows
@@ -60,8 +60,7 @@ def world_plan(seed: int, epochs: int) -> WorldPlan:
 class VirtualSoak:
     """One world. `failures` are sentences."""
 
-    def __init__(self, seed: int, hours: float, kinds: Sequence[SoakFault], say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, seed: int, hours: float, kinds: Sequence[SoakFault]) -> None:
         self._plan = world_plan(seed, round(hours * HOUR_EPOCHS))
         self.world = World(self._plan)
         self._genesis_ms = self.world.network.params.genesis_ms
@@ -74,7 +73,7 @@ class VirtualSoak:
         self._sides: list[frozenset[int]] = []
         self._skews = {peer.number: peer.skew_ms for peer in self.world.peers}
         self._checked = 0
-        self.played = 0
+        self.played: list[str] = []
         self.failures: list[str] = []
 
     def play(self) -> None:
@@ -92,7 +91,18 @@ class VirtualSoak:
         world.invariants.at_rest()
         self._look()
         self._forks()
-        self.failures += world.invariants.faults
+        self.failures += [f"world {self._plan.seed}: {fault}" for fault in world.invariants.faults]
+        if self.failures:
+            self.failures += self.played
+
+    def __str__(self) -> str:
+        newest = self.world.invariants.newest
+        kinds = ", ".join(actor.kind for actor in self._plan.actors)
+        return (
+            f"world {self._plan.seed}: {self._plan.epochs} epochs of {EPOCH_MS // 1000} s with {kinds} and "
+            f"{len(self.played)} faults; {0 if newest is None else newest.index} cuts final, "
+            f"{'all well' if not self.failures else 'FAILED'}"
+        )
 
     # ------------------------------------------------------------ faults
 
@@ -105,8 +115,7 @@ class VirtualSoak:
             fault = self._faults.pop(0)
             self._ends.append((now_s + fault.lasts_s * _STRETCH, fault))
             self._break(fault)
-            self.played += 1
-            self._say(f"epoch {now_s * 1000 / EPOCH_MS:7.1f}  {fault} for {fault.lasts_s * _STRETCH:.0f} s")
+            self.played.append(f"epoch {now_s * 1000 / EPOCH_MS:7.1f}  {fault} for {fault.lasts_s * _STRETCH:.0f} s")
 
     def _victims(self, fault: PlannedFault) -> list[Peer]:
         return [self.world.peers[int(name)] for name in fault.victims]
@@ -159,9 +168,9 @@ class VirtualSoak:
         if not self._sides:
             links.heal()
             return
-        numbers = range(len(self.world.peers))
         sides = {
-            number: sum(1 << place for place, side in enumerate(self._sides) if number in side) for number in numbers
+            peer.number: sum(1 << place for place, side in enumerate(self._sides) if peer.number in side)
+            for peer in self.world.peers
         }
         links.split(sides, self.world.peers)
 

@@ -129,7 +129,13 @@ class SoakWatch:
         self.silent += 1
 
     async def _fetch(self, url: str, path: str, kind: type[_D]) -> _D:
-        return await trio.to_thread.run_sync(fetch, url, path, kind, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(
+            fetch,
+            url,
+            path,
+            kind,
+            abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
+        )
 
     def _measure(self, peer: SoakPeer, pid: int, status: StatusDocument) -> None:
         found = measure(pid)

@@ -36,6 +36,7 @@ from p2pverify.node.reports.documents.receipt import (
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import (
+    ClockDocument,
     Due,
     FinalCutDocument,
     JobsDocument,
@@ -251,6 +252,7 @@ STATUS = StatusDocument(
         serves=0,
         mapped="",
     ),
+    clock=ClockDocument(peers=3, ahead_ms=-40),
     neighbours=7,
     records=1234,
     stored=StoredDocument(history="window", records=1300, from_epoch=3, bytes=1_000_000),

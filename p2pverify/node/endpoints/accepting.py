@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class PatientListener(trio.abc.Listener[trio.SocketStream]):
-    """A listener that waits when the system has no room for another connection. `full` is called each time that it begins to wait.
+    """A listener that waits when the system has no room for another connection. `full` is called each time.
 
     The operator is told at most once in WARN_AGAIN_S.
     """

@@ -34,6 +34,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import (
+    ClockDocument,
     FinalCutDocument,
     JobsDocument,
     ReachDocument,
@@ -100,6 +101,7 @@ class NodeReports(Reports):
         recent = self._recent_cuts(machine.fold.latest)
         own = self._score_of(machine.key)
         waits = outlook.report(self._node)
+        reach = self._network.reach()
         return StatusDocument(
             schema="p2pverify/status/1",
             peer_id=peer_id(machine.key),
@@ -112,7 +114,8 @@ class NodeReports(Reports):
             engine=self._info.engine,
             uptime_s=max(0, self._driver.now_ms() - self._started_ms) // 1000,
             addresses=tuple(self._network.addresses()),
-            reach=_reach(self._network.reach()),
+            reach=_reach(reach),
+            clock=ClockDocument(peers=reach.clocks, ahead_ms=reach.clock_ahead_ms),
             neighbours=len(self._network.neighbours()),
             records=len(context.ledger),
             stored=_stored(self._journal),

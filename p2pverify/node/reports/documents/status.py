@@ -116,6 +116,16 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockDocument:
+    """The clocks of `peers` other peers, each at another address, beside this node's: shown, and never used."""
+
+    peers: Count
+    ahead_ms: int | None = field(
+        metadata={"description": "by how much their median is ahead of this node; null if nobody told it lately"}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusDocument(ApiDocument):
     """The identity and the progress of this node, and what it waits for."""
 
@@ -131,6 +141,7 @@ class StatusDocument(ApiDocument):
     uptime_s: Count
     addresses: tuple[str, ...]
     reach: ReachDocument
+    clock: ClockDocument
     neighbours: Count
     records: Count
     stored: StoredDocument
