@@ -101,7 +101,7 @@ def export(
     if found.base is not None:
         click.echo(
             f'they begin after cut {found.base.oldest.hex()}: this home has deleted earlier ones (history = "window"), '
-            "so only who has the state at that cut can verify them",
+            "so nobody can verify them; --dir writes segments, which hold the states that this needs",
             err=to_stderr,
         )
     elif not to_stderr:
