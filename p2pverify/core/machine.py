@@ -39,6 +39,7 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.intake import Intake
+from p2pverify.core.parts import Parts
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
 from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
@@ -52,27 +53,12 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
 from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
-from p2pverify.core.roles.disputes.objector import Objector
-from p2pverify.core.roles.disputes.reporter import Reporter
-from p2pverify.core.roles.disputes.voter import Voter
-from p2pverify.core.roles.disputes.work import DisputeWork
-from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.keys.farewell import say_farewell
 from p2pverify.core.roles.keys.successor import Succession
-from p2pverify.core.roles.membership import Membership
-from p2pverify.core.roles.operator import OrderTaker
-from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
-from p2pverify.core.roles.rounds.reporter import LossReporter
-from p2pverify.core.roles.rounds.work import TrainingWork
-from p2pverify.core.roles.rules.announcer import Announcer
-from p2pverify.core.roles.settle.money import Money
-from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, StoredCredit
 from p2pverify.core.state.rules.following import Following
@@ -139,40 +125,21 @@ class Machine:
             following=following,
             next_key=next_key,
         )
-        self.money = Money(context, credit)
-        self.responder = Responder(context, self.money.creditor)
-        self.challenger = Challenger(context)
-        work = DisputeWork(context, self.responder, self.challenger.evidence)
-        self.objector = Objector(context, work, is_on=objects)
-        self._voter = Voter(context, self.challenger, work)
-        self._mover = VersionMover(context, follows=follows)
-        self._membership = Membership(context, manifest, hardware, rejoin=rejoin, succession=succession)
-        self._cutter = Cutter(context, self.objector)
-        self._accuser = Accuser(context)
-        self.issuer = Issuer(context.fold)
-        self.reporter = Reporter(context)
-        self._training = TrainingWork(network.params.epoch_ms)
-        self._contributor = self.contributor_type(context, self._training)
-        self._loss_reporter = LossReporter(context, self._training)
-        self._evaluator = self.evaluator_type(context, self._training)
-        self._orders = OrderTaker(context, self._membership, self._mover, self.reporter, self.money.payer)
-        #: In the order in which they act.
-        self._parts: tuple[Part, ...] = (
-            self._membership,
-            Announcer(context),
-            self._mover,
-            self._accuser,
-            self.challenger,
-            self._voter,
-            self._cutter,
-            self.objector,
-            self.reporter,
-            self._contributor,
-            self._loss_reporter,
-            self._evaluator,
-            self.money.creditor,
-            self.money.payer,
+        parts = self._parts = Parts(
+            context,
+            manifest,
+            hardware,
+            credit,
+            objects=objects,
+            follows=follows,
+            rejoin=rejoin,
+            succession=succession,
+            contributor=self.contributor_type,
+            evaluator=self.evaluator_type,
         )
+        self.money, self.responder, self.challenger = parts.money, parts.responder, parts.challenger
+        self.objector, self.reporter = parts.objector, parts.reporter
+        self.issuer = Issuer(context.fold)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
@@ -251,8 +218,8 @@ class Machine:
                 on_outcome(record)
             taken += len(added)
             for found in added:
-                self._cutter.take(found, now_ms)
-                self._accuser.take(found, now_ms)
+                self._parts.cutter.take(found, now_ms)
+                self._parts.accuser.take(found, now_ms)
                 self.money.see(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
@@ -283,11 +250,11 @@ class Machine:
             case Computed() | MeasureDone() | ComputeFailed():
                 effects += context.job_done(event, now_ms)
             case TrainingDone():
-                self._training.take(event)
+                self._parts.training.take(event)
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
             case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld() | AnswerTaken():
-                effects += self._orders.carry_out(event, now_ms, is_awake=self._is_resumed)
+                effects += self._parts.orders.carry_out(event, now_ms, is_awake=self._is_resumed)
             case Synced():
                 context.silence.synced(event.peer)
             case TwinMet():
@@ -321,7 +288,7 @@ class Machine:
 
     def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> list[Effect]:
         effects = self._intake.take(event, now_ms)
-        if self._cutter.is_due or self._context.ledger.has_forks:
+        if self._parts.cutter.is_due or self._context.ledger.has_forks:
             self._is_due = True
         return effects
 
@@ -331,8 +298,8 @@ class Machine:
             self._note_own(record, now_ms)
         for found in added:
             self._context.fold.take(found)
-            self._cutter.take(found, now_ms)
-            self._accuser.take(found, now_ms)
+            self._parts.cutter.take(found, now_ms)
+            self._parts.accuser.take(found, now_ms)
             self.money.see(found, now_ms)
 
     def _note_own(self, record: Record, now_ms: int) -> None:
@@ -399,7 +366,7 @@ class Machine:
             context.silence.wake(now_ms)
             self._resume()
         # Of a row that is about to move, a cut may still need the weight.
-        parts = self._parts if context.moves_to is None else (self._cutter,)
+        parts = self._parts.in_order if context.moves_to is None else (self._parts.cutter,)
         for part in parts:
             yield from part.tick(now_ms)
         if context.fold.is_unsettled:
@@ -410,7 +377,7 @@ class Machine:
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""
         self._is_resumed = True
-        for part in self._parts:
+        for part in self._parts.in_order:
             part.resume()
 
     def statistics(self) -> dict[str, int]:
