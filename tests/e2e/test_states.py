@@ -15,24 +15,21 @@ from p2pverify.node.files.networkfile import dump_network, new_network
 from tests.cli.transcript import run
 from tests.support.joined import joined
 
-HOPELESS_S, LOOK_S = 300, 0.5
+HOPELESS_S, LOOK_S = 300, 1.0
+NOT_RUNNING = 3
 TOY = ("--engine", "toy", "--no-mdns")
-FOUNDERS = 4
-
-
-def _status(home: Path) -> dict[str, Any]:
-    done = run(home, "status", "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+FOUNDERS = 3
 
 
 def _until(home: Path, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     deadline = time.monotonic() + HOPELESS_S
-    while not holds(found := _status(home)):
-        assert time.monotonic() < deadline, json.dumps(found, indent=1)
+    while True:
+        done = run(home, "status", "--json")
+        assert done.returncode in (0, NOT_RUNNING), done.stderr  # on a busy machine it may answer late
+        if done.returncode == 0 and holds(found := json.loads(done.stdout)):
+            return dict(found)
+        assert time.monotonic() < deadline, done.stdout
         time.sleep(LOOK_S)
-    return found
 
 
 def _roots(found: dict[str, Any]) -> dict[int, str]:
@@ -56,7 +53,7 @@ def test_a_newcomer_joins_by_a_state(tmp_path: Path) -> None:
         Home(home).init()
     keys = tuple(sorted(sign.public_key(Home(home).load_identity()) for home in homes))
     genesis_ms = int(time.time() * 1000) + 3000
-    network, manifests = new_network("states", keys, ToyEngine().info, genesis_ms=genesis_ms, epoch_ms=1200)
+    network, manifests = new_network("states", keys, ToyEngine().info, genesis_ms=genesis_ms, epoch_ms=2000)
     path = tmp_path / "network.toml"
     path.write_text(dump_network(network, manifests))
     with ExitStack() as founders:

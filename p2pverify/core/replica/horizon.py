@@ -38,10 +38,12 @@ class Horizon:
         self._own = own
         self.forgets = forgets
         self._heads: dict[bytes, Head] = {}  # of the cut at the horizon
+        self._bottom = b""  # the cut whose heads these are, if this peer began there
         self._path: dict[bytes, None] = {}  # the cuts of the path above the horizon, oldest first
 
-    def begin_above(self, floors: Mapping[bytes, Floor]) -> None:
-        """The ledger began above these floors, and has the records above them."""
+    def begin_above(self, floors: Mapping[bytes, Floor], bottom: bytes = b"") -> None:
+        """The ledger began above these floors, and has the records above them. `bottom` is a cut with these heads."""
+        self._bottom = bottom
         self._heads = {author: (author, floor.seq, floor.id) for author, floor in floors.items()}
 
     def heads_at(self, cut_id: bytes) -> dict[bytes, Head] | None:
@@ -50,9 +52,11 @@ class Horizon:
         Authors that the cut has forgotten are among them.
         """
         self._extend()
+        heads = dict(self._heads)
+        if cut_id == self._bottom:
+            return heads
         if cut_id not in self._path:
             return None
-        heads = dict(self._heads)
         for each in self._path:
             self._move(heads, each)
             if each == cut_id:
@@ -61,9 +65,12 @@ class Horizon:
 
     @property
     def path(self) -> tuple[bytes, ...]:
-        """The cuts of the path above the horizon, oldest first."""
+        """The cuts of the path above the horizon, oldest first; before them the one at it, if this peer began there.
+
+        A peer that began there has no records at first, and others have all that it lacks above this cut.
+        """
         self._extend()
-        return tuple(self._path)
+        return tuple(dict.fromkeys((*filter(None, (self._bottom,)), *self._path)))
 
     def advance(self) -> list[Prune]:
         """Move the horizon, if it is time. Returns what a disk needs then to begin at the newest cut."""
@@ -73,6 +80,7 @@ class Horizon:
         moves = goal - (latest.index - len(self._path))
         if moves <= 0:
             return []
+        self._bottom = b""
         for each in list(islice(self._path, moves)):
             self._move(self._heads, each)
             del self._path[each]

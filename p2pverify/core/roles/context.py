@@ -30,7 +30,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.judge import judge_payload
 from p2pverify.core.records.kind_rule import Rules
-from p2pverify.core.replica.base import Base
+from p2pverify.core.replica.base import Base, floors_of
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
@@ -104,7 +104,9 @@ class Context:
     def begin_at(self, base: Base, floors: Mapping[bytes, Floor] | None = None, named: Iterable[Record] = ()) -> None:
         """Begin at a base, before any record is here: see `Fold.start_from`."""
         self.fold.start_from(base, floors, named)
-        self.horizon.begin_above(self.ledger.floors())
+        oldest, above = self.fold.kept(base.oldest), self.ledger.floors()
+        is_bottom = oldest is not None and above == floors_of(oldest)
+        self.horizon.begin_above(above, base.oldest if is_bottom else b"")
 
     @property
     def network(self) -> Network:
