@@ -10,8 +10,10 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.events import Event, Persist
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.keys.handover import sign_consent
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles.keys.successor import Succession
-from p2pverify.testnet.world import World
+from p2pverify.core.state.state import Member
+from p2pverify.testnet.world import ActorPlan, World
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
 from p2pverify.testnet.world.plan import Identity
 from p2pverify.testnet.world.world import make_network
@@ -28,11 +30,17 @@ DEATHS = 3
 RULES = {"handover_epochs": 16, "growth_epochs": 4096, "duty_epochs": 4, "dispute_epochs": 8}
 
 
-def rotating(*, consent: bool = True, around: Callable[[Actor], None] | None = None) -> World:
+def rotating(
+    *, consent: bool = True, around: Callable[[Actor], None] | None = None, lies: bool = False, begins: int = BEGINS
+) -> World:
     """Five founders, and from an epoch on the next key of the last one."""
     chosen = plan(5, members=6, peers=6, **RULES)
-    people = [Identity(n, each, sign.public_key(each), True, True, None, 0, None) for n, each in enumerate(FOUNDERS)]
-    people.append(Identity(5, NEW, NEW_KEY, False, True, None, BEGINS, None))
+    liar = ActorPlan("always-wrong", 1, 250_000, 0) if lies else None
+    people = [
+        Identity(n, each, sign.public_key(each), True, True, liar if each == OLD else None, 0, None)
+        for n, each in enumerate(FOUNDERS)
+    ]
+    people.append(Identity(5, NEW, NEW_KEY, False, True, None, begins, None))
     network = make_network(chosen, people)
     signed = sign_consent(OLD, network.id, NEW_KEY, keys_of(NEW)) if consent else None
 
@@ -116,3 +124,30 @@ def test_a_successor_that_is_killed_at_any_effect_never_signs_two_ways() -> None
     assert len(deaths) == DEATHS
     assert not world.peers[0].machine.context.ledger.is_forked(NEW_KEY)
     assert (convicted(world), world.invariants.faults) == (set(), [])
+
+
+def test_a_liar_does_not_escape_its_disputes() -> None:
+    """It hands over while disputes about it are open. All of them are decided against its row before that moves."""
+    world = rotating(lies=True, begins=1)
+
+    def about() -> set[DisputeKey]:
+        disputes = final(world).disputes.items()
+        return {key for key, each in disputes if OLD_KEY in each.parties and not each.has_effect}
+
+    def row() -> Member:
+        members = final(world).members
+        return members.get(NEW_KEY) or members[OLD_KEY]
+
+    assert run_until(world, lambda: OLD_KEY in final(world).handovers and len(about()) > 0, epochs_max=20)
+    world.stop(world.peers[4])
+    before = row().dissents
+
+    def has_moved() -> bool:
+        return NEW_KEY in final(world).members
+
+    while not has_moved():
+        assert final(world).epoch < 60
+        world.run_epochs(1)
+    assert row().dissents > before
+    # The invariants take the next key for another, honest peer. It has the standing of the liar.
+    assert all(fault.startswith("honest peer 5 is convicted") for fault in world.invariants.faults)
