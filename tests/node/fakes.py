@@ -13,6 +13,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import StoredCredit
+from p2pverify.core.snapshot.messages import StateRequest
 from p2pverify.node import ports
 from p2pverify.node.endpoints.reach import UNKNOWN, Reach
 from p2pverify.node.journal import History, Kept
@@ -96,6 +97,9 @@ class FakeNetwork:
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         raise AssertionError("no test of a whole node fetches files")
+
+    async def fetch_state(self, peer: bytes, request: StateRequest) -> bytes:
+        raise AssertionError("no test of a whole node fetches states")
 
     def exclude(self, peers: frozenset[bytes]) -> None:
         self.excluded.append(peers)
