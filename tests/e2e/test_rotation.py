@@ -55,13 +55,13 @@ def test_a_member_rotates_its_key_and_keeps_its_score(tmp_path: Path) -> None:
     with ExitStack() as others:
         address = others.enter_context(joined(one, path, *toy))
         for home in homes[1:-1]:
-            others.enter_context(joined(home, path, *toy, "--bootstrap", address, listens=False))
-        with joined(last, path, *toy, "--bootstrap", address, listens=False):
+            others.enter_context(joined(home, path, *toy, "--bootstrap", address))
+        with joined(last, path, *toy, "--bootstrap", address):
             before = wait_for(one, old, agreements=1, weight=1)
         said(last, "identity", "rotate", "--key", str(tmp_path / "four.next"), "--write", str(tmp_path / "after"))
         new = json.loads(said(last, "identity", "show", "--json"))
         assert (new["takes_over"], new["peer_id"] != old) == (old, True)
-        with joined(last, path, *toy, "--bootstrap", address, listens=False):
+        with joined(last, path, *toy, "--bootstrap", address):
             after = wait_for(one, new["peer_id"], weight=1, agreements=before["agreements"])
             assert (after["handovers"], after["dissents"]) == (1, 0)
             assert old not in rows(one)
