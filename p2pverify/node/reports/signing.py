@@ -4,6 +4,7 @@ import logging
 
 from p2pverify.core.machine import Machine
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
+from p2pverify.core.roles.membership import FORGOTTEN
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
@@ -36,6 +37,8 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     found: dict[str, str] = {}
     if silence.stopped == SELFTEST_FAILED:
         found[FAULTY] = f"{SELFTEST_FAILED}. Its results cannot be trusted, so this node signs nothing any more"
+    elif silence.stopped == FORGOTTEN:
+        found[FAULTY] = f"{FORGOTTEN}. This node signs nothing any more: make a new home with 'p2pverify init'"
     elif silence.stopped:
         found[TWIN] = (
             f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
