@@ -15,7 +15,6 @@ from p2pverify.core.replica.strangers.non_members import STRANGER_RECORDS_MAX, S
 from p2pverify.core.roles.context import Context
 from p2pverify.core.sync.messages import (
     AskCommon,
-    AskFinal,
     Between,
     Common,
     Digests,
@@ -123,7 +122,7 @@ async def test_records_that_are_announced_and_never_come(live: Live) -> None:
 
     with trio.fail_after(PATIENCE_S):
         async with lying(live, records, nothing) as liar:
-            await liar.wait_asked(AskFinal, 5)
+            await liar.wait_asked(AskCommon, 5)
             wanted = [record_id for request in liar.asked if isinstance(request, Fetch) for record_id in request.ids]
     assert len(set(wanted)) == 1500
     assert len(wanted) <= 3000
@@ -200,7 +199,7 @@ async def test_replay_of_a_strangers_log_through_sync(live: Live) -> None:
     records = [first, *author.log(1000, live.node.epoch)]
     with trio.fail_after(PATIENCE_S):
         async with lying(live, records, lambda request, answer: answer) as liar:
-            await liar.wait_asked(AskFinal, 3)
+            await liar.wait_asked(AskCommon, 3)
     held = sum(record.id in live.node.context.ledger for record in records)
     assert STRANGER_RECORDS_MAX <= held <= STRANGER_RECORDS_MAX + STRANGER_RECORDS_MAX_SHARED
     await live.survives("net sync_sessions_done")
