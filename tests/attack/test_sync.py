@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -13,7 +14,10 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.strangers.non_members import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
 from p2pverify.core.roles.context import Context
 from p2pverify.core.sync.messages import (
+    AskCommon,
     AskFinal,
+    Between,
+    Common,
     Digests,
     Fetch,
     Final,
@@ -23,6 +27,7 @@ from p2pverify.core.sync.messages import (
     Reconciled,
     Records,
     Request,
+    decode_answer,
     decode_request,
 )
 from p2pverify.core.sync.negentropy import FINGERPRINT, FINGERPRINT_BYTES
@@ -167,7 +172,11 @@ async def test_a_certified_cut_that_does_not_exist(live: Live) -> None:
 
     def invented(request: Request, answer: bytes) -> bytes:
         match request:
-            case Reconcile() | Fetch():
+            case AskCommon():
+                common = decode_answer(answer)
+                assert isinstance(common, Common)
+                return replace(common, final=FinalCut(bytes(31) + b"c", 2**39, bytes(32), bytes(32))).encode()
+            case Between() | Reconcile() | Fetch():
                 return answer
         if type(request).__name__ == "AskFinal":
             return Final(FinalCut(bytes(31) + b"c", 2**39, bytes(32), bytes(32))).encode()

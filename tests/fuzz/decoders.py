@@ -102,6 +102,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
     "node.snapshot.kept.read_leaves": "of the node's own home: each leaf is held against its hash",
+    "core.replica.base.decode_base": "reads states with decode_state, and holds them against each other",
     "core.state.codec.past.read_past": "a part of decode_state",
     "node.lines.served.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",

@@ -5,6 +5,7 @@ import logging
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.silence import CONTRADICTION
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
+from p2pverify.core.roles.membership import FORGOTTEN
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, FAULTY, TORN = "silent", "twin", "faulty", "torn"
@@ -43,6 +44,8 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             f"{silence.stopped}. This node signs nothing any more. Ask several people which of both cuts their nodes "
             "hold, and start a new home with --trust CUT"
         )
+    elif silence.stopped == FORGOTTEN:
+        found[FAULTY] = f"{FORGOTTEN}. This node signs nothing any more: make a new home with 'p2pverify init'"
     elif silence.stopped:
         found[TWIN] = (
             f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
