@@ -291,8 +291,7 @@ async def _run_services(
         report=settings.report,
     )
     reports = NodeReports(
-        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)),
-        states=states,
+        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained), states)
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     amendments = AmendmentWatch(driver)
