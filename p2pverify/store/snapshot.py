@@ -41,12 +41,7 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
 
     `start` is the state with which a forked network begins.
     """
-    with translated(database), reading(database) as connection:
-        schema.check(connection, database, network.id, None)
-        own = schema.owner(connection)[1]
-        found = Inspection(stored_rows(connection), own, ())
-        ledger, fold = _fold(network, found, start)
-    damaged = found.damaged
+    fold, own, damaged = read_fold(database, network, start=start)
     if fold.latest is fold.genesis:
         if damaged:
             raise StoreError(f"nothing final is left: {name_damage(damaged[0], own)}", _AFTER_DAMAGE)
@@ -55,16 +50,26 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
     if not fold.is_certified(chosen) or chosen == network.id:
         raise StoreError("this node knows no certificate for that cut", "'p2pverify status --json' lists recent cuts")
     header = ExportHeader(network.id, network.encode(), chosen, write_start(network, fold.genesis))
-    return Snapshot(header, [record.data for record in ledger.records()], own, damaged)
+    return Snapshot(header, [record.data for record in fold.ledger.records()], own, damaged)
 
 
-def _fold(network: Network, found: Inspection, start: State | None) -> tuple[Ledger, Fold]:
-    ledger = Ledger()
-    fold = Fold(network, ledger, start=start)
+def read_fold(
+    database: Path, network: Network, *, start: State | None = None
+) -> tuple[Fold, bytes, list[Damage]]:
+    """The fold of all records, the key of the database's peer, and the damaged records. Raises StoreError."""
+    with translated(database), reading(database) as connection:
+        schema.check(connection, database, network.id, None)
+        own = schema.owner(connection)[1]
+        found = Inspection(stored_rows(connection), own, ())
+        return _fold(network, found, start), own, found.damaged
+
+
+def _fold(network: Network, found: Inspection, start: State | None) -> Fold:
+    fold = Fold(network, Ledger(), start=start)
 
     def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
         found.take_outcome(why)
 
     for _, record, _ in take_records(fold, Rules(network, network.id, FAR_FUTURE), found.records(), refused):
         found.take_outcome(record)
-    return ledger, fold
+    return fold
