@@ -46,6 +46,7 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
@@ -81,8 +82,8 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. `credit` is
-    what clients may owe this peer.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a `base`
+    the peer begins there, without the records below it. `credit` is what clients may owe this peer.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -108,10 +109,11 @@ class Machine:
         follows: bool = False,
         memo: Memo | None = None,
         start: State | None = None,
+        base: Base | None = None,
         credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start, held=held)
+        self._context = context = self.context_type(network, seed, class_index, memo, start=start, base=base, held=held)
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)

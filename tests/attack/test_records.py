@@ -12,7 +12,7 @@ import trio
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.records.envelope import Header, Kind, Record
 from p2pverify.core.records.payloads.membership import Join
-from p2pverify.core.replica.ledger import WAITING_PER_AUTHOR_MAX
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import gossiper

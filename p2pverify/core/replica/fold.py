@@ -4,7 +4,7 @@ view(C) needs only the records in C: a cut names its base, the base's certificat
 the network itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -12,7 +12,8 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
-from p2pverify.core.replica.called import CalledRecords
+from p2pverify.core.replica.strangers.called import CalledRecords
+from p2pverify.core.replica.base import Base, decode_base, floors_of
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
@@ -58,6 +59,17 @@ class Fold(States):
         self._looks_at_all = False  # whether it must look at all of them
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
+
+    def start_from(self, base: Base, cuts: Mapping[bytes, Record] | None = None) -> None:
+        """Begin at a base, over an empty ledger. It then needs the records above the heads of the oldest state only.
+
+        `cuts` are the records of the base's cuts that are at hand. Raises DecodeError if the base does not hold.
+        """
+        states = decode_base(self.network_id, base, {} if cuts is None else cuts)
+        self.ledger.begin_above(floors_of(states[0]))
+        self._begin_with(states)
+        self._certified.clear()
+        self._certified.update(dict.fromkeys(base.cuts))
 
     # ------------------------------------------------------------ certificates
 

@@ -71,6 +71,11 @@ class States:
         self._frame = Frame(self._outcomes_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
 
+    def _begin_with(self, states: Sequence[State]) -> None:
+        """Begin with the newest states of a path instead of the network's first one."""
+        self._states = {state.id: state for state in states}
+        self.latest = states[-1]
+
     def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
         """Have each movement of money told, with the state that it leads to. Of cuts that are cached none is told."""
         self._frame = replace(self._frame, note=note)

@@ -26,6 +26,7 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
@@ -53,6 +54,7 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
+        base: Base | None = None,
         held: HeldModel | None = None,
     ) -> None:
         self.network = network
@@ -68,8 +70,10 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger() if memo is None else Ledger(memo.records)
+        self.ledger = Ledger(None if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
+        if base is not None:
+            self.fold.start_from(base)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -96,11 +100,8 @@ class Context:
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
-        last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
-        if last is None or last.epoch < epoch:
-            return True
-        first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
-        return last.epoch == epoch and (first is None or first.epoch < epoch)
+        newest, epoch = self.ledger.newest_epoch(self.key), self.params.epoch_at(now_ms)
+        return newest is None or newest[0] < epoch or (newest[0] == epoch and newest[1] < OWN_RECORDS_PER_EPOCH_MAX)
 
     @property
     def own_missing(self) -> int | None:

@@ -110,6 +110,7 @@ def forget(state: State, params: Params) -> None:
     for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
         del state.dropped[author]
         del state.heads[author]
+        state.tails.pop(author, None)
         state.forgotten[author] = state.index
     state.forgotten = {author: at for author, at in state.forgotten.items() if at >= cuts_from}
     state.recent = (*state.recent[1 - NEAR_CARRY : -1], *(newest_ids(ids) for ids in state.recent[-1:]))

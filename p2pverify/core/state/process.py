@@ -17,6 +17,7 @@ from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.history import datasets
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.past.notes import ids_of
+from p2pverify.core.state.past.tails import with_tails
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
@@ -51,6 +52,7 @@ def advance(
         by_kind.setdefault(record.kind, []).append(record)
         authors.add(record.author)
         state.count("records")
+    state.tails = with_tails(base.tails, sorted(chain.from_iterable(by_kind.values()), key=lambda r: (r.author, r.seq)))
     state.recent = (*base.recent, ids_of(chain.from_iterable(by_kind.values())))
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))

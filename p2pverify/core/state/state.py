@@ -29,6 +29,7 @@ from p2pverify.core.state.past.notes import (
     shared,
 )
 from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster
+from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.rounds.notes import LineRounds
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
@@ -206,6 +207,7 @@ class State(Roster):
     beside: dict[bytes, PastCut | None] = field(default_factory=dict)  # cuts beside the path that this one contains
     recent: tuple[CutIds, ...] = ()  # records of the newest cuts of the path, this one last
     forgotten: dict[bytes, int] = field(default_factory=dict)  # author -> index at which its head was forgotten
+    tails: dict[bytes, LogTail] = field(default_factory=dict)  # by author, of the logs with a head
     books: Books | None = None  # None in a network without a tariff
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
@@ -258,6 +260,7 @@ class State(Roster):
             dict(self.beside),
             self.recent,
             dict(self.forgotten),
+            self.tails,
             None if self.books is None else self.books.copy(),
             self.admitted_epoch,
             self.sponsored_epoch,

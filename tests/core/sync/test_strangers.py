@@ -6,7 +6,7 @@ import pytest
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.replica import called
+from p2pverify.core.replica.strangers import called
 from p2pverify.core.sync import negentropy, session
 from p2pverify.core.sync.memory import GENERATION_SESSIONS
 from p2pverify.core.sync.messages import (

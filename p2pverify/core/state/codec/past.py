@@ -37,6 +37,17 @@ from p2pverify.core.state.rounds.notes import TrainingPhase
 #: Bytes of the ids of one author's records in a cut, at most.
 IDS_BYTES_MAX = 32 * RECENT_IDS_MAX
 
+
+def _read_head(value: Value) -> tuple[int, bytes, int, int]:
+    seq, record_id, epoch, since = as_array(value, "head", length=4)
+    found = SEQ.read(seq), ID.read(record_id), UINT.read(epoch), SEQ.read(since)
+    if found[3] > found[0]:
+        raise DecodeError("head: its epoch began after it")
+    return found
+
+
+#: A head without its author, and the tail of its log: number, id, epoch, and the number at which the epoch began.
+HEAD: Form[tuple[int, bytes, int, int]] = Form(lambda head: head, _read_head)
 PAST_ROW: Form[PastRow] = record(
     PastRow, active=BOOL, class_index=CLASS, vrf_key=ID, weight=uint(1), fork_until=SINCE, is_convicted=BOOL
 )

@@ -29,7 +29,7 @@ from p2pverify.core.state.codec.forms import (
 )
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
-from p2pverify.core.state.codec.past import CUT_IDS, PATH, RAW, read_past, write_past
+from p2pverify.core.state.codec.past import CUT_IDS, HEAD, PATH, RAW, read_past, write_past
 from p2pverify.core.state.codec.rounds import LINE_ROUNDS
 from p2pverify.core.state.codec.rows import (
     DATASET,
@@ -38,13 +38,13 @@ from p2pverify.core.state.codec.rows import (
     MEMBER,
     NAME,
     NO_BYTES,
-    SEQ,
     SLOT,
     member_leaf,
     row_bytes,
 )
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.past.notes import CutIds, PastCut
+from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.state import State
 
 DOMAIN = "p2pverify/state/1"
@@ -108,6 +108,18 @@ class MembersSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         return member_leaf(key, value, row_bytes(value, NO_BYTES))
+
+
+class HeadsSection(StateSection):
+    """The heads, each with the tail of its log: number, id, epoch, and the number at which the epoch began."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        tails = state.tails
+        return {author: (*head[1:], *tails[author]) for author, head in state.heads.items()}
+
+    @property
+    def is_made_anew(self) -> bool:
+        return True
 
 
 class PastSection(StateSection):
@@ -179,8 +191,6 @@ class WrittenState:
 
 
 _EPOCH_OF_PEER = pair(ID, UINT)
-#: A head without its author, which is the key of the leaf.
-_HEAD: Form[tuple[int, bytes]] = pair(SEQ, ID)
 _CUT: Form[Cut] = Form(
     lambda cut: cut.encode(), lambda value: decode_cut(as_bytes(value, "cut", size_max=PAYLOAD_BYTES_MAX))
 )
@@ -193,7 +203,7 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         MembersSection("members", ID, MEMBER),
         StateSection("banned", ID, NAME),
         StateSection("totals", NAME, UINT),
-        StateSection("heads", ID, Form(lambda head: _HEAD.write(head[1:]), _HEAD.read)),
+        HeadsSection("heads", ID, HEAD),
         StateSection("dropped", ID, UINT),
         StateSection("audits", _EPOCH_OF_PEER, mapping(SLOT, audit_notes_form(network_id), plain)),
         StateSection("duties", _EPOCH_OF_PEER, DUTY_NOTE),
@@ -266,7 +276,9 @@ def decode_state(written: bytes) -> WrittenState:
     if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
         raise DecodeError("not the sections of a state")
     entries: dict[str, Any] = {section.field: _read(section, leaves[section.name]) for section in sections}
-    entries["heads"] = {author: (author, *head) for author, head in entries["heads"].items()}
+    heads = entries["heads"]
+    entries["heads"] = {author: (author, *head[:2]) for author, head in heads.items()}
+    entries["tails"] = {author: LogTail(*head[2:]) for author, head in heads.items()}
     if any(key != dispute.key for key, dispute in entries["disputes"].items()):
         raise DecodeError("disputes: a key is not that of the audit")
     convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
