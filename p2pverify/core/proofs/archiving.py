@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from p2pverify.core.proofs.segment import SegmentHeader
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.cut import Head, decode_cut
+from p2pverify.core.replica.base import Base, decode_base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.states import States
 from p2pverify.core.state.codec.roots import state_root
@@ -31,19 +32,22 @@ class Segment:
     records: Iterator[bytes]
 
 
-class Archiving:
+class Archiving(States):
     """The path of a fold, as places from 0 on, and the segments between them. They are made in ascending order.
 
-    Place 0 is the network itself, or the oldest cut that the ledger knows. It stands before the cuts whose states the
-    fold began with.
+    Place 0 is the network itself. If the fold began at a `base`, it is the cut before the base, of which nothing is
+    known but its id.
     """
 
-    def __init__(self, fold: Fold) -> None:
-        self._network, self._ledger = fold.network, fold.ledger
+    def __init__(self, fold: Fold, base: Base | None = None) -> None:
+        super().__init__(fold.network, fold.ledger, start=None if fold.network.origin is None else fold.genesis)
         self.path = _path(fold)
-        self._states = States(fold.network, fold.ledger, start=fold.genesis)
-        self._near: deque[State] = deque([self._states.genesis], NEAR_CARRY)  # the newest states of the walk
-        self._at = 0
+        self._near: deque[State] = deque([self.genesis], NEAR_CARRY)  # the newest states of the walk
+        if base is not None:
+            states = decode_base(self.network_id, base, {})
+            self._begin_with(states)
+            self._near.extend(states)
+        self._at = 0 if base is None else NEAR_CARRY
 
     @property
     def first(self) -> int:
@@ -58,7 +62,7 @@ class Archiving:
     @property
     def has_beginning(self) -> bool:
         """Whether the ledger holds the whole history."""
-        return self.path[0] == self._network.id
+        return self.path[0] == self.network_id
 
     def can_begin(self, place: int) -> bool:
         """Whether a segment can begin at a place: the states of the newest cuts up to it are needed."""
@@ -81,11 +85,11 @@ class Archiving:
         self._walk(first)
         base = () if first == 0 else tuple(self._near)
         heads = {} if first == 0 else dict(base[0].heads)
-        start = write_start(self._network, self._states.genesis) if first == 0 else b""
-        roots = [state_root(self._network.id, state) for state in (self._near[-1], self._walk(last))]
+        start = write_start(self.network, self.genesis) if first == 0 else b""
+        roots = [state_root(self.network_id, state) for state in (self._near[-1], self._walk(last))]
         header = SegmentHeader(
-            self._network.id,
-            self._network.encode(),
+            self.network_id,
+            self.network.encode(),
             self.path[first],
             roots[0],
             self.path[last],
@@ -94,11 +98,11 @@ class Archiving:
             tuple(self._record(state.id).data for state in base),
             bool(start),
         )
-        states = tuple(encode_state(self._network.id, state) for state in base) or ((start,) if start else ())
-        return Segment(header, states, self._records(max(0, first - NEAR_CARRY + 1), last + 1, heads))
+        states = tuple(encode_state(self.network_id, state) for state in base) or ((start,) if start else ())
+        return Segment(header, states, self._taken_in(max(0, first - NEAR_CARRY + 1), last + 1, heads))
 
     def _record(self, cut_id: bytes) -> Record:
-        record = self._ledger.get(cut_id)
+        record = self.ledger.get(cut_id)
         assert record is not None  # it is on the path
         return record
 
@@ -106,18 +110,18 @@ class Archiving:
         """Compute the states up to a place."""
         while self._at < place:
             self._at += 1
-            state = self._states.state(self.path[self._at])
+            state = self.state(self.path[self._at])
             assert state is not None  # it was certified
-            self._states.latest = state  # so that the newest states of the path stay cached
+            self.latest = state  # so that the newest states of the path stay cached
             self._near.append(state)
         return self._near[-1]
 
-    def _records(self, first: int, last: int, heads: dict[bytes, Head]) -> Iterator[bytes]:
+    def _taken_in(self, first: int, last: int, heads: dict[bytes, Head]) -> Iterator[bytes]:
         """The records that the cuts of the path take in above a place, cut by cut, by author and number."""
         for place in range(first + 1, last + 1):
             for head in decode_cut(self._record(self.path[place]).payload).moved:
                 before = heads.get(head[0])
-                for record in self._ledger.between(head, 0 if before is None else before[1] + 1):
+                for record in self.ledger.between(head, 0 if before is None else before[1] + 1):
                     yield record.data
                 heads[head[0]] = head
 

@@ -12,7 +12,7 @@ from p2pverify.core.proofs.segment import SegmentHeader, network_of
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
-from p2pverify.core.records.payloads.cut import decode_cut
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
@@ -120,12 +120,11 @@ def _begin(network: Network, header: SegmentHeader, states: Sequence[bytes], rul
     if header.is_first:
         return Fold(network, Ledger(), start=read_start(network, states[0]) if states else None)
     cuts = [_cut_record(data, rules) for data in header.cuts]
-    for cut, following in zip(cuts, cuts[1:], strict=False):
-        if decode_cut(following.payload).base != cut.id:
-            raise VerificationFailed("the cuts at its beginning do not stand on each other", record=following.id)
     if cuts[-1].id != header.first:
         raise VerificationFailed("the first cut is not the last one at its beginning", record=cuts[-1].id)
-    raise NotImplementedError
+    fold = Fold(network, Ledger())
+    fold.start_from(Base(tuple(cut.id for cut in cuts), tuple(states)), {cut.id: cut for cut in cuts})
+    return fold
 
 
 def _cut_record(data: bytes, rules: Rules) -> Record:
