@@ -49,12 +49,18 @@ def folded(network: Network, records: Iterable[Record]) -> WatchedFold:
     return fold
 
 
+def base_at(full: WatchedFold, path: Sequence[bytes]) -> Base:
+    """The base at the end of a path."""
+    known = tuple(path[-NEAR_CARRY:])
+    return Base(known, tuple(full.states[cut_id] for cut_id in known))
+
+
 def started(full: WatchedFold, path: Sequence[bytes], records: Iterable[Record]) -> WatchedFold:
     """A fold that knows the bytes of the newest states of a path, and the records above the oldest of them."""
-    known = tuple(path[-NEAR_CARRY:])
-    cuts = {cut_id: record for cut_id in known if (record := full.ledger.get(cut_id)) is not None}
+    base = base_at(full, path)
+    cuts = {cut_id: record for cut_id in base.cuts if (record := full.ledger.get(cut_id)) is not None}
     fold = WatchedFold(full.network, Ledger())
-    fold.start_from(Base(known, tuple(full.states[cut_id] for cut_id in known)), cuts)
+    fold.start_from(base, cuts)
     bottom = fold.ledger.floors()
     fold.feed(record for record in records if record.author not in bottom or record.seq > bottom[record.author].seq)
     return fold
