@@ -41,7 +41,7 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
 
     `start` is the state with which a forked network begins.
     """
-    fold, own, damaged = read_fold(database, network, start=start)
+    fold, own, damaged = stored_fold(database, network, start=start)
     if fold.latest is fold.genesis:
         if damaged:
             raise StoreError(f"nothing final is left: {name_damage(damaged[0], own)}", _AFTER_DAMAGE)
@@ -53,7 +53,7 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
     return Snapshot(header, [record.data for record in fold.ledger.records()], own, damaged)
 
 
-def read_fold(
+def stored_fold(
     database: Path, network: Network, *, start: State | None = None
 ) -> tuple[Fold, bytes, list[Damage]]:
     """The fold of all records, the key of the database's peer, and the damaged records. Raises StoreError."""

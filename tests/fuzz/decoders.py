@@ -30,7 +30,7 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, Remot
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, endpoint, question, stream
 from p2pverify.core.inference.compare import Measure
-from p2pverify.core.proofs import exchange, passport
+from p2pverify.core.proofs import exchange, passport, segment
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
@@ -42,6 +42,7 @@ from p2pverify.core.settle import exchange as settle_exchange
 from p2pverify.core.settle.cheques import SignedCheque
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
+from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.state import genesis
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
@@ -82,12 +83,14 @@ from p2pverify.node.files import (
 )
 from p2pverify.node.files.textfile import FileError
 from p2pverify.node.lines import papers
-from p2pverify.node.reports.documents.jsonform import DocumentError
+from p2pverify.node.reports.documents.jsonform import DocumentError, written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 from p2pverify.node.rerun import proof
 from p2pverify.node.rerun.judge import Rerun
 from p2pverify.node.settle import tarifffile
 from p2pverify.store import exportfile
+from p2pverify.store.archive import index as archive_index
+from p2pverify.store.archive import segmentfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import datasets, networks
@@ -141,6 +144,7 @@ EXEMPT = {
     "interop.dsse.read_statement": "a part of read_bundle and read_provenance",
     "node.reports.documents.jsonform.read_part": "of the answers of the operator's own node",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
+    "store.archive.index.read_index": "reads a file: parse_index",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
     "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
     "node.lines.papers.load_paper": "decode_paper with a file",
@@ -254,6 +258,44 @@ def _an_export() -> list[bytes]:
     file = io.BytesIO()
     exportfile.write_export(file, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
     return [file.getvalue()]
+
+
+def _a_header() -> segment.SegmentHeader:
+    """The header of a segment that begins with the network itself."""
+    definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
+    ids = [bytes([number]) * 32 for number in range(5)]
+    return segment.SegmentHeader(ids[0], definition, ids[0], ids[1], ids[2], ids[3], ids[4], ())
+
+
+def _later_header() -> segment.SegmentHeader:
+    """The header of a segment that begins with a cut."""
+    cuts = seeds.vectors("record", "record")[:NEAR_CARRY]
+    return replace(_a_header(), first=bytes(31) + b"x", cuts=tuple(data[: envelope.RECORD_BYTES_MAX] for data in cuts))
+
+
+def _segment(data: bytes) -> tuple[segment.SegmentHeader, tuple[bytes, ...], list[bytes]]:
+    opened = segmentfile.read_segment(io.BytesIO(data))
+    return opened.header, opened.states, list(opened.records())
+
+
+def _a_segment() -> list[bytes]:
+    """Whole segments with a few records."""
+    held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= envelope.RECORD_BYTES_MAX]
+    found = []
+    for header in (_a_header(), _later_header()):
+        file = io.BytesIO()
+        segmentfile.write_segment(file, header, [b"a state"] * header.states, held[:3])
+        found.append(file.getvalue())
+    return found
+
+
+def _an_index() -> list[bytes]:
+    one = archive_index.IndexedSegment(
+        file=archive_index.segment_name(0, 9), first="ab" * 32, first_epoch=0, last="cd" * 32, last_epoch=9, records=5,
+        size=600, sha256="ef" * 32,
+    )  # fmt: skip
+    made = archive_index.ArchiveIndex(schema="p2pverify/archive/1", network="01" * 32, epochs=10, segments=(one, one))
+    return [json.dumps(written(made)).encode()]
 
 
 def _a_proof() -> bytes:
@@ -757,6 +799,13 @@ DECODERS: dict[str, Decoder] = {
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
     ),
+    "core.proofs.segment.decode_segment_header": Decoder(
+        segment.decode_segment_header,
+        write=lambda found: found.encode(),
+        seeds=lambda: [_a_header().encode(), _later_header().encode()],
+    ),
+    "store.archive.segmentfile.read_segment": Decoder(_segment, (ExportError, NotAnExportError), seeds=_a_segment),
+    "store.archive.index.parse_index": Decoder(archive_index.parse_index, (DocumentError,), seeds=_an_index),
     "store.exportfile.read_export": Decoder(_export, (ExportError, NotAnExportError), seeds=_an_export),
     "engine.llama.variants.parse": Decoder(
         _text(variants.parse),

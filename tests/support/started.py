@@ -33,14 +33,21 @@ class WatchedFold(Fold):
         return state, fault
 
     def feed(self, records: Iterable[Record]) -> None:
-        for record in records:
-            try:
-                added = self.ledger.add(record)
-            except GossipIgnore:
-                continue
-            for one in added:
-                self.take(one)
-            self.settle()
+        """Take records. Those that are refused come again, as by sync, as long as this helps."""
+        left = list(records)
+        while left:
+            refused = [record for record in left if not self._takes(record)]
+            left = refused if len(refused) < len(left) else []
+
+    def _takes(self, record: Record) -> bool:
+        try:
+            added = self.ledger.add(record)
+        except GossipIgnore:
+            return record.id in self.ledger
+        for one in added:
+            self.take(one)
+        self.settle()
+        return True
 
 
 def folded(network: Network, records: Iterable[Record]) -> WatchedFold:
