@@ -53,9 +53,7 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
     return Snapshot(header, [record.data for record in fold.ledger.records()], own, damaged)
 
 
-def stored_fold(
-    database: Path, network: Network, *, start: State | None = None
-) -> tuple[Fold, bytes, list[Damage]]:
+def stored_fold(database: Path, network: Network, *, start: State | None = None) -> tuple[Fold, bytes, list[Damage]]:
     """The fold of all records, the key of the database's peer, and the damaged records. Raises StoreError."""
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)

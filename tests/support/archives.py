@@ -47,7 +47,9 @@ def read_back(file: bytes) -> tuple[SegmentParts, bytes]:
 
 
 def without(records: Sequence[bytes], *places: int) -> tuple[bytes, ...]:
-    return tuple(record for place, record in enumerate(records) if place not in {each % len(records) for each in places})
+    return tuple(
+        record for place, record in enumerate(records) if place not in {each % len(records) for each in places}
+    )
 
 
 def flipped(data: bytes, place: int) -> bytes:

@@ -14,7 +14,7 @@ from p2pverify.cli.show.rerun import read_pin
 from p2pverify.cli.table import table, terminal_width
 
 AUDIT_SCHEMA = "p2pverify/archive-audit/1"
-_ID_CHARS = 16
+_ID_CHARS = 8
 
 
 @click.command("audit")
@@ -107,7 +107,7 @@ def _text(found: Sequence[SegmentFinding], *, wide: bool) -> str:
         first, last = (None, None) if header is None else (header.first.hex(), header.last.hex())
         ids = [None if text is None else text if wide else text[:_ID_CHARS] for text in (first, last)]
         counts = (None, None) if one is None else (one.cuts, one.records)
-        rows.append((each.file.name, epochs, *counts, *ids, "holds" if each.fault is None else "false"))
+        rows.append((each.file.stem, epochs, *counts, *ids, "holds" if each.fault is None else "false"))
         notes.append("" if each.fault is None else str(each.fault))
     headers = ("SEGMENT", "EPOCHS", "CUTS", "RECORDS", "FROM", "TO", "RESULT")
     width = None if wide else terminal_width()

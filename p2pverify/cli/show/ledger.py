@@ -1,4 +1,4 @@
-"""`p2pverify ledger export` writes the records as one file, or as segments. Other commands have modules of their own."""
+"""`p2pverify ledger export` writes the records as one file, or as segments. The other commands have own modules."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,10 +32,23 @@ ledger.add_command(verify)
 @ledger.command("export")
 @click.argument("file", metavar="FILE", required=False)
 @click.option("--cut", "cut_text", metavar="ID", help="Export up to this certified cut (default: the newest).")
-@click.option("--dir", "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write segments of the history into this folder.")
+@click.option(
+    "--dir",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write segments of the history into this folder.",
+)
 @click.option("--from", "first", metavar="CUT", type=CutId(), help="With --dir: begin with this cut (default: go on).")
 @click.option("--to", "last", metavar="CUT", type=CutId(), help="With --dir: end with this cut.")
-@click.option("--epochs", metavar="N", type=click.IntRange(1, 2**20), default=4096, show_default=True, help="With --dir: epochs of a segment.")
+@click.option(
+    "--epochs",
+    metavar="N",
+    type=click.IntRange(1, 2**20),
+    default=4096,
+    show_default=True,
+    help="With --dir: epochs of a segment.",
+)
 @force_option
 def export(
     file: str | None,

@@ -23,8 +23,8 @@ class SegmentHeader:
     `first` and `last` are the ids of its cuts, and the roots are those of their states. A segment that begins with the
     network itself has the network id as `first`. `before` is the digest in the trailer of the segment that ends in
     `first`, or 32 zero bytes if its writer had none. `cuts` are the records of the cuts whose states follow the header:
-    the newest NEAR_CARRY ones of the path up to `first`, oldest first; none if the network itself is the first. `has_start` says that
-    the state follows with which a forked network begins.
+    the newest NEAR_CARRY ones of the path up to `first`, oldest first. There are none if `first` is the network itself.
+    `has_start` says that the state follows with which a forked network begins.
     """
 
     network_id: bytes

@@ -86,13 +86,14 @@ def recomputed(fold: Fold, cut_id: bytes) -> Verified:
     assert last is not None
     assert state is not None  # a certified cut was folded
     in_cut = sum(head[1] + 1 for head in state.heads.values())
+    held_in_cut = sum(head[1] + 1 - ledger.first(author) for author, head in state.heads.items())
     return Verified(
         network,
         cut_id,
         decode_cut(last.payload),
         fold.latest.epoch,
         in_cut,
-        len(ledger) - in_cut,
+        len(ledger) - held_in_cut,
         state.index,
         len(_signers(ledger, cut_id)),
         scores(network, state),

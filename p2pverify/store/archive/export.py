@@ -24,15 +24,20 @@ TellSegments = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """What to export: from a cut (32 B; by default the end of the archive, or the first cut possible) to a cut (by default
-    the last one that completes a segment), in segments of so many epochs."""
+    """What to export: from a cut to a cut (32 B each), in segments of so many epochs.
+
+    By default it goes on from the end of the archive, or begins with the network itself, and ends with the last cut that
+    completes a segment.
+    """
 
     first: bytes | None
     last: bytes | None
     epochs: int
 
 
-def export_segments(archiving: Archiving, network_id: bytes, folder: Path, order: ExportOrder) -> Iterator[IndexedSegment]:
+def export_segments(
+    archiving: Archiving, network_id: bytes, folder: Path, order: ExportOrder
+) -> Iterator[IndexedSegment]:
     """Write segments, each with a new index. Yields each one that was written. Raises StoreError, FileError."""
     index = _index(folder, network_id, order.epochs)
     first = _first(archiving, index, order.first)
@@ -78,7 +83,8 @@ def _index(folder: Path, network_id: bytes, epochs: int) -> ArchiveIndex:
         raise StoreError(f"{folder} has an archive of another network", "write into another folder")
     if found.epochs != epochs:
         raise StoreError(
-            f"{folder} has segments of {found.epochs} epochs", f"write into another folder, or say --epochs {found.epochs}"
+            f"{folder} has segments of {found.epochs} epochs",
+            f"write into another folder, or say --epochs {found.epochs}",
         )
     return found
 
@@ -115,7 +121,9 @@ def _last(archiving: Archiving, first: int, order: ExportOrder) -> int:
             f"cut {order.last.hex()} is not on the path that this home holds", "'p2pverify status' shows recent cuts"
         ) from None
     if not first < place <= archiving.newest:
-        reason = "the newest cut has no other on top of it yet" if place > first else "the last cut is not after the first"
+        reason = (
+            "the newest cut has no other on top of it yet" if place > first else "the last cut is not after the first"
+        )
         raise StoreError(f"no segment can end with cut {order.last.hex()}: {reason}", "choose another cut with --to")
     return place
 
@@ -128,4 +136,6 @@ def _gone(archiving: Archiving, reason: str) -> StoreError:
     begin = f"--from {path[first].hex()} (epoch {archiving.epoch(first)})"
     if archiving.has_beginning:
         return StoreError(reason, f"segments begin with the network itself, {begin}, or any cut after the fourth")
-    return StoreError(reason, f"the oldest cut to begin with is {begin}; an archive (history = \"all\") holds all of them")
+    return StoreError(
+        reason, f'the oldest cut to begin with is {begin}; an archive (history = "all") holds all of them'
+    )

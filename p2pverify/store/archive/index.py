@@ -44,7 +44,7 @@ class ArchiveIndex(ApiDocument):
 
 def segment_name(first_epoch: int, last_epoch: int) -> str:
     """The file name of a segment. Names sort like the segments."""
-    return f"{first_epoch:012}-{last_epoch:012}.segment"
+    return f"{first_epoch:08}-{last_epoch:08}.segment"
 
 
 def read_index(path: Path) -> ArchiveIndex:

@@ -54,8 +54,104 @@ def test_all_segments_hold_alone_and_together(kept: Path, archive: Path, world: 
     assert len(files) > 2
     done = run(kept, "ledger", "audit", str(archive), "--network", world.network.id.hex())
     assert done.returncode == 0, done.stderr
-    assert "assumed: nothing, because the history begins with the network itself" in done.stdout
-    for file in files[1:]:
-        document = json.loads(run(kept, "ledger", "audit", str(file), "--json").stdout)
-        assert document["valid"]
-        assert document["assumed"]["cut"] == document["segments"][0]["first"]
+    rows = [line.split() for line in done.stdout.splitlines()[1 : 1 + len(files)]]
+    assert [(row[0], row[-1]) for row in rows] == [(file.stem, "holds") for file in files]
+    assert done.stdout.endswith("assumed: nothing, because the history begins with the network itself\n")
+    document = json.loads(run(kept, "ledger", "audit", str(files[1]), str(files[2]), "--json").stdout)
+    assert document["valid"]
+    first, second = document["segments"]
+    assert document["assumed"]["cut"] == first["first"]
+    assert first["last"] == second["first"]
+
+
+def test_a_false_segment_is_named(kept: Path, archive: Path) -> None:
+    """The others are audited all the same."""
+    files = segments(archive)
+    data = files[1].read_bytes()
+    files[1].write_bytes(data[: len(data) // 2])
+    files[2].unlink()
+    done = run(kept, "ledger", "audit", str(archive / "index.json"), "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["valid"]) == (5, False)
+    assert [each["valid"] for each in document["segments"]] == [True, False, False]
+    assert document["segments"][1]["reason"].startswith("the file ends too early")
+    assert "cannot be read" in document["segments"][2]["reason"]
+    assert f"2 segments are false; the first is {files[1]}" in done.stderr
+    done = run(kept, "ledger", "audit", str(files[0]), str(files[0]))
+    assert done.returncode == 5
+    assert "the segment before it ends with another one" in done.stderr
+
+
+def test_files_that_are_no_segments(kept: Path, archive: Path) -> None:
+    whole = archive.parent / "whole"
+    assert run(kept, "ledger", "export", str(whole)).returncode == 0
+    for file, reason in ((whole, "a ledger export"), (kept / "network.toml", "a network file")):
+        done = run(kept, "ledger", "audit", str(file))
+        assert (done.returncode, f"is {reason}, not a segment" in done.stderr) == (2, True), done.stderr
+    done = run(kept, "ledger", "audit", str(archive), "--network", "00" * 32)
+    assert (done.returncode, "it is of network" in done.stderr) == (5, True)
+
+
+def test_a_segment_is_verified_from_a_cut_that_is_assumed(kept: Path, archive: Path) -> None:
+    """The view of its last cut is printed. The exit code is 0 only if the user names the cut that it rests on."""
+    index = json.loads((archive / "index.json").read_text())
+    one = index["segments"][-1]
+    file = str(archive / one["file"])
+    done = run(kept, "ledger", "verify", file)
+    assert done.returncode == 5
+    assert f"assumed: cut {one['first']} of epoch {one['first_epoch']}, state root " in done.stdout
+    assert f"say --assume {one['first']}" in done.stderr
+    assert run(kept, "ledger", "verify", file, "--assume", one["last"]).returncode == 5
+    done = run(kept, "ledger", "verify", file, "--assume", one["first"], "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["valid"], document["cut"]) == (0, True, one["last"])
+    assert document["assumed"]["cut"] == one["first"]
+    whole = json.loads(run(kept, "ledger", "verify", str(archive / "index.json"), "--json").stdout)
+    assert (whole["valid"], whole["assumed"]) == (True, None)
+    assert {**document, "assumed": None, "age_s": whole["age_s"]} == whole
+    assert document["records_after"] > 0
+    done = run(kept, "ledger", "verify", str(archive / "index.json"), "--from", one["first"], "--assume", one["first"])
+    assert done.returncode == 0, done.stderr
+    done = run(kept, "ledger", "verify", str(archive / "index.json"), "--from", "00" * 32)
+    assert (done.returncode, "no segment that begins with cut" in done.stderr) == (2, True)
+
+
+def test_an_archive_grows(kept: Path, archive: Path, world: World) -> None:
+    """Segments are added to the end, and one that is not complete only on demand."""
+    before = {file.name: file.read_bytes() for file in archive.iterdir()}
+    arguments = ("ledger", "export", "--dir", str(archive), "--epochs", EPOCHS)
+    done = run(kept, *arguments)
+    assert (done.returncode, "no further segment of 4 epochs is complete" in done.stderr) == (1, True), done.stderr
+    path = world.peers[0].machine.fold.latest.path
+    done = run(kept, *arguments, "--to", path[-1].hex())
+    assert (done.returncode, "the newest cut has no other on top of it" in done.stderr) == (1, True), done.stderr
+    assert {file.name: file.read_bytes() for file in archive.iterdir()} == before
+    done = run(kept, *arguments, "--to", path[-2].hex())
+    assert done.returncode == 0, done.stderr
+    assert len(segments(archive)) == len(before)  # one of them was the index
+    assert run(kept, "ledger", "audit", str(archive)).returncode == 0
+    done = run(kept, "ledger", "export", "--dir", str(archive.parent / "new"), "--from", path[2].hex())
+    assert (done.returncode, "no segment can begin with cut" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export",),
+        ("export", "file", "--dir", "new"),
+        ("export", "file", "--to", "00" * 32),
+        ("export", "--dir", "new", "--cut", "00" * 32),
+        ("export", "--dir", "new", "--from", "x"),
+        ("export", "--dir", "new", "--epochs", "0"),
+        ("verify", "whole", "--assume", "00" * 32),
+        ("verify", "first", "--rerun", "1"),
+        ("audit",),
+        ("audit", "absent"),
+    ],
+)
+def test_wrong_calls(kept: Path, archive: Path, arguments: tuple[str, ...]) -> None:
+    shutil.copyfile(segments(archive)[0], archive.parent / "first")
+    (archive.parent / "whole").touch()
+    done = run(kept, "ledger", *arguments, cwd=archive.parent)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert not (archive.parent / "new").exists()

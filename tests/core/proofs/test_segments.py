@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -16,6 +17,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.verify import VerificationFailed
 from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.memory import NEAR_CARRY
+from p2pverify.core.state.view import view_root
 from p2pverify.store.archive.segmentfile import read_segment
 from p2pverify.store.errors import ExportError
 from p2pverify.testnet.world import World
@@ -55,17 +57,16 @@ def test_each_segment_holds_alone(full: WatchedFold, segments: list[SegmentParts
     """Its last state is that of a fold of all records, and its epochs are those of its cuts."""
     for parts in segments:
         audited = parts.audit()
-        assert full.found[parts.header.last] == (
-            state_root(full.network_id, audited.fold.state(parts.header.last)),
-            full.found[parts.header.last][1],
-        )
+        state, known = audited.fold.state(parts.header.last), full.found[parts.header.last]
+        assert state is not None
+        assert known == (state_root(full.network_id, state), view_root(full.network, state))
         assert audited.records == len(parts.records)
         assert audited.first_epoch < audited.last_epoch
     assert sum(parts.audit().cuts for parts in segments) == full.latest.index - 1
 
 
 def test_segments_join(segments: list[SegmentParts]) -> None:
-    for before, parts in zip(segments, segments[1:], strict=False):
+    for before, parts in pairwise(segments):
         digest = read_back(before.file())[1]
         assert join_fault(parts.header, before.header, digest) is None
         assert join_fault(replace(parts.header, before=NO_SEGMENT), before.header, digest) is None
@@ -151,15 +152,16 @@ FALSE: dict[str, tuple[Change, str]] = {
     "the first root is another one": (_header(first_root=bytes(32)), "the state at the first cut has another root"),
     "the last root is another one": (_header(last_root=bytes(32)), "the state at the last cut has another root"),
     "the first cut is another one": (_header(first=bytes(32)), "the first cut is not the last one at its beginning"),
-    "the network is another one": (_header(network_id=bytes(32)), "the network definition is not that of the network id"),
+    "the network is another one": (
+        _header(network_id=bytes(32)),
+        "the network definition is not that of the network id",
+    ),
     "a cut at the beginning is another record": (
         lambda parts: replace(parts, header=replace(parts.header, cuts=(parts.records[0], *parts.header.cuts[1:]))),
         "a record at its beginning is no cut",
     ),
     "a cut at the beginning is missing": (
-        lambda parts: replace(
-            parts, header=replace(parts.header, cuts=parts.header.cuts[1:]), states=parts.states[1:]
-        ),
+        lambda parts: replace(parts, header=replace(parts.header, cuts=parts.header.cuts[1:]), states=parts.states[1:]),
         "too few states",
     ),
 }
