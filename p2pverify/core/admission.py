@@ -2,7 +2,7 @@
 
 Each neighbour has its own share of this peer's time for gossip, and can use a pool that neighbours share. A message
 beyond both is ignored and not rejected, because its records can come later by sync, which this peer requests at its own
-pace. The number of records held from authors that are not members is bounded (`core.replica.strangers.non_members`). This module
+pace. The number of records held from authors that are not members is bounded (`core.replica.strangers`). This module
 does not read the content of records.
 """
 

@@ -256,6 +256,24 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class Prune:
+    """Records are settled. Keep this on disk, so that a start needs only what is above it.
+
+    `cuts` and `states` are a base (`core.replica.base.Base`): the newest cuts of the path, oldest first, and the bytes
+    of their states. `floors` are those of the ledger, by author: number and id of the last settled record, its epoch,
+    and the number at which the epoch began. With `forgets` records at or below a floor may go from the disk, except
+    `named` ones, and all records of authors without a floor in a cut (`gone`).
+    """
+
+    cuts: tuple[bytes, ...]
+    states: tuple[bytes, ...]
+    floors: tuple[tuple[bytes, int, bytes, int, int], ...]
+    named: tuple[bytes, ...] = ()
+    gone: tuple[bytes, ...] = ()
+    forgets: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Gossip records' bytes."""
 
@@ -379,6 +397,7 @@ class Note:
 
 Effect = (
     Persist
+    | Prune
     | Publish
     | Follow
     | Respond

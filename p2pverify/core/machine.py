@@ -4,7 +4,7 @@ It answers requests, issues audits, votes, and makes cuts. The same machine runs
 at a time in a simulated world. It never waits, and never reads a clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from p2pverify.core.admission import Admission
 from p2pverify.core.contract.manifest import Manifest
@@ -50,6 +50,7 @@ from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
+from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
@@ -82,8 +83,9 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. With a `base`
-    the peer begins there, without the records below it. `credit` is what clients may owe this peer.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. A peer with
+    a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
+    `horizon`). `credit` is what clients may owe this peer.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -110,10 +112,15 @@ class Machine:
         memo: Memo | None = None,
         start: State | None = None,
         base: Base | None = None,
+        forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start, base=base, held=held)
+        self._context = context = self.context_type(
+            network, seed, class_index, memo, start=start, held=held, forgets=forgets
+        )
+        if base is not None:
+            context.begin_at(base)
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
@@ -188,6 +195,13 @@ class Machine:
 
     # ------------------------------------------------------------ start
 
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
+        """Begin where `Prune` let this peer forget records, before `load` brings those above the floors.
+
+        `named` are the records below the floors that were kept.
+        """
+        self._context.begin_at(base, floors, named)
+
     def load(
         self,
         records: Iterable[bytes],
@@ -225,6 +239,7 @@ class Machine:
             self.responder.remember(answer)
         for kept in evidence:
             self.challenger.evidence.keep(kept)
+        self.fold.follow()
         self._settle()  # without its effects, because these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
@@ -348,6 +363,9 @@ class Machine:
         if latest is before:
             return effects
         self._is_due = True
+        prune = self._context.horizon.advance()
+        if prune is not None:
+            effects.append(prune)
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -360,7 +378,9 @@ class Machine:
         """Let each part do what is due, and set the time of the next call."""
         context = self._context
         self._is_due = False
-        self.clocks.turn(max(0, context.params.epoch_at(now_ms)))
+        epoch = max(0, context.params.epoch_at(now_ms))
+        self.clocks.turn(epoch)
+        context.ledger.turn(epoch)
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):

@@ -67,7 +67,7 @@ def started(full: WatchedFold, path: Sequence[bytes], records: Iterable[Record])
     base = base_at(full, path)
     cuts = {cut_id: record for cut_id in base.cuts if (record := full.ledger.get(cut_id)) is not None}
     fold = WatchedFold(full.network, Ledger())
-    fold.start_from(base, cuts)
+    fold.start_from(base, cuts=cuts)
     bottom = fold.ledger.floors()
     fold.feed(record for record in records if record.author not in bottom or record.seq > bottom[record.author].seq)
     return fold

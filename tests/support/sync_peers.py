@@ -8,8 +8,8 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
-from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.sync import session
 from p2pverify.core.sync.messages import AskFinal, Final, FinalCut, Request, decode_request
 from p2pverify.core.sync.server import Sync

@@ -14,6 +14,7 @@ from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
 from p2pverify.core.replica.verify import VerificationFailed
@@ -54,6 +55,8 @@ def audit_segment(
         fold = _begin(network, header, states, rules)
     except DecodeError as error:
         raise VerificationFailed(error.reason) from None
+    horizon = Horizon(fold, b"", forgets=True)
+    horizon.begin_above(fold.ledger.floors())
     first = fold.latest
     if state_root(network.id, first) != header.first_root:
         raise VerificationFailed("the state at the first cut has another root than the header says")
@@ -62,7 +65,9 @@ def audit_segment(
     for count, record, added in take_records(fold, rules, records, _refuse):
         if not added:
             raise VerificationFailed("a record before it is missing", number=count, record=record.id)
-        path.look()
+        if fold.latest is not path.newest:
+            path.look()
+            horizon.advance()  # the audit holds no more records than a pruned node
         tell(count)
     last = _last(fold, header)
     path.require(last)
@@ -85,10 +90,11 @@ class _PathWatch:
 
     def __init__(self, fold: Fold) -> None:
         self._fold, self._known, self._index = fold, fold.latest.id, fold.latest.index
+        self.newest = fold.latest
 
     def look(self) -> None:
         """Look now and then. Raises VerificationFailed."""
-        state = self._fold.latest
+        state = self.newest = self._fold.latest
         if state.index >= self._index + 2 * _LOOK_EVERY:
             self.require(state)
             self._known, self._index = state.path[-1 - _LOOK_EVERY], state.index - _LOOK_EVERY
@@ -123,7 +129,7 @@ def _begin(network: Network, header: SegmentHeader, states: Sequence[bytes], rul
     if cuts[-1].id != header.first:
         raise VerificationFailed("the first cut is not the last one at its beginning", record=cuts[-1].id)
     fold = Fold(network, Ledger())
-    fold.start_from(Base(tuple(cut.id for cut in cuts), tuple(states)), {cut.id: cut for cut in cuts})
+    fold.start_from(Base(tuple(cut.id for cut in cuts), tuple(states)), cuts={cut.id: cut for cut in cuts})
     return fold
 
 

@@ -118,7 +118,7 @@ def _recent(fold: Fold) -> Iterator[State]:
         if cut_id == fold.network_id:
             return
         state = fold.kept(cut_id)
-        if state is not None:
+        if state is not None and cut_id in fold.ledger:
             yield state
 
 

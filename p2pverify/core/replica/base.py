@@ -11,7 +11,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.logs.log import Floor
-from p2pverify.core.state.codec.sections import decode_state, encode_state
+from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.state import State
 
@@ -33,12 +33,6 @@ class Base:
     @property
     def oldest(self) -> bytes:
         return self.cuts[0]
-
-
-def base_of(network_id: bytes, states: Mapping[bytes, State], newest: State) -> Base:
-    """The base with which a fold can begin at a cut. Raises KeyError if a state that it needs is not among `states`."""
-    cuts = tuple(cut_id for cut_id in newest.path[-NEAR_CARRY:] if cut_id != network_id)
-    return Base(cuts, tuple(encode_state(network_id, states[cut_id]) for cut_id in cuts))
 
 
 def decode_base(network_id: bytes, base: Base, cuts: Mapping[bytes, Record]) -> tuple[State, ...]:

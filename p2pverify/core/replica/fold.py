@@ -12,12 +12,14 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
-from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.replica.base import Base, decode_base, floors_of
-from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.ledger import Ledger, Wanted
+from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
-from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.replica.strangers.called import CalledRecords
+from p2pverify.core.state.codec.sections import encode_state
+from p2pverify.core.state.memory import NEAR_CARRY, NEAR_CUTS
 from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
@@ -60,16 +62,42 @@ class Fold(States):
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
 
-    def start_from(self, base: Base, cuts: Mapping[bytes, Record] | None = None) -> None:
+    def start_from(
+        self,
+        base: Base,
+        floors: Mapping[bytes, Floor] | None = None,
+        named: Iterable[Record] = (),
+        cuts: Mapping[bytes, Record] | None = None,
+    ) -> None:
         """Begin at a base, over an empty ledger. It then needs the records above the heads of the oldest state only.
 
+        The ledger begins above lower `floors`, if there are any, because other parts want some records below the base;
+        it has `named` ones below the floors.
         `cuts` are the records of the base's cuts that are at hand. Raises DecodeError if the base does not hold.
         """
         states = decode_base(self.network_id, base, {} if cuts is None else cuts)
-        self.ledger.begin_above(floors_of(states[0]))
+        self.ledger.begin_above(floors_of(states[0]) if floors is None else floors, named)
         self._begin_with(states)
         self._certified.clear()
         self._certified.update(dict.fromkeys(base.cuts))
+
+    def base(self) -> Base:
+        """The base with which another fold can begin at the newest certified cut. There must be a cut."""
+        states = [self.state(cut_id) for cut_id in self.latest.path[-NEAR_CARRY:] if cut_id != self.network_id]
+        held = [state for state in states if state is not None]
+        assert len(held) == len(states)  # the newest states of the path are always there
+        return Base(tuple(each.id for each in held), tuple(encode_state(self.network_id, each) for each in held))
+
+    def prune(
+        self, heads: Mapping[bytes, Head], index: int, gone: Iterable[bytes], is_wanted: Wanted, *, forget: bool
+    ) -> dict[bytes, Floor]:
+        """Settle what is at or below the heads of the cut of the path with an index: see `Ledger.prune`."""
+        floors = self.ledger.prune(heads, gone, is_wanted, forget=forget)
+        if forget:
+            self._forget_below(index)
+            for cut_id in [cut_id for cut_id in self._certified if cut_id not in self.ledger]:
+                del self._certified[cut_id]
+        return floors
 
     # ------------------------------------------------------------ certificates
 
@@ -114,10 +142,16 @@ class Fold(States):
                     self.latest = state
                     found.append((state.id, state.epoch))
         if found:
-            self.ledger.follow(self.latest.heads)
+            self.follow()
         if len(self._pending) > self._pending_max:
             self._forget()
         return found
+
+    def follow(self) -> None:
+        """Let the ledger follow the branches of the newest certified cut that are here."""
+        heads = self.latest.heads
+        if self.ledger.has_branches:
+            self.ledger.follow({author: head for author, head in heads.items() if self.ledger.lacks((head,)) is None})
 
     def _candidates(self) -> list[bytes]:
         """Pending cuts on the newest certified cuts that may be certified now, in the order of bases and ids.

@@ -10,14 +10,14 @@ the records below.
 """
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.replica.logs.log import Floor, Log
+from p2pverify.core.replica.logs.reading import Logs
 from p2pverify.core.replica.logs.shelf import MemoryShelf, Shelf
-from p2pverify.core.replica.logs.waiting import Waiting
 
 #: Most records of one author that are held beside its followed log.
 BESIDE_MAX = 32_768
@@ -28,12 +28,15 @@ FORKS_MAX = 4096
 #: Why a record at or below the floor of its author's log is refused.
 BELOW = "below the horizon"
 
-Seen = Callable[[Record], None]
-#: Called with the epochs and ids of records that are settled from now on, or that were dropped.
+#: Called with the epoch and id of a record.
+Seen = Callable[[int, bytes], None]
+#: Called with the epochs and ids of records that are settled or dropped from now on.
 Settled = Callable[[Sequence[tuple[int, bytes]]], None]
+#: Tells whether a record is wanted although it lies below the horizon.
+Wanted = Callable[[Record], bool]
 
 
-class Ledger:
+class Ledger(Logs):
     """Accepted records, without their meaning.
 
     The records are on a `shelf`, which ledgers of one process may share. Which records a ledger holds is told by the
@@ -41,70 +44,100 @@ class Ledger:
     """
 
     def __init__(self, shelf: Shelf | None = None) -> None:
-        self._shelf = MemoryShelf() if shelf is None else shelf
-        self._authors: list[bytes] = []  # sorted
-        self._logs: dict[bytes, Log] = {}
-        #: Records of other branches, by author and id, each with the number at which its epoch began on its branch.
-        self._beside: dict[bytes, dict[bytes, tuple[Record, int]]] = {}
-        self._waiting = Waiting()
-        self._length = 0
+        super().__init__(MemoryShelf() if shelf is None else shelf)
         self._forks: dict[tuple[bytes, int], tuple[Record, Record]] = {}
-        self._watchers: list[tuple[Seen, Settled | None]] = []
+        self._watchers: list[tuple[Seen, Settled]] = []
 
-    def __len__(self) -> int:
-        return self._length
+    def watch(self, seen: Seen, settled: Settled) -> None:
+        """Call `seen` with each record held above the floors, in any order, and with each record added from now on.
 
-    def __contains__(self, record_id: bytes) -> bool:
-        return self.get(record_id) is not None
-
-    def get(self, record_id: bytes) -> Record | None:
-        """The record with this id, if it is held here."""
-        found = self._shelf.get(record_id)
-        if found is None:
-            return None
-        header = found.header
-        log = self._logs.get(header.author)
-        if log is None:
-            return None
-        at = header.seq - log.first
-        if 0 <= at < len(log.ids) and log.ids[at] == record_id:
-            return found
-        beside = self._beside.get(header.author)
-        return found if beside is not None and record_id in beside else None
-
-    def is_awaited(self, author: bytes, prev: bytes) -> bool:
-        """Whether a record of this author waits here for the record `prev`."""
-        return self._waiting.has(author, prev)
-
-    def has_waiting(self, author: bytes) -> bool:
-        """Whether records of this author wait here for earlier ones."""
-        return self._waiting.of(author) > 0
-
-    def watch(self, seen: Seen, settled: Settled | None = None) -> None:
-        """Call `seen` with each record held above the floors, in any order, and from now on with each record added."""
+        Call `settled` when records are no longer above a floor.
+        """
         for author in self._authors:
-            for _, record_id in self._logs[author].above_floor():
-                seen(self._held(record_id))
-            for record, _ in self._beside.get(author, {}).values():
-                seen(record)
+            for key in self._above_floor(author):
+                seen(*key)
         self._watchers.append((seen, settled))
 
-    def _held(self, record_id: bytes) -> Record:
-        found = self._shelf.get(record_id)
-        assert found is not None  # the ids of a log are of records on the shelf
-        return found
+    def _above_floor(self, author: bytes) -> list[tuple[int, bytes]]:
+        beside = self._beside.get(author, {})
+        return [*self._logs[author].above_floor(), *((record.epoch, key) for key, (record, _) in beside.items())]
 
     # ------------------------------------------------------------ floors
 
-    def begin_above(self, floors: Mapping[bytes, Floor]) -> None:
-        """Begin, in an empty ledger, above these heads of authors. The records up to there are never here."""
+    def begin_above(self, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
+        """Begin, in an empty ledger, above these heads of authors.
+
+        The records up to there are never here, except `named` ones, which only `get` and `named` find.
+        """
         assert not self._logs
+        self.is_whole = False
+        self._named = {record.id: record for record in named}
         self._authors = sorted(floors)
         self._logs = {author: Log(floors[author]) for author in self._authors}
 
-    def floors(self) -> dict[bytes, Floor]:
-        """The floors of the logs that have one, by author."""
-        return {author: log.floor for author, log in self._logs.items() if log.floor is not None}
+    def prune(
+        self, heads: Mapping[bytes, Head], gone: Iterable[bytes], is_wanted: Wanted, *, forget: bool
+    ) -> dict[bytes, Floor]:
+        """Make these heads the floors of their logs, and close the logs of the authors `gone`. Returns the floors.
+
+        Every head is on the followed branch. Of what lies below, or is in a closed log, nothing is taken any more. With
+        `forget` the records are dropped, except wanted ones, which `get` and `named` still find.
+        """
+        settled: list[tuple[int, bytes]] = []
+        dropped: list[bytes] = []
+        for author, (_, seq, record_id) in sorted(heads.items()):
+            log = self._logs[author]
+            if log.floor is None or log.floor.seq < seq:
+                assert log.id_at(seq) == record_id
+                below = log.raise_floor(Floor(seq, record_id, log.epoch_at(seq), log.since(seq)), forget=forget)
+                settled += below
+                dropped += [each for _, each in below] if forget else []
+                settled += self._drop_beside(author, log, dropped)
+        for author in gone:
+            if author in self._logs:
+                settled += self._above_floor(author)
+                dropped += self._close(author, forget=forget)
+        self._drop(dropped, is_wanted)
+        self.is_whole = self.is_whole and not forget
+        for _, note in self._watchers:
+            note(settled)
+        return self.floors()
+
+    def _drop_beside(self, author: bytes, log: Log, dropped: list[bytes]) -> list[tuple[int, bytes]]:
+        """Drop the branches that leave the log below its floor. Returns their epochs and ids."""
+        beside = self._beside.get(author)
+        if beside is None or log.floor is None:
+            return []
+        gone = []
+        for record, _ in sorted(beside.values(), key=lambda one: one[0].seq):
+            prev = record.header.prev
+            if record.seq <= log.floor.seq or not (log.id_at(record.seq - 1) == prev or prev in beside):
+                del beside[record.id]
+                gone.append((record.epoch, record.id))
+        if not beside:
+            del self._beside[author]
+        dropped += [each for _, each in gone]
+        return gone
+
+    def _close(self, author: bytes, *, forget: bool) -> list[bytes]:
+        """Take nothing of an author any more. Returns the ids of the records that are not held from now on."""
+        self._waiting.drop(author)
+        found = list(self._beside.pop(author, ()))
+        if not forget:
+            self._logs[author].is_closed = True
+            return found
+        self._authors.remove(author)
+        return [*found, *self._logs.pop(author).ids]
+
+    def _drop(self, dropped: Sequence[bytes], is_wanted: Wanted) -> None:
+        self._length -= len(dropped)
+        wanted = {r.id: r for r in map(self._shelf.get, dropped) if r is not None and is_wanted(r)}
+        self._named = {**{key: record for key, record in self._named.items() if is_wanted(record)}, **wanted}
+        self._shelf.drop(dropped)
+
+    def turn(self, epoch: int) -> None:
+        """It is this epoch now: drop the records that have waited for too long."""
+        self._waiting.turn(epoch)
 
     # ------------------------------------------------------------ adding
 
@@ -118,8 +151,8 @@ class Ledger:
         if log is None or header.seq != log.end or log.last_id != header.prev:  # not the next record of the log
             if record.id in self:
                 raise GossipIgnore("known")
-            if log is not None and log.floor is not None and header.seq <= log.floor.seq:
-                raise GossipIgnore("known" if record.id == log.floor.id else BELOW)
+            if log is not None and log.is_settled(header.seq):
+                raise GossipIgnore("known" if log.id_at(header.seq) == record.id else BELOW)
             if not self._has_prefix(record):
                 self._waiting.put(record)
                 return []
@@ -176,7 +209,7 @@ class Ledger:
         self._shelf.put(record)
         self._length += 1
         for seen, _ in self._watchers:
-            seen(record)
+            seen(header.epoch, record.id)
 
     def _check_epoch(self, record: Record, log: Log | None) -> int:
         """Epochs in a log never decrease, and an epoch has a limit of records. Returns where the record's epoch began.
@@ -212,12 +245,8 @@ class Ledger:
         found, self._forks = self._forks, {}
         return list(found.values())
 
-    def is_forked(self, author: bytes) -> bool:
-        """Whether more than one branch of an author's log is held."""
-        return bool(self._beside.get(author))
-
     def follow(self, heads: Mapping[bytes, Head]) -> None:
-        """Make each branch that a certified cut names its author's chain. All heads of the cut must be here."""
+        """Make each branch that a certified cut names its author's chain. The heads must be here."""
         for author in sorted(self._beside):
             if author in heads:
                 self._follow(heads[author])
@@ -244,149 +273,3 @@ class Ledger:
             after = next(chosen, None) or following.get(after.id)
         if not beside:
             del self._beside[author]
-
-    def _branch(self, head: Head) -> list[Record]:
-        """The records beside the followed log on the branch that ends in `head`, in order. None if it is on the log.
-
-        Raises KeyError if the head is not here.
-        """
-        author, seq, record_id = head
-        log, beside = self._logs[author], self._beside.get(author, {})
-        branch: list[Record] = []
-        while log.id_at(seq) != record_id and seq >= 0:
-            record = beside[record_id][0]
-            branch.append(record)
-            record_id, seq = record.header.prev, seq - 1
-        return branch[::-1]
-
-    def branches(self) -> Iterator[Record]:
-        """Records beside the followed logs: the evidence of forks."""
-        for author in sorted(self._beside):
-            yield from sorted((one for one, _ in self._beside[author].values()), key=lambda r: (r.seq, r.id))
-
-    # ------------------------------------------------------------ reading
-
-    def head(self, author: bytes) -> Head | None:
-        """The newest head of an author, which can be a floor."""
-        log = self._logs.get(author)
-        return None if log is None else (author, log.end - 1, log.last_id)
-
-    def heads(self) -> tuple[Head, ...]:
-        """Heads of all authors, sorted."""
-        return tuple((author, log.end - 1, log.last_id) for author, log in self._sorted())
-
-    def _sorted(self) -> Iterator[tuple[bytes, Log]]:
-        return ((author, self._logs[author]) for author in self._authors)
-
-    def moved(self, earlier: Mapping[bytes, Head]) -> list[Head]:
-        """Heads of the authors with more records here than in an earlier cut, sorted."""
-        found: list[Head] = []
-        for author, log in self._sorted():
-            before = earlier.get(author)
-            if before is None or before[1] < log.end - 1:
-                found.append((author, log.end - 1, log.last_id))
-        return found
-
-    def last(self, author: bytes) -> Record | None:
-        """The last record of an author's followed log. None if there is none, or if it was forgotten."""
-        log = self._logs.get(author)
-        return self._held(log.ids[-1]) if log is not None and log.ids else None
-
-    def newest_epoch(self, author: bytes) -> tuple[int, int] | None:
-        """The epoch of an author's last record, and how many records it has of that epoch. None without a record."""
-        log = self._logs.get(author)
-        return None if log is None else (log.epoch_at(log.end - 1), log.end - log.since(log.end - 1))
-
-    def at(self, author: bytes, seq: int) -> Record | None:
-        """The record with a number on an author's followed log. None if it does not exist, or was forgotten."""
-        log = self._logs.get(author)
-        return self._held(log.id_at(seq)) if log is not None and log.first <= seq < log.end else None
-
-    def first(self, author: bytes) -> int:
-        """The number of the first record of an author that the ledger has not forgotten."""
-        log = self._logs.get(author)
-        return 0 if log is None else log.first
-
-    def held(self, author: bytes) -> int:
-        """The number of records of an author held here, with those beside its followed log and those that wait."""
-        log = self._logs.get(author)
-        return (0 if log is None else len(log.ids)) + len(self._beside.get(author, ())) + self._waiting.of(author)
-
-    def chain(self, author: bytes) -> Iterator[Record]:
-        """The records of an author's followed log, in order, without those that were forgotten."""
-        return self.chain_from(author, 0)
-
-    def chain_from(self, author: bytes, seq: int) -> Iterator[Record]:
-        """The records of an author's followed log, from a number on, without those that were forgotten."""
-        log = self._logs.get(author)
-        return iter(()) if log is None else map(self._held, log.ids[max(0, seq - log.first) :])
-
-    def records(self) -> Iterator[Record]:
-        """All records held with their prefix, by author, number and id."""
-        for author, log in self._sorted():
-            beside = [record for record, _ in self._beside.get(author, {}).values()]
-            chain = map(self._held, log.ids)
-            yield from sorted([*chain, *beside], key=lambda r: (r.seq, r.id)) if beside else chain
-
-    def lacks(self, heads: Iterable[Head]) -> bytes | None:
-        """The id of a head whose record is neither here nor at the floor; None if all are."""
-        for author, seq, record_id in heads:
-            log = self._logs.get(author)
-            if log is not None and log.id_at(seq) == record_id:
-                continue
-            beside = self._beside.get(author, {}).get(record_id)
-            if beside is None or beside[0].seq != seq:
-                return record_id
-        return None
-
-    def extends(self, later: Mapping[bytes, Head], earlier: Iterable[Head]) -> bool:
-        """Whether a set of heads contains an earlier set, branch by branch. An unknown head contains nothing.
-
-        A head below the floor is unknown, because the ledger may have forgotten on which branch it was.
-        """
-        return all(self._descends(later.get(head[0]), head) for head in earlier)
-
-    def _descends(self, later: Head | None, earlier: Head) -> bool:
-        if later is None or later[1] < earlier[1] or self.lacks((later,)) is not None:
-            return False
-        return later == earlier or self.ancestor(later, earlier[1]) == earlier[2]
-
-    def ancestor(self, head: Head, seq: int) -> bytes:
-        """The id at `seq` on the branch that ends in `head`. Empty if it was forgotten."""
-        branch = self._branch(head)
-        if branch and seq >= branch[0].seq:
-            return branch[seq - branch[0].seq].id
-        return self._logs[head[0]].id_at(seq)
-
-    def between(self, head: Head, first: int) -> list[Record]:
-        """The records on the branch that ends in `head`, from the number `first` on. The head must be here.
-
-        None of them may be forgotten.
-        """
-        log, branch = self._logs[head[0]], self._branch(head)
-        end = branch[0].seq if branch else head[1] + 1
-        assert first >= min(log.first, end), "records below the horizon"
-        ids = log.ids[max(0, first - log.first) : max(0, end - log.first)]
-        return [*map(self._held, ids), *(record for record in branch if record.seq >= first)]
-
-    def backwards(self, head: Head, seq: int) -> Iterator[Record]:
-        """The records on the branch that ends in `head`, from the number `seq` down, as far as they are held.
-
-        The head must be here.
-        """
-        log, branch = self._logs[head[0]], self._branch(head)
-        end = branch[0].seq if branch else head[1] + 1
-        yield from (record for record in reversed(branch) if record.seq <= seq)
-        yield from (self._held(log.id_at(at)) for at in range(min(seq, end - 1), log.first - 1, -1))
-
-    def last_of(self, head: Head, kind: int) -> Record | None:
-        """The last held record of a kind on the branch that ends in `head`. The head must be here."""
-        return next((record for record in self.backwards(head, head[1]) if record.kind == kind), None)
-
-    def statistics(self) -> dict[str, int]:
-        return {
-            "records": self._length,
-            "authors": len(self._authors),
-            "waiting": len(self._waiting),
-            "forked": sum(len(beside) for beside in self._beside.values()),
-        }

@@ -76,6 +76,14 @@ class States:
         self._states = {state.id: state for state in states}
         self.latest = states[-1]
 
+    def _forget_below(self, index: int) -> None:
+        """Forget the states and outcomes of cuts whose records may be gone: those on cuts of the path before an index.
+
+        The records of the newest cuts are there.
+        """
+        self._states = {key: state for key, state in self._states.items() if state.index >= index}
+        self._outcomes.clear()
+
     def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
         """Have each movement of money told, with the state that it leads to. Of cuts that are cached none is told."""
         self._frame = replace(self._frame, note=note)
@@ -188,15 +196,15 @@ class States:
         moved = {head[0]: head for head in cut.moved}
         if not self.ledger.extends(moved, (base.heads[peer] for peer in moved if peer in base.heads)):
             return base, "the cut does not contain its base"
+        newcomers = [head for head in moved.values() if not _knows(base, head[0])]
+        if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
+            return base, "the cut takes in too many new authors"
+        if not all(self.may_come_in(base, head) for head in newcomers):
+            return base, "a new author has not joined lately"
         beta = vrf.proof_to_beta(cut.proof) if _holds(self.network_id, cut, base) else b""
         state = self._advance(base, cut.moved, cut_id, cut.epoch, next_beacon(base.beacon, beta))
         if not beta:
             return state, "VRF proof does not hold"
-        newcomers = [head for head in moved.values() if not _knows(base, head[0])]
-        if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
-            return state, "the cut takes in too many new authors"
-        if not all(self.has_joined(head, cut.epoch) for head in newcomers):
-            return state, "a new author has not joined lately"
         if cut.epoch < base.epoch + (base is not self.genesis):
             return state, "the cut is not of a later epoch than its base"
         if not self._is_based(base, state):
@@ -212,22 +220,26 @@ class States:
         step = Transition(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
         return step.is_certified(base.id)
 
-    def has_joined(self, head: Head, epoch: int) -> bool:
-        """Whether a new author's last join is young enough, so that a dropped row comes back only by a new join."""
-        join = self.ledger.last_of(head, Kind.JOIN)
-        return join is not None and join.epoch > epoch - JOIN_EPOCHS
+    def may_come_in(self, base: State, head: Head) -> bool:
+        """Whether a cut on a base may hold the log of an author up to a head that is here.
 
-    def _may_come_in(self, base: State, head: Head, epoch: int) -> bool:
-        return _knows(base, head[0]) or self.has_joined(head, epoch)
+        A new author must have joined in a log that is young. So an author that was forgotten never comes back, and
+        nobody needs its records any more.
+        """
+        if _knows(base, head[0]):
+            return True
+        return self.is_young(base, head) and self.ledger.last_of(head, Kind.JOIN) is not None
+
+    def is_young(self, base: State, head: Head) -> bool:
+        """Whether the first record of a log is here, and of a recent epoch for a cut on a base."""
+        first = self.ledger.on(head, 0)
+        return first is not None and first.epoch > base.epoch - JOIN_EPOCHS
 
     def _records(self, base: State, heads: Iterable[Head]) -> Iterator[Record]:
-        """The records between a base and later heads. Those of a new author begin with its last join."""
+        """The records between a base and later heads."""
         for head in heads:
-            author = head[0]
-            before = base.heads.get(author)
-            join = None if before or author in base.members else self.ledger.last_of(head, Kind.JOIN)
-            first = join.seq if join is not None else 0 if before is None else before[1] + 1
-            yield from self.ledger.between(head, first)
+            before = base.heads.get(head[0])
+            yield from self.ledger.between(head, 0 if before is None else before[1] + 1)
 
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:
         heads = {head[0]: head for head in moved}
@@ -282,7 +294,7 @@ class States:
         """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest
         epoch = max(epoch, latest.epoch)
-        moved = tuple(head for head in self.ledger.moved(latest.heads) if self._may_come_in(latest, head, epoch))
+        moved = tuple(head for head in self.ledger.moved(latest.heads) if self.may_come_in(latest, head))
         what = (latest.id, epoch, moved)
         state = None if self._memo is None else self._memo.provisional(what)
         if state is None:

@@ -142,6 +142,7 @@ class Challenger(Part):
             del self._plans[planned]
         for key in [k for k in self._audited if k[0] < oldest]:
             del self._audited[key]
+        self._duties_done = {done for done in self._duties_done if done >= oldest}
         self.evidence.drop_before(self._oldest_evidence(epoch))
 
     # ------------------------------------------------------------ one slot

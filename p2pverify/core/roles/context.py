@@ -1,6 +1,6 @@
 """The shared state of a machine's parts: keys, the ledger and its fold, own records, and jobs in flight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
 from p2pverify.core.contract.network import Network
@@ -28,7 +28,9 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
@@ -54,8 +56,8 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
-        base: Base | None = None,
         held: HeldModel | None = None,
+        forgets: bool = True,
     ) -> None:
         self.network = network
         self.params = network.params
@@ -72,8 +74,7 @@ class Context:
         self.memo = memo
         self.ledger = Ledger(None if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
-        if base is not None:
-            self.fold.start_from(base)
+        self.horizon = Horizon(self.fold, self.key, forgets=forgets)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -85,6 +86,11 @@ class Context:
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
+
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor] | None = None, named: Iterable[Record] = ()) -> None:
+        """Begin at a base, before any record is here: see `Fold.start_from`."""
+        self.fold.start_from(base, floors, named)
+        self.horizon.begin_above(self.ledger.floors())
 
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""

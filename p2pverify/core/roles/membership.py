@@ -1,7 +1,8 @@
 """Joining and leaving the network: the records that a peer writes once about itself, and its leave.
 
 A leave is final: a peer that left joins again only if its operator says so, not because it was started again. If a
-leave cannot be signed yet, it waits. A peer whose row was dropped, because it was silent for long, joins again.
+leave cannot be signed yet, it waits. A peer that the network has forgotten, because it was silent for long, signs
+nothing more: it needs a new identity.
 """
 
 from p2pverify.core.contract.manifest import Manifest
@@ -11,8 +12,8 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.state.rows import JOIN_EPOCHS
 
+FORGOTTEN = "the network has forgotten this identity, which was away or waited for too long"
 #: Newcomers that wait for their sponsor record.
 SPONSORED_MAX = 16
 
@@ -28,20 +29,24 @@ class Membership(Part):
         self._once = _written_once(context, manifest)
         self._said: set[int] = set()
         self._is_joined = False
-        self._joined_epoch = -1
         self._to_sponsor: list[bytes] = []
 
     def resume(self) -> None:
-        """Find the earlier records of these kinds in the own log."""
-        chain = list(self._context.ledger.chain(self._context.key))
-        kinds = [record.kind for record in chain]
-        self._said = set(kinds)
-        last = [kind for kind in kinds if kind in (Kind.JOIN, Kind.LEAVE)][-1:]
-        self._is_joined = last == [Kind.JOIN]
-        self._joined_epoch = max((record.epoch for record in chain if record.kind == Kind.JOIN), default=-1)
-        if last == [Kind.LEAVE]:
+        """Find the earlier records of these kinds in the own log. The newest final view tells of its forgotten part."""
+        context = self._context
+        member = context.fold.latest.members.get(context.key)
+        chain = list(context.ledger.chain(context.key))
+        self._said = {record.kind for record in chain}
+        if context.ledger.first(context.key) > 0:
+            self._said.update(self._once)
+        last = [record.kind for record in chain if record.kind in (Kind.JOIN, Kind.LEAVE)][-1:]
+        has_left = last == [Kind.LEAVE] or (
+            not last and member is not None and member.joined_index > 0 and not member.active
+        )
+        self._is_joined = last == [Kind.JOIN] or (not last and member is not None and member.active)
+        if has_left:
             self._said.discard(Kind.JOIN)
-            self._context.is_leaving |= not self._rejoin
+            context.is_leaving |= not self._rejoin
 
     def sponsor(self, peer: bytes) -> None:
         """Stand for a newcomer, as soon as this peer may sign."""
@@ -51,8 +56,9 @@ class Membership(Part):
     def tick(self, now_ms: int) -> Effects[None]:
         """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
         context = self._context
-        if self._is_forgotten(now_ms):
-            self._said.discard(Kind.JOIN)
+        if self._is_forgotten():
+            context.silence.stop(FORGOTTEN)
+            return
         if context.is_leaving:
             if self._is_joined:
                 self._is_joined = False
@@ -61,9 +67,8 @@ class Membership(Part):
         for kind in self._once:
             if kind not in self._said:
                 self._said.add(kind)
-                record = yield from context.write(kind, self._payload(kind), now_ms)
-                if kind == Kind.JOIN:
-                    self._is_joined, self._joined_epoch = True, record.epoch
+                yield from context.write(kind, self._payload(kind), now_ms)
+                self._is_joined |= kind == Kind.JOIN
         while self._to_sponsor:
             yield from context.write(Kind.SPONSOR, Sponsor(self._to_sponsor.pop(0)).encode(), now_ms)
 
@@ -76,11 +81,12 @@ class Membership(Part):
             return self._manifest.encode()
         return Join(context.class_index, context.vrf_key, self._hardware, context.box_key).encode()
 
-    def _is_forgotten(self, now_ms: int) -> bool:
-        """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""
+    def _is_forgotten(self) -> bool:
+        """Whether no row knows this peer, and its log is so old that no cut takes it in any more."""
         context = self._context
-        is_old = self._joined_epoch < context.params.epoch_at(now_ms) - JOIN_EPOCHS // 2
-        return self._is_joined and is_old and context.key not in context.fold.latest.members
+        latest, head = context.fold.latest, context.ledger.head(context.key)
+        is_known = head is None or context.key in latest.members or context.key in latest.heads
+        return not is_known and head is not None and not context.fold.is_young(latest, head)
 
 
 def _written_once(context: Context, manifest: Manifest) -> tuple[Kind, ...]:

@@ -6,8 +6,8 @@
 | had weight once | after TOMBSTONE_CUTS cuts without a record in a cut; if it was convicted, the key stays banned |
 | has weight | never |
 
-The head of a dropped author is kept as long as other cuts, because a later cut must contain earlier ones. After that
-its log begins anew with its last join (`Ledger.between`).
+The head of a dropped author is kept as long as other cuts, because a later cut must contain earlier ones. Until then a
+new join brings its row back. After that the author is forgotten for good: its log is too old for a new author's.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.membership import decode_join
+from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.transition import Transition
 
@@ -23,8 +24,9 @@ WEIGHTLESS_MAX = 4096
 #: A row gives its place to a newcomer only if it began at least this many cuts ago.
 PLACE_CUTS = 64
 SILENT_CUTS = 4096
-#: A new author's last join must be younger than this many epochs. So a silent row comes back only by a new join.
-JOIN_EPOCHS = 4096
+#: The log of a new author must have begun less than this many epochs before the base of the cut that takes it in. The
+#: head of a dropped author is kept for more cuts than that, so a forgotten author is never a new one again.
+JOIN_EPOCHS = NEAR_CUTS
 TOMBSTONE_CUTS = 65_536
 #: `seen_index` of a row lags by up to this many cuts, so that a row does not change with each record.
 SEEN_STEP = 64

@@ -113,7 +113,7 @@ class Sync:
     def __init__(self, context: SyncContext) -> None:
         self._context = context
         self.index = RecordIndex()
-        context.ledger.watch(self.index.add)
+        context.ledger.watch(self.index.add, self.index.remove)
         self._server = SyncServer(context, self.index)
         self._memories: BoundedDict[bytes, SyncMemory] = BoundedDict(MEMORIES_MAX)
         self._claimed: set[bytes] = set()

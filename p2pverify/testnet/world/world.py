@@ -137,6 +137,7 @@ class World:
             hardware=self.plan.hardware,
             start=self._start,
             publishers=SimulatedPublishers(self.plan.seed) if actor and self.plan.upgrades else None,
+            forgets=identity.number >= self.plan.archives,
         )
 
     def _engine(self, actor: Actor) -> SimulatedEngine:

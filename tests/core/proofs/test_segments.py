@@ -7,12 +7,16 @@ from itertools import pairwise
 
 import pytest
 
+from p2pverify.core.encoding import vrf
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.archiving import Archiving
 from p2pverify.core.proofs.auditing import NO_SEGMENT, join_fault
 from p2pverify.core.proofs.segment import decode_segment_header
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.core.records.payloads.cut import decode_cut_signature
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.replica import load
+from p2pverify.core.replica.horizon import HORIZON_CUTS, PRUNE_CUTS
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.verify import VerificationFailed
 from p2pverify.core.state.codec.roots import state_root
@@ -22,6 +26,8 @@ from p2pverify.store.archive.segmentfile import read_segment
 from p2pverify.store.errors import ExportError
 from p2pverify.testnet.world import World
 from tests.support.archives import SegmentParts, flipped, read_back, replaced, segments_of, without
+from tests.support.book import Book
+from tests.support.networks import make_network, seeds
 from tests.support.started import WatchedFold, base_at, folded, started
 from tests.support.worlds import make_world
 
@@ -232,3 +238,21 @@ def test_a_file_is_read_once_and_in_pieces(segments: list[SegmentParts]) -> None
 def test_nothing_is_written_of_a_path_without_cuts(world: World) -> None:
     archiving = Archiving(WatchedFold(world.network, Ledger()))
     assert archiving.newest < 0
+
+
+def test_an_audit_forgets_like_a_pruned_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a segment of 200 cuts the fold holds the records of the newest ones."""
+    monkeypatch.setattr(load, "SETTLE_EVERY", 64)
+    founders = seeds(3)
+    book = Book(make_network(founders))
+    for seed in founders:
+        book.say(seed, Kind.JOIN, Join(0, vrf.public_key(vrf.derive_seed(seed))).encode(), 0)
+    for epoch in range(1, 203):
+        book.step(founders[epoch % 3], epoch, founders)
+    whole, later = segments_of(Archiving(book.fold), 1000), segments_of(Archiving(book.fold), 30)
+    assert (len(whole), len(later)) == (1, 7)
+    audited = whole[0].audit()
+    assert audited.cuts == 201
+    cuts_held = sum(record.kind == Kind.CUT for record in audited.fold.ledger.records())
+    assert HORIZON_CUTS <= cuts_held < HORIZON_CUTS + 2 * PRUNE_CUTS
+    assert later[-1].audit().cuts == 22

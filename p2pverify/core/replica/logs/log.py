@@ -27,10 +27,11 @@ class Log:
     nothing keeps the earlier ones as well.
     """
 
-    __slots__ = ("_epochs", "_starts", "first", "floor", "ids")
+    __slots__ = ("_epochs", "_starts", "first", "floor", "ids", "is_closed")
 
     def __init__(self, floor: Floor | None = None) -> None:
         self.floor = floor
+        self.is_closed = False  # nothing is taken any more
         self.first = 0 if floor is None else floor.seq + 1
         self.ids: list[bytes] = []
         # The numbers at which epochs began, and these epochs.
@@ -64,6 +65,10 @@ class Log:
     def since(self, seq: int) -> int:
         """The number at which the epoch of a record at or above the floor began."""
         return self._starts[bisect_right(self._starts, seq) - 1]
+
+    def is_settled(self, seq: int) -> bool:
+        """Whether no record with this number is taken any more."""
+        return self.is_closed or (self.floor is not None and seq <= self.floor.seq)
 
     def append(self, record: Record) -> None:
         if not self._epochs or self._epochs[-1] != record.header.epoch:

@@ -90,6 +90,8 @@ class Objector(Part):
             elif record.kind == Kind.VOTE:
                 vote = decode_vote(record.payload)
                 self._outputs[vote.dispute] = vote.output
+        latest, key = self._context.fold.latest, self._context.key
+        self._objected.update(dispute for dispute, objectors in latest.contested.items() if key in objectors)
 
     def finding(self, key: DisputeKey) -> bool | None:
         """Whether the decision of a dispute is this peer's own result; None if it has not computed it."""
@@ -307,12 +309,17 @@ class Objector(Part):
         yield from context.write(Kind.OBJECTION, said.encode(), now_ms)
 
     def _forget(self, latest: State) -> None:
-        """Forget what no later cut can rest on. Own objections are kept."""
+        """Forget what no later cut can rest on. Own objections are kept while a row rests on what they are about."""
         oldest = latest.epoch - self._context.params.dispute_epochs - 16
         for key in [key for key in self._seen if key.epoch < oldest]:
             del self._seen[key]
             self._unchecked.discard(key)
             self._lots.pop(key, None)
+        self._objected = {
+            key
+            for key in self._objected
+            if key.epoch >= oldest or self._context.key in latest.contested.get(key, ()) or key in latest.disputes
+        }
         self._outputs = {key: output for key, output in self._outputs.items() if key.epoch >= oldest}
         for key in [k for k, check in self._checks.items() if k.epoch < oldest and check.phase is Phase.CLEARED]:
             del self._checks[key]

@@ -104,6 +104,8 @@ class Voter(Part):
         self._work.forget(oldest)
         for turn in [t for t in self._lots if t[0].epoch < oldest]:
             del self._lots[turn]
+        self._committed = {turn for turn in self._committed if turn[0].epoch >= oldest or turn[0] in state.disputes}
+        self._voted = {key for key in self._voted if key.epoch >= oldest or key in state.disputes}
 
     def next_wake_ms(self, now_ms: int) -> int | None:
         """When to look for coming disputes, or to try again after a failure; None if neither."""

@@ -199,11 +199,10 @@ class DisputeWork:
 
     def _slot(self, dispute: Dispute) -> sortition.Slot | None:
         """The disputed slot, derived from the challenger's duty."""
-        for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
-            if record.kind != Kind.DUTY:
-                return None
-            return owed_slot(decode_duty(record.payload), dispute.key.slot, self._context.params)
-        return None
+        record = self._context.ledger.at(dispute.key.challenger, dispute.duty_seq)
+        if record is None or record.kind != Kind.DUTY:
+            return None
+        return owed_slot(decode_duty(record.payload), dispute.key.slot, self._context.params)
 
 
 def _result(question: bytes, output: Output) -> Result:

@@ -67,7 +67,8 @@ class Gang:
 class ActorArgs:
     """The arguments that make a peer. `seed` (32 B) gives its identity. `rate_ppm` and `onset_epoch` are for the kinds
     that use them. `everyone` and `honest` are the sorted keys of all present and future peers. A forked network begins
-    with the state `start`. `publishers` are those of the model, for kinds that hold some of their keys.
+    with the state `start`. `publishers` are those of the model, for kinds that hold some of their keys. A peer that
+    `forgets` keeps no records below its horizon.
     """
 
     network: Network
@@ -85,6 +86,7 @@ class ActorArgs:
     hardware: str = ""
     start: State | None = None
     publishers: SimulatedPublishers | None = None
+    forgets: bool = True
 
     def machine(self, kind: type[Machine] = Machine, *, objects: bool = True) -> Machine:
         """A new machine of this identity, without records."""
@@ -99,6 +101,7 @@ class ActorArgs:
             follows=bool(self.network.lines),
             memo=self.memo,
             start=self.start,
+            forgets=self.forgets,
         )
 
 

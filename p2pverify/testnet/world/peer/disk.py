@@ -2,20 +2,29 @@
 
 from collections import deque
 
-from p2pverify.core.events import Persist, StoredAnswer, StoredEvidence
+from p2pverify.core.events import Persist, Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.replica.base import Base
+from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.settle.exchange import StoredCredit
 
 
 class Disk:
-    """Records, answers and evidence in the order of writing. Times are virtual milliseconds."""
+    """Records, answers and evidence in the order of writing. Times are virtual milliseconds.
+
+    Records that were settled go from the disk, if the peer forgets. A start then begins at the newest `base`.
+    """
 
     def __init__(self, write_ms: int) -> None:
         self._write_ms = write_ms
-        self._records: list[bytes] = []
+        self._records: list[Record] = []
         self._answers: list[StoredAnswer] = []
         self._evidence: list[StoredEvidence] = []
         self._credit: list[StoredCredit] = []
         self._writing: deque[tuple[int, int, int, int, int]] = deque()  # time of completion, lengths before the write
+        #: Where a start begins, and the floors of its ledger; None if it begins with the network.
+        self.begin: tuple[Base, dict[bytes, Floor]] | None = None
+        self.named: list[Record] = []  # records below the floors that are kept
 
     def write(self, effect: Persist, now_ms: int) -> int:
         """Begin to write an effect's contents. Returns the time (ms) when they are safe."""
@@ -24,11 +33,28 @@ class Disk:
         if self._write_ms:
             lengths = (len(self._records), len(self._answers), len(self._evidence), len(self._credit))
             self._writing.append((done_ms, *lengths))
-        self._records += [record.data for record in effect.records]
+        self._records += effect.records
         self._answers += effect.answers
         self._evidence += effect.evidence
         self._credit += effect.credit
         return done_ms
+
+    def prune(self, effect: Prune) -> None:
+        """Keep a base, and drop the records that it makes useless. They were written long ago."""
+        floors = {author: Floor(seq, last, epoch, since) for author, seq, last, epoch, since in effect.floors}
+        if not effect.forgets:
+            return
+        self.begin = Base(effect.cuts, effect.states), floors
+        kept: list[Record] = []
+        named = {record.id: record for record in (*self.named, *self._records) if record.id in effect.named}
+        before = [0]  # how many of the first records stay
+        for record in self._records:
+            floor = floors.get(record.author)
+            stays = record.author not in effect.gone if floor is None else record.seq > floor.seq
+            kept += [record] * stays
+            before.append(len(kept))
+        self._writing = deque((each[0], before[each[1]], *each[2:]) for each in self._writing)
+        self._records, self.named = kept, list(named.values())
 
     def crash(self, now_ms: int) -> int:
         """Lose all writes that are not done. Returns the number of lost records."""
@@ -44,7 +70,7 @@ class Disk:
 
     def read(self) -> tuple[list[bytes], list[StoredAnswer], list[StoredEvidence]]:
         """The records, answers and evidence on the disk."""
-        return list(self._records), list(self._answers), list(self._evidence)
+        return [record.data for record in self._records], list(self._answers), list(self._evidence)
 
     def credit(self) -> list[StoredCredit]:
         """The newest tab of each client, and the newest bill of each creditor."""

@@ -24,6 +24,7 @@ from p2pverify.core.events import (
     MeasureJob,
     Note,
     Persist,
+    Prune,
     Publish,
     RecordBatch,
     RequestArrived,
@@ -122,6 +123,8 @@ class Peer:
         assert not self.is_up
         self.is_up = True
         now = self._local_ms
+        if self.disk.begin is not None:
+            self.machine.begin_at(*self.disk.begin, self.disk.named)
         self.machine.money.load(self.disk.credit())
         self.actor.load(records, answers, now, evidence)
         context = self.machine.context
@@ -316,6 +319,8 @@ class Peer:
                 judged = effect  # type: ignore[assignment]
             elif kind is Persist:
                 safe_ms = max(safe_ms, self.disk.write(effect, now_ms))  # type: ignore[arg-type]
+            elif kind is Prune:
+                self.disk.prune(effect)  # type: ignore[arg-type]
             elif kind is Finalised:
                 self._around.finalised(self.number, effect)  # type: ignore[arg-type]
             elif kind is Note:
