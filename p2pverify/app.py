@@ -40,6 +40,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.journal import History
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
 from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
@@ -83,7 +84,7 @@ class NodeSettings:
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
     state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
-    and `credit` what clients of others may owe it.
+    and `credit` what clients of others may owe it. `history` says which records it keeps.
     """
 
     home: Home
@@ -107,6 +108,7 @@ class NodeSettings:
     blobs: BlobSettings = NO_SERVING
     upgrade: UpgradeSettings = STAY
     credit: CreditLimits = DEFAULT_CREDIT
+    history: History = "window"
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
@@ -180,9 +182,10 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
+                shelf=store.shelf,
                 credit=settings.credit,
             )
-            journal = StoreJournal(store, machine.key)
+            journal = StoreJournal(store, machine.key, settings.history)
             open_referee = engines.open_referee if network.referee else None
             training = _training(settings, machine, engines, rounds)
             trained = NO_MANIFESTS if training is None else training.manifests

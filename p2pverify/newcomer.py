@@ -73,9 +73,9 @@ async def fetch_current(settings: NodeSettings) -> Path:
         )
     with home.lock(), closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         index = next(number for number, kind in enumerate(network.classes) if kind.manifest == lined[0].digest)
-        machine = Machine(network, seed, index, lined[0], 1, start=settings.start)
+        machine = Machine(network, seed, index, lined[0], 1, start=settings.start, shelf=store.shelf)
         machine.context.quiet_until_ms = NEVER_MS
-        journal = StoreJournal(store, machine.key)
+        journal = StoreJournal(store, machine.key, settings.history)
         driver = Driver(machine, journal, NoEngine())
         await trio.to_thread.run_sync(journal.load_into, driver)
         async with trio.open_nursery() as nursery:

@@ -227,11 +227,12 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The answer that a responder must store before it sends the receipt."""
+    """The answer that a responder must store before it sends the receipt, and the epoch in which it was given."""
 
     requester: bytes
     question: bytes
     output: Output
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from p2pverify.core.intake import Intake
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
 from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import FAR_FUTURE
+from p2pverify.core.records.judge import FAR_FUTURE, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
 from p2pverify.core.replica.base import Base
@@ -51,6 +51,7 @@ from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
 from p2pverify.core.replica.logs.log import Floor
+from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
@@ -87,7 +88,8 @@ class Machine:
     a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
     `horizon`). `credit` is what clients may owe this peer.
 
-    `memo` is shared by all machines of this process and network. The effects are the same without it.
+    Its records are on the `shelf`, or in memory without one. `memo` is shared by all machines of this process and
+    network; its shelf takes the place of the other. The effects are the same without it.
     """
 
     #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
@@ -112,12 +114,13 @@ class Machine:
         memo: Memo | None = None,
         start: State | None = None,
         base: Base | None = None,
+        shelf: Shelf | None = None,
         forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(
-            network, seed, class_index, memo, start=start, held=held, forgets=forgets
+            network, seed, class_index, memo, start=start, held=held, shelf=shelf, forgets=forgets
         )
         if base is not None:
             context.begin_at(base)
@@ -212,11 +215,13 @@ class Machine:
         credit: Iterable[StoredCredit] = (),
         *,
         alone: bool = False,
+        are_judged: bool = False,
     ) -> int:
         """Load stored data, then begin the silence (see `silence`). Returns the number of records that were taken.
 
-        Stored records were judged before they were written. They are judged again, because the disk is not trusted.
-        Only the clock is left out, because it may have been set back. `on_outcome` is called for each record.
+        Stored records were judged before they were written. Unless the caller knows that this program judged them, and
+        that they are as written (`are_judged`), they are judged again. Only the clock is left out, because it may have
+        been set back. `on_outcome` is called with the outcome of each record before the next one is read.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
@@ -227,7 +232,8 @@ class Machine:
         taken = 0
         self.money.load(credit)
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
-        for _, record, added in take_records(self.fold, rules, records, refused, self._intake.judge):
+        judge_one = read_record if are_judged else self._intake.judge
+        for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
             if on_outcome is not None:
                 on_outcome(record)
             taken += len(added)

@@ -18,7 +18,7 @@ from p2pverify.store import schema
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
 from p2pverify.store.integrity.inspection import StoredRow
 
-_ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
+_ROWS = "SELECT place, id, author, seq, kind, epoch, bytes, sum FROM records ORDER BY place"
 
 _EVIDENCE = "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
 

@@ -16,6 +16,7 @@ from p2pverify.api.openai import parsing
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.rules import RouteRule
+from p2pverify.core import events
 from p2pverify.core.blobs import chunks
 from p2pverify.core.blobs import messages as blob
 from p2pverify.core.contract import manifest, network
@@ -166,7 +167,7 @@ EXEMPT = {
 FRAMED_TOKENS_MAX = 30
 Read = Callable[[bytes], Any]
 _CHEQUE = SignedCheque(2047, 30_000, 2, bytes(64))
-_STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
+_OUTPUT = Output((1, 2, 3), "stop", bytes(32))
 NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of decoders without vectors
 
 
@@ -605,14 +606,12 @@ DECODERS: dict[str, Decoder] = {
     "node.journal.decode_output": Decoder(
         lambda data: journal.decode_output(bytes(32), bytes(32), data),
         write=journal.encode_output,
-        is_canonical=False,  # earlier versions wrote no digest
-        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+        seeds=lambda: [journal.encode_output(events.StoredAnswer(bytes(32), bytes(32), _OUTPUT))],
     ),
     "node.journal.decode_stored_evidence": Decoder(
         lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),
         write=journal.encode_output,
-        is_canonical=False,  # earlier versions wrote no digest
-        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+        seeds=lambda: [journal.encode_output(events.StoredEvidence(3, 0, bytes(32), _OUTPUT))],
     ),
     "node.rerun.proof.decode_proof": Decoder(
         proof.decode_proof, write=lambda value: value.encode(), seeds=lambda: [_a_proof()]

@@ -35,7 +35,14 @@ from p2pverify.node.reports.documents.receipt import (
     ReceiptDocument,
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
-from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, ReachDocument, StatusDocument
+from p2pverify.node.reports.documents.status import (
+    Due,
+    FinalCutDocument,
+    JobsDocument,
+    ReachDocument,
+    StatusDocument,
+    StoredDocument,
+)
 from p2pverify.node.settle.documents import (
     AccountDocument,
     AccountsDocument,
@@ -245,6 +252,7 @@ STATUS = StatusDocument(
     ),
     neighbours=7,
     records=1234,
+    stored=StoredDocument(history="window", records=1300, from_epoch=3, bytes=1_000_000),
     standing="trusted",
     own=ROW,
     ready=False,

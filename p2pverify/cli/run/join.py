@@ -142,6 +142,7 @@ def join(
             ),
             upgrade=UpgradeSettings(config.upgrade.policy == "notice", fetch or config.upgrade.fetch),
             credit=config.credit.limits,
+            history=config.history,
             alone=alone,
             rejoin=rejoin,
             start=start,

@@ -31,6 +31,7 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.logs.log import Floor
+from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 from p2pverify.core.settle.exchange import Pay
@@ -57,6 +58,7 @@ class Context:
         *,
         start: State | None = None,
         held: HeldModel | None = None,
+        shelf: Shelf | None = None,
         forgets: bool = True,
     ) -> None:
         self.network = network
@@ -72,7 +74,7 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger(None if memo is None else memo.shelf)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf)
         self.fold = Fold(network, self.ledger, memo, start=start)
         self.horizon = Horizon(self.fold, self.key, forgets=forgets)
         self.counters = Counters(("served",))

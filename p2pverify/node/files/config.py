@@ -29,6 +29,7 @@ from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import FileMissingError, user_path
+from p2pverify.node.journal import History
 
 CONFIG_BYTES_MAX = 65_536
 LISTEN_MAX = 4
@@ -141,6 +142,11 @@ TEMPLATE = """\
 # corpus = "/path/to/prompts.txt"
 # replay = "/path/to/requests.jsonl"
 
+# Which records this node keeps: with "window" those of the newest 128 cuts or a few more, and the state before them.
+# "all" keeps every record, as for an archive: some 400 MB a day in a network of 100 members. Scores are the same.
+# Records that a node with "window" has deleted do not come back with "all".
+# history = "window"
+
 # "debug", "info", "warning" or "error".
 # log_level = "info"
 
@@ -236,6 +242,7 @@ class Config(BaseModel):
     cover_per_epoch: float = Field(default=0.0, ge=0, le=COVER_PER_EPOCH_MAX)
     corpus: Path | None = None
     replay: Path | None = None
+    history: History = "window"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     blobs: BlobsConfig = BlobsConfig()
     upgrade: UpgradeConfig = UpgradeConfig()

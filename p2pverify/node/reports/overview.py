@@ -39,6 +39,7 @@ from p2pverify.node.reports.documents.status import (
     ReachDocument,
     RecentCut,
     StatusDocument,
+    StoredDocument,
 )
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
@@ -109,6 +110,7 @@ class NodeReports(Reports):
             reach=_reach(self._network.reach()),
             neighbours=len(self._network.neighbours()),
             records=len(context.ledger),
+            stored=_stored(self._journal),
             standing=None if own is None else own.standing.value,
             own=None if own is None else score_document(own, self._rerun(machine.fold.latest, machine.key)),
             ready=not reasons,
@@ -318,6 +320,16 @@ def _reach(found: Reach) -> ReachDocument:
         relays=found.relays,
         serves=found.serves,
         mapped=found.mapped,
+    )
+
+
+def _stored(journal: Journal) -> StoredDocument:
+    figures = journal.statistics()
+    return StoredDocument(
+        history=journal.history,
+        records=figures.get("records", 0),
+        from_epoch=figures.get("horizon_epoch", 0),
+        bytes=figures.get("bytes", 0),
     )
 
 

@@ -23,7 +23,7 @@ from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.contract.sortition import duty_alpha
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.events import Prune, StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.audit import audit_of
@@ -136,8 +136,9 @@ class _Journal(StoreJournal):
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
-        await super().persist(records, answers, evidence, evidence_from, credit)
+        await super().persist(records, answers, evidence, evidence_from, credit, prune)
         self._missing -= len(records)
         if self._missing <= 0:
             self.full.set()

@@ -90,6 +90,18 @@ class ReachDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredDocument:
+    """What this node keeps on its disk: its records, and the bytes of its database."""
+
+    history: Literal["window", "all"] = field(
+        metadata={"description": "'window': only the records above the horizon; 'all': every record"}
+    )
+    records: Count
+    from_epoch: Count = field(metadata={"description": "the epoch of the horizon; 0 before it has moved"})
+    bytes: Count
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusDocument(ApiDocument):
     """The identity and the progress of this node, and what it waits for."""
 
@@ -107,6 +119,7 @@ class StatusDocument(ApiDocument):
     reach: ReachDocument
     neighbours: Count
     records: Count
+    stored: StoredDocument
     standing: StandingName | None = field(
         metadata={"description": "null for a peer that is no member in the newest final view"}
     )
