@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
@@ -17,10 +18,13 @@ from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader
 from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
 from p2pverify.store.reading import reading, stored_rows
+from p2pverify.store.window.base import base_to_start_from, damaged_base
+from p2pverify.store.window.start import read_start
 
 _AFTER_DAMAGE = (
     "'p2pverify ledger check' names all; a running node fetches them again, or ask another peer for an export"
 )
+_AFTER_PRUNING = "write what is left with 'p2pverify ledger export --dir DIR', or ask an archive for the whole history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,28 @@ class Snapshot:
     damaged: list[Damage]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFold:
+    """The fold of a database, and the base with which it begins; None if that is the network itself.
+
+    `own` is the public key (32 B) of the database's peer, and `damaged` are the stored records that are left out.
+    """
+
+    fold: Fold
+    base: Base | None
+    own: bytes
+    damaged: list[Damage]
+
+
 def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, start: State | None = None) -> Snapshot:
     """Read the records up to a certified cut, or up to the newest one. Raises StoreError.
 
     `start` is the state with which a forked network begins.
     """
-    fold, own, damaged = stored_fold(database, network, start=start)
+    held = stored_fold(database, network, start=start)
+    fold, own, damaged = held.fold, held.own, held.damaged
+    if held.base is not None:
+        raise StoreError("this home has forgotten the first records of its network", _AFTER_PRUNING)
     if fold.latest is fold.genesis:
         if damaged:
             raise StoreError(f"nothing final is left: {name_damage(damaged[0], own)}", _AFTER_DAMAGE)
@@ -53,21 +73,32 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
     return Snapshot(header, [record.data for record in fold.ledger.records()], own, damaged)
 
 
-def stored_fold(database: Path, network: Network, *, start: State | None = None) -> tuple[Fold, bytes, list[Damage]]:
-    """The fold of all records, the key of the database's peer, and the damaged records. Raises StoreError."""
+def stored_fold(database: Path, network: Network, *, start: State | None = None) -> StoredFold:
+    """The fold of all records that a database holds. Raises StoreError.
+
+    It begins with the network if no record was ever deleted, and else with the stored base.
+    """
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)
         own = schema.owner(connection)[1]
-        found = Inspection(stored_rows(connection), own, ())
-        return _fold(network, found, start), own, found.damaged
+        stored = base_to_start_from(connection, database)
+        fold = Fold(network, Ledger(), start=start)
+        begin = None
+        try:
+            if stored is not None and not stored.is_whole:
+                begin = read_start(connection, stored)
+                fold.start_from(begin.base, begin.floors, begin.named)
+        except DecodeError as error:
+            raise damaged_base(database, error.reason) from None
+        found = Inspection(stored_rows(connection), own, (), None if begin is None else begin.numbers)
+        _take(fold, found)
+    return StoredFold(fold, None if begin is None else begin.base, own, found.damaged)
 
 
-def _fold(network: Network, found: Inspection, start: State | None) -> Fold:
-    fold = Fold(network, Ledger(), start=start)
-
+def _take(fold: Fold, found: Inspection) -> None:
     def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
         found.take_outcome(why)
 
-    for _, record, _ in take_records(fold, Rules(network, network.id, FAR_FUTURE), found.records(), refused):
+    rules = Rules(fold.network, fold.network_id, FAR_FUTURE)
+    for _, record, _ in take_records(fold, rules, found.records(), refused):
         found.take_outcome(record)
-    return fold

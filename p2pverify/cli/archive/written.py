@@ -21,11 +21,11 @@ def write_archive(folder: Path, first: bytes | None, last: bytes | None, epochs:
     if not home.database_path.exists():
         raise CliError(f"no database in {home.path}", "choose the node's home with --home DIR")
     network, _ = load_network(home.network_path)
-    fold, own, damaged = stored_fold(home.database_path, network, start=load_start(home.network_path, network))
-    if damaged:
-        raise NotVerifiedError(f"{name_damage(damaged[0], own)}; no segment was written", AFTER_DAMAGE)
+    held = stored_fold(home.database_path, network, start=load_start(home.network_path, network))
+    if held.damaged:
+        raise NotVerifiedError(f"{name_damage(held.damaged[0], held.own)}; no segment was written", AFTER_DAMAGE)
     folder.mkdir(parents=True, exist_ok=True)
-    for each in export_segments(Archiving(fold), network.id, folder, ExportOrder(first, last, epochs)):
+    for each in export_segments(Archiving(held.fold, held.base), network.id, folder, ExportOrder(first, last, epochs)):
         click.echo(
             f"epochs {each.first_epoch} to {each.last_epoch}: {each.records} records, {each.size} bytes -> "
             f"{folder / each.file}"

@@ -35,8 +35,10 @@ class Segment:
 class Archiving(States):
     """The path of a fold, as places from 0 on, and the segments between them. They are made in ascending order.
 
-    Place 0 is the network itself. If the fold began at a `base`, it is the cut before the base, of which nothing is
-    known but its id.
+    `first` is the first place where a segment can begin.
+
+    Place 0 is the network itself. If the fold began at a `base`, it is an older cut, of which nothing is known but its
+    id, and segments begin at the newest cut of the base.
     """
 
     def __init__(self, fold: Fold, base: Base | None = None) -> None:
@@ -47,12 +49,7 @@ class Archiving(States):
             states = decode_base(self.network_id, base, {})
             self._begin_with(states)
             self._near.extend(states)
-        self._at = 0 if base is None else NEAR_CARRY
-
-    @property
-    def first(self) -> int:
-        """The first place where a segment can begin."""
-        return 0 if self.has_beginning else NEAR_CARRY
+        self._at = self.first = 0 if base is None else self.path.index(base.newest)
 
     @property
     def newest(self) -> int:
@@ -66,7 +63,7 @@ class Archiving(States):
 
     def can_begin(self, place: int) -> bool:
         """Whether a segment can begin at a place: the states of the newest cuts up to it are needed."""
-        return place == self.first or place >= NEAR_CARRY
+        return place == self.first or place >= max(self.first, NEAR_CARRY)
 
     def epoch(self, place: int) -> int:
         """The epoch of a cut of the path; 0 at place 0."""

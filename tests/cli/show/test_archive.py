@@ -2,17 +2,23 @@
 
 import json
 import shutil
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 import trio
 
+from p2pverify.core.proofs.archiving import Archiving
+from p2pverify.core.replica.base import floors_of
+from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network
+from p2pverify.store.writes import HorizonRow, PutBase
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.cli.show.test_ledger import fill
 from tests.cli.transcript import run
+from tests.support.started import base_at, folded
 from tests.support.worlds import make_world
 
 EPOCHS = "4"
@@ -132,6 +138,31 @@ def test_an_archive_grows(kept: Path, archive: Path, world: World) -> None:
     assert run(kept, "ledger", "audit", str(archive)).returncode == 0
     done = run(kept, "ledger", "export", "--dir", str(archive.parent / "new"), "--from", path[2].hex())
     assert (done.returncode, "no segment can begin with cut" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_pruned_home_exports_what_it_has(kept: Path, archive: Path, world: World, tmp_path: Path) -> None:
+    """It says with which cut its first segment begins. From there on its records are those of an archive."""
+    records = list(world.peers[0].machine.context.ledger.records())
+    full = folded(world.network, records)
+    base = base_at(full, Archiving(full).path[:7])
+    floors = floors_of(decode_state(base.states[0]).state)
+    horizon = tuple(HorizonRow(author, *astuple(floor)) for author, floor in sorted(floors.items()))
+    home = Home(tmp_path / "pruned")
+    home.init()
+    shutil.copyfile(kept / "network.toml", home.network_path)
+    pruned = PutBase(base.cuts, base.states, horizon, 0)
+    trio.run(fill, home.database_path, world.network, records, pruned)
+    done = run(home.path, "ledger", "export", str(tmp_path / "whole"))
+    assert (done.returncode, "has forgotten the first records" in done.stderr) == (1, True), done.stderr
+    arguments = ("ledger", "export", "--dir", str(tmp_path / "left"), "--epochs", EPOCHS)
+    done = run(home.path, *arguments)
+    assert done.returncode == 1
+    assert f"the oldest cut to begin with is --from {base.newest.hex()}" in done.stderr
+    assert run(home.path, *arguments, "--from", base.newest.hex()).returncode == 0
+    left = segments(tmp_path / "left")
+    assert left[-1].name == segments(archive)[-1].name
+    assert run(kept, "ledger", "audit", *map(str, left)).returncode == 0
+    assert run(home.path, "ledger", "export", "--dir", str(archive), "--epochs", EPOCHS).returncode == 1
 
 
 @pytest.mark.parametrize(
