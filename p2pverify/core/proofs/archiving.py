@@ -66,8 +66,8 @@ class Archiving(States):
         return place == self.first or place >= max(self.first, NEAR_CARRY)
 
     def epoch(self, place: int) -> int:
-        """The epoch of a cut of the path; 0 at place 0."""
-        return 0 if place == 0 else self._record(self.path[place]).epoch
+        """The epoch of a cut of the path; of the network itself that of its first state."""
+        return self.genesis.epoch if place == 0 else self._record(self.path[place]).epoch
 
     def ends(self, first: int, last: int, epochs: int) -> list[int]:
         """Where the segments from one place to another end, if each has so many epochs."""
@@ -82,7 +82,7 @@ class Archiving(States):
         self._walk(first)
         base = () if first == 0 else tuple(self._near)
         heads = {} if first == 0 else dict(base[0].heads)
-        start = write_start(self.network, self.genesis) if first == 0 else b""
+        start = write_start(self.network, self.genesis)
         roots = [state_root(self.network_id, state) for state in (self._near[-1], self._walk(last))]
         header = SegmentHeader(
             self.network_id,
@@ -95,8 +95,9 @@ class Archiving(States):
             tuple(self._record(state.id).data for state in base),
             bool(start),
         )
-        states = tuple(encode_state(self.network_id, state) for state in base) or ((start,) if start else ())
-        return Segment(header, states, self._taken_in(max(0, first - NEAR_CARRY + 1), last + 1, heads))
+        states = [start] if start else []
+        states += (encode_state(self.network_id, state) for state in base)
+        return Segment(header, tuple(states), self._taken_in(max(0, first - NEAR_CARRY + 1), last + 1, heads))
 
     def _record(self, cut_id: bytes) -> Record:
         record = self.ledger.get(cut_id)

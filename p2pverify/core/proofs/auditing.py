@@ -123,13 +123,15 @@ def _last(fold: Fold, header: SegmentHeader) -> State:
 
 def _begin(network: Network, header: SegmentHeader, states: Sequence[bytes], rules: Rules) -> Fold:
     """The fold at the first cut. Raises DecodeError, VerificationFailed."""
+    start = read_start(network, states[0]) if header.has_start else None
+    fold = Fold(network, Ledger(), start=start)
     if header.is_first:
-        return Fold(network, Ledger(), start=read_start(network, states[0]) if states else None)
+        return fold
     cuts = [_cut_record(data, rules) for data in header.cuts]
     if cuts[-1].id != header.first:
         raise VerificationFailed("the first cut is not the last one at its beginning", record=cuts[-1].id)
-    fold = Fold(network, Ledger())
-    fold.start_from(Base(tuple(cut.id for cut in cuts), tuple(states)), cuts={cut.id: cut for cut in cuts})
+    base = Base(tuple(cut.id for cut in cuts), tuple(states[header.has_start :]))
+    fold.start_from(base, cuts={cut.id: cut for cut in cuts})
     return fold
 
 

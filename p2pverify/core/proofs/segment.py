@@ -24,7 +24,7 @@ class SegmentHeader:
     network itself has the network id as `first`. `before` is the digest in the trailer of the segment that ends in
     `first`, or 32 zero bytes if its writer had none. `cuts` are the records of the cuts whose states follow the header:
     the newest NEAR_CARRY ones of the path up to `first`, oldest first. There are none if `first` is the network itself.
-    `has_start` says that the state follows with which a forked network begins.
+    `has_start` says that the state with which a forked network begins follows before them.
     """
 
     network_id: bytes
@@ -40,7 +40,7 @@ class SegmentHeader:
     @property
     def states(self) -> int:
         """How many states follow the header."""
-        return len(self.cuts) or int(self.has_start)
+        return len(self.cuts) + int(self.has_start)
 
     @property
     def is_first(self) -> bool:
@@ -83,8 +83,6 @@ def decode_segment_header(data: bytes) -> SegmentHeader:
     )
     if len(found.cuts) != (0 if found.is_first else NEAR_CARRY):
         raise DecodeError("not the cuts with which a segment begins")
-    if found.has_start and not found.is_first:
-        raise DecodeError("a state at the beginning of the network, in the middle of it")
     return found
 
 
@@ -93,6 +91,6 @@ def network_of(header: SegmentHeader) -> Network:
     network = decode_network(header.definition)
     if network.id != header.network_id:
         raise DecodeError("the network definition is not that of the network id")
-    if header.has_start is not (network.origin is not None and header.is_first):
+    if header.has_start is not (network.origin is not None):
         raise DecodeError("the state with which the network begins is missing, or out of place")
     return network

@@ -26,7 +26,7 @@ TellSegments = Callable[[int, int], None]
 class ExportOrder:
     """What to export: from a cut to a cut (32 B each), in segments of so many epochs.
 
-    By default it goes on from the end of the archive, or begins with the network itself, and ends with the last cut that
+    By default it goes on from the end of the archive, or begins with the network itself. It ends with the last cut that
     completes a segment.
     """
 
