@@ -14,6 +14,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.report import AnswerReport, Report
 from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingOrder, TrainingOutcome
@@ -254,24 +255,6 @@ class Persist:
     evidence: tuple[StoredEvidence, ...] = ()
     evidence_from: int = 0
     credit: tuple[StoredCredit, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prune:
-    """Records are settled. Keep this on disk, so that a start needs only what is above it.
-
-    `cuts` and `states` are a base (`core.replica.base.Base`): the newest cuts of the path, oldest first, and the bytes
-    of their states. `floors` are those of the ledger, by author: number and id of the last settled record, its epoch,
-    and the number at which the epoch began. With `forgets` records at or below a floor may go from the disk, except
-    `named` ones, and all records of authors without a floor in a cut (`gone`).
-    """
-
-    cuts: tuple[bytes, ...]
-    states: tuple[bytes, ...]
-    floors: tuple[tuple[bytes, int, bytes, int, int], ...]
-    named: tuple[bytes, ...] = ()
-    gone: tuple[bytes, ...] = ()
-    forgets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from p2pverify.core.intake import Intake
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
 from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.judge import FAR_FUTURE, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
@@ -50,10 +51,8 @@ from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
@@ -120,10 +119,8 @@ class Machine:
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
         self._context = context = self.context_type(
-            network, seed, class_index, memo, start=start, held=held, shelf=shelf, forgets=forgets
+            network, seed, class_index, memo, start=start, base=base, held=held, shelf=shelf, forgets=forgets
         )
-        if base is not None:
-            context.begin_at(base)
         self.money = Money(context, credit)
         self.responder = Responder(context, self.money.creditor)
         self.challenger = Challenger(context)
@@ -199,10 +196,7 @@ class Machine:
     # ------------------------------------------------------------ start
 
     def begin_at(self, base: Base, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
-        """Begin where `Prune` let this peer forget records, before `load` brings those above the floors.
-
-        `named` are the records below the floors that were kept.
-        """
+        """Begin where `Prune` let this peer forget records, with the `named` ones, before `load` brings later ones."""
         self._context.begin_at(base, floors, named)
 
     def load(
@@ -300,12 +294,10 @@ class Machine:
         key, which = decode_evidence_request(request)
         if key.slot == REPORT_SLOT:
             return self.reporter.show(key, source)
-        dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
-            found = self.challenger.find_evidence(key, which, is_open=dispute is not None)
-        else:
-            found = None if dispute is None else self.responder.find_evidence(dispute.audit, which)
-        return encode_evidence(found)
+            return encode_evidence(self.challenger.find_evidence(key, which))
+        dispute = self._context.fold.latest.disputes.get(key)
+        return encode_evidence(None if dispute is None else self.responder.find_evidence(dispute.audit, which))
 
     def passports(self, request: bytes, asker: bytes) -> bytes:
         """The answer to a stranger's request for passports. Raises RemoteProtocolError if it is malformed."""
@@ -315,10 +307,7 @@ class Machine:
     # ------------------------------------------------------------ records
 
     def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> list[Effect]:
-        if isinstance(event, GossipArrived):
-            effects = self._intake.take_gossip(event.batches, now_ms)
-        else:
-            effects = self._intake.take_synced(event.records, now_ms)
+        effects = self._intake.take(event, now_ms)
         if self._cutter.is_due or self._context.ledger.has_forks:
             self._is_due = True
         return effects
@@ -369,9 +358,7 @@ class Machine:
         if latest is before:
             return effects
         self._is_due = True
-        prune = self._context.horizon.advance()
-        if prune is not None:
-            effects.append(prune)
+        effects += self._context.horizon.advance()
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -390,7 +377,7 @@ class Machine:
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):
-            self._act_at_ms = self._wait_until_ms(now_ms)
+            self._act_at_ms = context.wait_until_ms(now_ms)
             return
         if not self._is_resumed:
             context.silence.wake(now_ms)
@@ -401,14 +388,6 @@ class Machine:
             yield from self._settle()
         times = [part.next_wake_ms(now_ms) for part in self._parts]
         self._act_at_ms = min(time for time in times if time is not None)
-
-    def _wait_until_ms(self, now_ms: int) -> int:
-        """When to check again whether this peer may write."""
-        context = self._context
-        at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
-            at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
-        return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
 
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""

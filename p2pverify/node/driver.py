@@ -147,9 +147,7 @@ class Driver:
     ) -> int:
         """Load stored data: see `Machine.load`. Call it once, before `run`. Blocks."""
         stored = (records, answers, self._clock(), evidence, on_outcome, credit)
-        taken = self.machine.load(*stored, alone=self._alone, are_judged=are_judged)
-        self._catchup.settle()
-        return taken
+        return self.machine.load(*stored, alone=self._alone, are_judged=are_judged)
 
     async def run(
         self, network: ports.NetworkPort, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED

@@ -10,9 +10,10 @@ from typing import Literal, Protocol
 from p2pverify.core.contract.output import read_output
 from p2pverify.core.encoding.canon import as_array, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, RESPONSE_BYTES_MAX
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.user_error import UserError
@@ -50,8 +51,8 @@ class Journal(Protocol):
     ) -> None:
         """Keep all of it or nothing; after the return it is on disk.
 
-        Evidence of epochs before `evidence_from` is deleted, and what `prune` lets go. Raises JournalStalled if the disk
-        accepts no writes at the moment, and the adapter's error if it never will.
+        Evidence of epochs before `evidence_from` is deleted, and what `prune` lets go. Raises JournalStalled if the
+        disk accepts no writes at the moment, and the adapter's error if it never will.
         """
         ...
 

@@ -22,7 +22,6 @@ from p2pverify.core.events import (
     MeasureDone,
     MeasureJob,
     Persist,
-    Prune,
     Publish,
     Respond,
     ResponseArrived,
@@ -33,6 +32,7 @@ from p2pverify.core.events import (
     TrainingJob,
 )
 from p2pverify.core.inference.question import is_refusal
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingFailed
 from p2pverify.node import ports

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from p2pverify import __version__
 from p2pverify.core.errors import DecodeError, GossipReject, LocalProtocolError
-from p2pverify.core.events import Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import Outcome
@@ -95,7 +96,8 @@ class StoreJournal:
 
     def _base(self, prune: Prune) -> PutBase:
         """What is written of a base. Answers of epochs before the horizon can be asked for no more."""
-        horizon = tuple(HorizonRow(*floor) for floor in prune.floors)
+        floors = sorted(prune.floors.items())
+        horizon = tuple(HorizonRow(author, each.seq, each.id, each.epoch, each.since) for author, each in floors)
         epoch = max((row.epoch for row in horizon), default=0)
         keeps_all = self.history == "all" or not prune.forgets
         return PutBase(prune.cuts, prune.states, horizon, epoch, prune.named, prune.gone, keeps_all)

@@ -19,38 +19,35 @@ from p2pverify.store.exportfile import ExportHeader
 from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
 from p2pverify.store.reading import reading, stored_rows
 from p2pverify.store.window.base import base_to_start_from, damaged_base
-from p2pverify.store.window.start import read_start
 
 _AFTER_DAMAGE = (
     "'p2pverify ledger check' names all; a running node fetches them again, or ask another peer for an export"
 )
-_AFTER_PRUNING = "write what is left with 'p2pverify ledger export --dir DIR', or ask an archive for the whole history"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The content of an export up to a cut.
 
-    `own` is the public key (32 B) of the database's peer. `damaged` are the stored records that are left out.
+    `own` is the public key (32 B) of the database's peer. `damaged` are the stored records that are left out. Of a home
+    that has deleted records, the `base` is where the rest begins; else it is None.
     """
 
     header: ExportHeader
     records: list[bytes]
     own: bytes
     damaged: list[Damage]
+    base: Base | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFold:
-    """The fold of a database, and the base with which it begins; None if that is the network itself.
-
-    `own` is the public key (32 B) of the database's peer, and `damaged` are the stored records that are left out.
-    """
+    """The fold of all stored records, or of those above the `base` of a home that has deleted others."""
 
     fold: Fold
-    base: Base | None
     own: bytes
     damaged: list[Damage]
+    base: Base | None
 
 
 def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, start: State | None = None) -> Snapshot:
@@ -58,44 +55,40 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, sta
 
     `start` is the state with which a forked network begins.
     """
-    held = stored_fold(database, network, start=start)
-    fold, own, damaged = held.fold, held.own, held.damaged
-    if held.base is not None:
-        raise StoreError("this home has forgotten the first records of its network", _AFTER_PRUNING)
+    found = read_fold(database, network, start=start)
+    fold = found.fold
     if fold.latest is fold.genesis:
-        if damaged:
-            raise StoreError(f"nothing final is left: {name_damage(damaged[0], own)}", _AFTER_DAMAGE)
+        if found.damaged:
+            raise StoreError(f"nothing final is left: {name_damage(found.damaged[0], found.own)}", _AFTER_DAMAGE)
         raise StoreError("nothing is final yet", "wait for the first certified cut: 'p2pverify status' shows it")
     chosen = fold.latest.id if cut_id is None else cut_id
     if not fold.is_certified(chosen) or chosen == network.id:
         raise StoreError("this node knows no certificate for that cut", "'p2pverify status --json' lists recent cuts")
     header = ExportHeader(network.id, network.encode(), chosen, write_start(network, fold.genesis))
-    return Snapshot(header, [record.data for record in fold.ledger.records()], own, damaged)
+    records = [record.data for record in fold.ledger.records()]
+    return Snapshot(header, records, found.own, found.damaged, found.base)
 
 
-def stored_fold(database: Path, network: Network, *, start: State | None = None) -> StoredFold:
-    """The fold of all records that a database holds. Raises StoreError.
-
-    It begins with the network if no record was ever deleted, and else with the stored base.
-    """
+def read_fold(database: Path, network: Network, *, start: State | None = None) -> StoredFold:
+    """Fold the stored records. Raises StoreError."""
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)
         own = schema.owner(connection)[1]
         stored = base_to_start_from(connection, database)
-        fold = Fold(network, Ledger(), start=start)
-        begin = None
-        try:
-            if stored is not None and not stored.is_whole:
-                begin = read_start(connection, stored)
-                fold.start_from(begin.base, begin.floors, begin.named)
-        except DecodeError as error:
-            raise damaged_base(database, error.reason) from None
-        found = Inspection(stored_rows(connection), own, (), None if begin is None else begin.numbers)
-        _take(fold, found)
-    return StoredFold(fold, None if begin is None else begin.base, own, found.damaged)
+        fold, numbers, base = Fold(network, Ledger(), start=start), dict[bytes, int](), None
+        if stored is not None and not stored.is_whole:
+            base, numbers = Base(stored.cuts, stored.states), stored.numbers
+            try:
+                fold.start_from(base)
+            except DecodeError as error:
+                raise damaged_base(database, error.reason) from error
+            numbers |= {author: floor.seq for author, floor in fold.ledger.floors().items()}
+        found = Inspection(stored_rows(connection), own, (), numbers)
+        _take_all(fold, found)
+    return StoredFold(fold, own, found.damaged, base)
 
 
-def _take(fold: Fold, found: Inspection) -> None:
+def _take_all(fold: Fold, found: Inspection) -> None:
     def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
         found.take_outcome(why)
 

@@ -8,9 +8,10 @@ import trio
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask, Output
-from p2pverify.core.events import Effect, Event, Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node import ports
 from p2pverify.node.endpoints.reach import UNKNOWN, Reach

@@ -15,13 +15,13 @@ def write_archive(folder: Path, first: bytes | None, last: bytes | None, epochs:
     from p2pverify.store.archive.export import ExportOrder, export_segments
     from p2pverify.store.archive.index import INDEX_NAME
     from p2pverify.store.integrity.inspection import name_damage
-    from p2pverify.store.snapshot import stored_fold
+    from p2pverify.store.snapshot import read_fold
 
     home = current_home()
     if not home.database_path.exists():
         raise CliError(f"no database in {home.path}", "choose the node's home with --home DIR")
     network, _ = load_network(home.network_path)
-    held = stored_fold(home.database_path, network, start=load_start(home.network_path, network))
+    held = read_fold(home.database_path, network, start=load_start(home.network_path, network))
     if held.damaged:
         raise NotVerifiedError(f"{name_damage(held.damaged[0], held.own)}; no segment was written", AFTER_DAMAGE)
     folder.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def fork(
     for each in (target, beside):
         check_output(_regular(each), may_replace(force=force))
     believed = _believed(objectors)
-    held = recompute(file, None)
+    held = recompute(file, None).with_all()
     cut_id = _cut(held, chosen, believed)
     state = held.fold.state(cut_id)
     assert state is not None  # the cut is certified

@@ -98,7 +98,13 @@ def export(
         summary = write_export(output, found.header, found.records)
     place = "standard output" if file == STDOUT else file
     click.echo(f"{summary.records} records, {summary.size} bytes -> {place}", err=to_stderr)
-    if not to_stderr:
+    if found.base is not None:
+        click.echo(
+            f'they begin after cut {found.base.oldest.hex()}: this home has deleted earlier ones (history = "window"), '
+            "so nobody can verify them; --dir writes segments, which hold the states that this needs",
+            err=to_stderr,
+        )
+    elif not to_stderr:
         click.echo(f"check it with: p2pverify ledger verify {file}")
     if found.damaged:
         _tell_damage(found)

@@ -103,7 +103,9 @@ def verify(
     assert held is not None
     found, rows = _recomputed(held)
     document = _document(found, rows, is_pinned=pinned.network_id is not None)
-    ran = None if count is None else run_again(options, pinned, held)
+    if not held.fold.ledger.is_whole:
+        click.echo("assumed: the state from which this home starts, as earlier records were deleted", err=True)
+    ran = None if count is None else run_again(options, pinned, held.with_all())
     if as_json:
         click.echo(json.dumps(document if ran is None else {**document, "rerun": values_of(ran.document)}))
     else:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import decode_cut
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.state import State

@@ -11,10 +11,10 @@ from itertools import islice
 from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.replica.base import Base, decode_base, floors_of
 from p2pverify.core.replica.ledger import Ledger, Wanted
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
 from p2pverify.core.replica.strangers.called import CalledRecords

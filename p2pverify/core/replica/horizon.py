@@ -11,18 +11,17 @@ from collections.abc import Mapping
 from itertools import islice
 
 from p2pverify.core.contract.network import Params
-from p2pverify.core.events import Prune
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Floor, Prune
 from p2pverify.core.records.payloads.cut import Head, decode_cut
 from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.state.memory import memory_cuts
 from p2pverify.core.state.state import State
 
 #: Cuts of the path above the horizon, at least.
 HORIZON_CUTS = 128
-#: The horizon moves by at least this many cuts at once.
+#: The index of the horizon is a multiple of this number, so that peers have the same one.
 PRUNE_CUTS = 16
 
 
@@ -67,16 +66,17 @@ class Horizon:
         self._extend()
         return tuple(self._path)
 
-    def advance(self) -> Prune | None:
-        """Move the horizon, if there are many cuts above it. Returns what a disk needs to begin at the newest cut."""
+    def advance(self) -> list[Prune]:
+        """Move the horizon, if it is time. Returns what a disk needs then to begin at the newest cut."""
         self._extend()
-        above = len(self._path) - self._cuts
-        if above < PRUNE_CUTS:
-            return None
-        for each in list(islice(self._path, above)):
+        latest = self._fold.latest
+        goal = (latest.index - self._cuts) // PRUNE_CUTS * PRUNE_CUTS
+        moves = goal - (latest.index - len(self._path))
+        if moves <= 0:
+            return []
+        for each in list(islice(self._path, moves)):
             self._move(self._heads, each)
             del self._path[each]
-        latest = self._fold.latest
         gone = self._gone(latest)
         for author in gone:
             self._heads.pop(author, None)
@@ -84,14 +84,8 @@ class Horizon:
         fold = self._fold
         floors = fold.prune(self._kept_own(), index, gone, _Named(latest), forget=self.forgets)
         base = fold.base()
-        return Prune(
-            base.cuts,
-            base.states,
-            tuple((author, f.seq, f.id, f.epoch, f.since) for author, f in sorted(floors.items())),
-            tuple(sorted(record.id for record in fold.ledger.named())),
-            tuple(sorted(gone)),
-            self.forgets,
-        )
+        named = tuple(sorted(record.id for record in fold.ledger.named()))
+        return [Prune(base.cuts, base.states, floors, named, tuple(sorted(gone)), self.forgets)]
 
     def _gone(self, latest: State) -> list[bytes]:
         """The authors of whom no cut takes anything any more: forgotten ones, and others that have waited too long."""

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.replica.logs.log import Floor, Log
+from p2pverify.core.replica.logs.log import Log
 from p2pverify.core.replica.logs.reading import Logs
 from p2pverify.core.replica.logs.shelf import MemoryShelf, Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_IN_FILE_MAX
 
 #: Most records of one author that are held beside its followed log.
 BESIDE_MAX = 32_768
@@ -40,11 +42,11 @@ class Ledger(Logs):
     """Accepted records, without their meaning.
 
     The records are on a `shelf`, which ledgers of one process may share. Which records a ledger holds is told by the
-    ids in its own logs and branches. It begins above the `floors`, if there are any, by author.
+    ids in its own logs and branches. At most `waiting_max` records of an author wait for earlier ones.
     """
 
-    def __init__(self, shelf: Shelf | None = None) -> None:
-        super().__init__(MemoryShelf() if shelf is None else shelf)
+    def __init__(self, shelf: Shelf | None = None, waiting_max: int = WAITING_IN_FILE_MAX) -> None:
+        super().__init__(MemoryShelf() if shelf is None else shelf, waiting_max)
         self._forks: dict[tuple[bytes, int], tuple[Record, Record]] = {}
         self._watchers: list[tuple[Seen, Settled]] = []
 
@@ -53,7 +55,7 @@ class Ledger(Logs):
 
         Call `settled` when records are no longer above a floor.
         """
-        for author in self._authors:
+        for author, _ in self._open():
             for key in self._above_floor(author):
                 seen(*key)
         self._watchers.append((seen, settled))
@@ -148,7 +150,7 @@ class Ledger(Logs):
         """
         header = record.header
         log = self._logs.get(header.author)
-        if log is None or header.seq != log.end or log.last_id != header.prev:  # not the next record of the log
+        if log is None or log.is_closed or header.seq != log.end or log.last_id != header.prev:  # not the next one
             if record.id in self:
                 raise GossipIgnore("known")
             if log is not None and log.is_settled(header.seq):

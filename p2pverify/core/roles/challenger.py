@@ -264,11 +264,12 @@ class Challenger(Part):
 
     # ------------------------------------------------------------ evidence
 
-    def find_evidence(self, key: DisputeKey, which: int, *, is_open: bool) -> Output | None:
+    def find_evidence(self, key: DisputeKey, which: int) -> Output | None:
         """The answer of an asked peer in an own slot. None unless the audit is in dispute, or is certain to be."""
         audit = self._audited.get((key.epoch, key.slot))
         if audit is None or which >= len(audit.asked):
             return None
+        is_open = key in self._context.fold.latest.disputes
         if not (is_open or (audit.differ and key.epoch in self._duties_done)):
             return None
         return self.evidence.of(key.epoch, key.slot).get(audit.asked[which].responder)

@@ -26,14 +26,15 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.replica.logs.shelf import Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import Silence
+from p2pverify.core.replica.silence import LEAP_MS, Silence
 from p2pverify.core.settle.exchange import Pay
 from p2pverify.core.state.state import State
 
@@ -57,6 +58,7 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
+        base: Base | None = None,
         held: HeldModel | None = None,
         shelf: Shelf | None = None,
         forgets: bool = True,
@@ -74,9 +76,11 @@ class Context:
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger(shelf if memo is None else memo.shelf)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf, WAITING_PER_AUTHOR_MAX)
         self.fold = Fold(network, self.ledger, memo, start=start)
         self.horizon = Horizon(self.fold, self.key, forgets=forgets)
+        if base is not None:
+            self.begin_at(base)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -110,6 +114,13 @@ class Context:
             return False
         newest, epoch = self.ledger.newest_epoch(self.key), self.params.epoch_at(now_ms)
         return newest is None or newest[0] < epoch or (newest[0] == epoch and newest[1] < OWN_RECORDS_PER_EPOCH_MAX)
+
+    def wait_until_ms(self, now_ms: int) -> int:
+        """When to check again whether this peer may write."""
+        at_ms = max(self.quiet_until_ms, self.params.genesis_ms)
+        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
+            at_ms = self.params.epoch_start_ms(self.params.epoch_at(now_ms) + 1)
+        return min(at_ms, now_ms + LEAP_MS // 2) if self.silence.is_on else at_ms
 
     @property
     def own_missing(self) -> int | None:

@@ -344,7 +344,7 @@ class Cutter(Part):
 
     @staticmethod
     def _is_newer(before: Head | None, head: Head | None) -> bool:
-        """Whether a log has grown. Another branch of the same length (a fork) shows nothing new."""
+        """Whether a log has grown. A fork of the same length shows nothing new."""
         return head is not None and (before is None or head[1] > before[1])
 
     def _sign(self, epoch: int, now_ms: int) -> Effects[None]:
@@ -368,7 +368,7 @@ class Cutter(Part):
 
     @property
     def _wait_ms(self) -> int:
-        """The time in ms that is left for a better proposal to arrive."""
+        """The time in ms for a better proposal to arrive."""
         return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
 
     def _may_sign(self, cut_id: bytes, latest: State) -> bool:
@@ -382,9 +382,8 @@ class Cutter(Part):
             return False
         proposal = self._context.ledger.get(cut_id)
         assert proposal is not None
-        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(state, proposal, latest):
-            return False
-        if self._objector.refuses(state):
+        leaves_out = self._omissions.are_in(state.epoch, state, latest)
+        if leaves_out or not self._shows_more(state, proposal, latest) or self._objector.refuses(state):
             return False
         if self._last_signed is None:
             return True
@@ -394,12 +393,8 @@ class Cutter(Part):
         final = latest.heads.get(self._context.key)
         is_forgotten = signed_id not in latest.noted and final is not None and final[1] >= seq
         if record is None:
-            return is_forgotten  # no peer asks for that cut any more, so it lies below the horizon
+            return is_forgotten  # it lies below the horizon
         head = state.heads.get(record.author)
         if not state.is_forked(record.author, record.seq) and (head is None or head[1] < record.seq):
             return False  # that cut itself must be inside, so that its convictions are carried on
-        if signed_id in latest.path:
-            return True
-        if is_forgotten:
-            return True  # the fold has forgotten that cut, so nothing of it is carried on any more
-        return fold.contains_cut(state, signed_id)
+        return signed_id in latest.path or is_forgotten or fold.contains_cut(state, signed_id)

@@ -86,6 +86,19 @@ class RecordIndex:
         for epoch, record_id in keys:
             self._remove(epoch, record_id)
 
+    def discard(self, keys: Iterable[Key]) -> None:
+        """Remove those of some records that are in the set."""
+        self.remove([key for key in keys if self.has(*key)])
+
+    def has(self, epoch: int, record_id: bytes) -> bool:
+        """Whether a record is in the set."""
+        self.settle()
+        chunk = self._chunks[self._chunk_of((epoch, record_id))] if self._chunks else None
+        if chunk is None or chunk.epoch != epoch:
+            return False
+        place = bisect_left(chunk.ids, record_id)
+        return place < len(chunk.ids) and chunk.ids[place] == record_id
+
     def _remove(self, epoch: int, record_id: bytes) -> None:
         at = self._chunk_of((epoch, record_id))
         chunk = self._chunks[at]

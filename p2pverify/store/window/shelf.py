@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record, decode_record
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
@@ -29,7 +30,7 @@ class DiskShelf:
         self._used: OrderedDict[bytes, Record] = OrderedDict()
         #: Whether the records that are put come from the disk.
         self.is_loading = False
-        self.reads = 0
+        self._counters = Counters(("records_read",))
 
     def put(self, record: Record) -> None:
         """Take a record, which stays in memory until it is on disk. One that has waited for an earlier one is."""
@@ -69,7 +70,7 @@ class DiskShelf:
         self._reader.close()
 
     def statistics(self) -> dict[str, int]:
-        return {"records_in_memory": len(self._unwritten) + len(self._used), "records_read": self.reads}
+        return {"records_in_memory": len(self._unwritten) + len(self._used), **self._counters}
 
     def _use(self, record: Record) -> None:
         self._used[record.id] = record
@@ -85,7 +86,7 @@ class DiskShelf:
             row = self._reader.execute(_GET, (record_id,)).fetchone()
         if row is None:
             return None
-        self.reads += 1
+        self._counters.count("records_read")
         data, sum_ = row
         try:
             record = decode_record(data)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record, decode_record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.replica.base import Base, floors_of
-from p2pverify.core.replica.logs.log import Floor
 from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.store.integrity.checksum import sum_of
 from p2pverify.store.window.base import StoredBase

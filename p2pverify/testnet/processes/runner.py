@@ -280,7 +280,7 @@ def _config(plan: Plan, peer: PeerPlan) -> str:
 
     Nothing is audited without clients, because nobody has a receipt.
     """
-    lines = ["lanes = 1"]
+    lines = ["lanes = 1", 'history = "all"']  # the verdict is about the whole history
     if plan.hardware:
         lines.append(f'hardware = "{plan.hardware}"')
     if plan.clients is not None:

@@ -23,9 +23,10 @@ from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.contract.sortition import duty_alpha
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.core.events import Prune, StoredAnswer, StoredEvidence
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.duty import decode_duty
@@ -175,9 +176,9 @@ def round_trips(records: list[Record]) -> dict[str, int]:
     mine, others = RecordIndex(), RecordIndex()
     for number, record in enumerate(records):
         if number not in ours:
-            mine.add(record)
+            mine.add(record.epoch, record.id)
         if number not in theirs:
-            others.add(record)
+            others.add(record.epoch, record.id)
     mine.settle()
     others.settle()
     initiator, responder = Initiator(mine), RangeResponder(others)

@@ -20,7 +20,6 @@ import trio
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.events import Prune
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature
@@ -107,11 +106,9 @@ async def grow(options: argparse.Namespace) -> None:
             await nursery.start(store.run)
             batch = list(writer.join())
             while written < options.records:
-                prune: Prune | None = None
-                if machine.fold.is_unsettled:
-                    machine.fold.settle()
-                    prune = machine.context.horizon.advance()
-                await journal.persist([Kept(record, True) for record in batch], [], prune=prune)
+                machine.fold.settle()
+                moved = machine.context.horizon.advance()
+                await journal.persist([Kept(record, True) for record in batch], [], prune=moved[0] if moved else None)
                 written += len(batch)
                 if written - told >= options.records // 10:
                     told = written
@@ -149,7 +146,8 @@ def start(options: argparse.Namespace) -> None:
             machine.fold.ledger.get(record_id)
         read = time.process_time() - asked
         print(
-            f"start, records {'in memory' if options.in_memory else 'on disk'}: {loaded - began:.2f} s CPU ({checked - began:.2f} s to check the file), {taken} records, "
+            f"start, records {'in memory' if options.in_memory else 'on disk'}: {loaded - began:.2f} s CPU "
+            f"({checked - began:.2f} s to check the file), {taken} records, "
             f"cut {machine.fold.latest.index}; RSS {before / 1e6:.1f} -> {rss() / 1e6:.1f} MB, "
             f"{(rss() - before) / max(1, taken):.0f} B a record; a read {1e6 * read / len(ids):.0f} us"
         )

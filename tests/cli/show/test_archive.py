@@ -153,7 +153,7 @@ def test_a_pruned_home_exports_what_it_has(kept: Path, archive: Path, world: Wor
     pruned = PutBase(base.cuts, base.states, horizon, 0)
     trio.run(fill, home.database_path, world.network, records, pruned)
     done = run(home.path, "ledger", "export", str(tmp_path / "whole"))
-    assert (done.returncode, "has forgotten the first records" in done.stderr) == (1, True), done.stderr
+    assert "nobody can verify them; --dir writes segments" in done.stdout, done.stderr
     arguments = ("ledger", "export", "--dir", str(tmp_path / "left"), "--epochs", EPOCHS)
     done = run(home.path, *arguments)
     assert done.returncode == 1

@@ -2,22 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from p2pverify.core.records.envelope import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """The last record of a log that a cut holds, below which the log is not asked for any more.
-
-    `since` is the number at which the epoch of that record began in this log.
-    """
-
-    seq: int
-    id: bytes
-    epoch: int
-    since: int
+from p2pverify.core.records.floors import Floor
 
 
 class Log:

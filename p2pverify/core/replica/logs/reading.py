@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.replica.logs.log import Floor, Log
+from p2pverify.core.replica.logs.log import Log
 from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.logs.waiting import Waiting
 
@@ -12,14 +13,14 @@ from p2pverify.core.replica.logs.waiting import Waiting
 class Logs:
     """The logs of all authors. Each has a followed branch, and perhaps records beside it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, waiting_max: int) -> None:
         self._shelf = shelf
         self._authors: list[bytes] = []  # sorted
         self._logs: dict[bytes, Log] = {}
         #: Records of other branches, by author and id, each with the number at which its epoch began on its branch.
         self._beside: dict[bytes, dict[bytes, tuple[Record, int]]] = {}
         self._named: dict[bytes, Record] = {}  # forgotten records that are still wanted, by id
-        self._waiting = Waiting()
+        self._waiting = Waiting(waiting_max)
         self._length = 0
         #: Whether no record of a cut was forgotten.
         self.is_whole = True
@@ -85,16 +86,19 @@ class Logs:
         return None if log is None else (author, log.end - 1, log.last_id)
 
     def heads(self) -> tuple[Head, ...]:
-        """Heads of all authors, sorted."""
-        return tuple((author, log.end - 1, log.last_id) for author, log in self._sorted())
+        """Heads of all authors whose logs are not closed, sorted."""
+        return tuple((author, log.end - 1, log.last_id) for author, log in self._open())
 
     def _sorted(self) -> Iterator[tuple[bytes, Log]]:
         return ((author, self._logs[author]) for author in self._authors)
 
+    def _open(self) -> Iterator[tuple[bytes, Log]]:
+        return ((author, log) for author, log in self._sorted() if not log.is_closed)
+
     def moved(self, earlier: Mapping[bytes, Head]) -> list[Head]:
         """Heads of the authors with more records here than in an earlier cut, sorted."""
         found: list[Head] = []
-        for author, log in self._sorted():
+        for author, log in self._open():
             before = earlier.get(author)
             if before is None or before[1] < log.end - 1:
                 found.append((author, log.end - 1, log.last_id))
@@ -121,8 +125,13 @@ class Logs:
         return 0 if log is None else log.first
 
     def held(self, author: bytes) -> int:
-        """The number of records of an author held here, with those beside its followed log and those that wait."""
+        """The number of records of an author held here, with those beside its followed log and those that wait.
+
+        A closed log does not count.
+        """
         log = self._logs.get(author)
+        if log is not None and log.is_closed:
+            return 0
         return (0 if log is None else len(log.ids)) + len(self._beside.get(author, ())) + self._waiting.of(author)
 
     def chain(self, author: bytes) -> Iterator[Record]:
@@ -140,6 +149,19 @@ class Logs:
             beside = [record for record, _ in self._beside.get(author, {}).values()]
             chain = map(self._held, log.ids)
             yield from sorted([*chain, *beside], key=lambda r: (r.seq, r.id)) if beside else chain
+
+    def above(self, heads: Mapping[bytes, Head]) -> Iterator[tuple[int, bytes]]:
+        """The epochs and ids of the records that a cut with these heads does not hold, which the followed logs do."""
+        for author, log in self._open():
+            head = heads.get(author)
+            first = log.first if head is None else head[1] + 1
+            yield from ((log.epoch_at(seq), log.id_at(seq)) for seq in range(max(log.first, first), log.end))
+            yield from ((record.epoch, record_id) for record_id, (record, _) in self._beside.get(author, {}).items())
+
+    def ids_between(self, head: Head, first: int) -> list[bytes]:
+        """The ids of the held records on a followed log, from the number `first` up to `head`."""
+        log = self._logs.get(head[0])
+        return [] if log is None else log.ids[max(0, first - log.first) : max(0, head[1] + 1 - log.first)]
 
     def lacks(self, heads: Iterable[Head]) -> bytes | None:
         """The id of a head whose record is neither here nor at the floor; None if all are."""

@@ -3,7 +3,9 @@
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import Record
 
+#: Waiting records of one author in a peer, and in the reading of a file, which can have any order.
 WAITING_PER_AUTHOR_MAX = 64
+WAITING_IN_FILE_MAX = 4096
 WAITING_MAX = 65_536
 #: For how many epochs a record waits.
 WAITING_EPOCHS = 16
@@ -12,7 +14,8 @@ WAITING_EPOCHS = 16
 class Waiting:
     """Records by author and the id of the record before them, each with the epoch in which it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = WAITING_IN_FILE_MAX) -> None:
+        self._most = most
         self._records: dict[bytes, dict[bytes, tuple[Record, int]]] = {}
         self._count = 0
         self._epoch = 0
@@ -33,7 +36,7 @@ class Waiting:
         waiting = self._records.get(record.author, {})
         if record.header.prev in waiting:
             raise GossipIgnore("known")
-        if len(waiting) >= WAITING_PER_AUTHOR_MAX or self._count >= WAITING_MAX:
+        if len(waiting) >= self._most or self._count >= WAITING_MAX:
             raise GossipIgnore("too many records wait for an earlier one")
         self._records.setdefault(record.author, waiting)[record.header.prev] = record, self._epoch
         self._count += 1
