@@ -237,8 +237,6 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
     return settings.engine.cheat is not None and settings.engine.cheat.place is place
 
 
-
-
 async def _run_services(
     settings: NodeSettings,
     seed: bytes,
