@@ -14,7 +14,7 @@ from tests.cli.transcript import run
 from tests.support.joined import joined
 
 HOPELESS_S = 240
-RULES = {"epoch_ms": 2000, "handover_epochs": 15, "dispute_epochs": 4}
+RULES: dict[str, Any] = {"epoch_ms": 2000, "handover_epochs": 15, "dispute_epochs": 4}
 
 
 def said(home: Path, *arguments: str) -> str:
