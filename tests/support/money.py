@@ -70,6 +70,7 @@ def moved_books() -> ExplainedBooks:
     settle_cut(posting, replace(facts, epoch=19, convicted=frozenset({two})))
     posting.write_off(three)
     posting.drop_claim(two, series)
+    posting.hand_over(four, sign.public_key(sha256(bytes([4]))))
     return ExplainedBooks(opening, tuple(told), account_rows(books), *cut)
 
 

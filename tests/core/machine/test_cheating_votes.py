@@ -50,17 +50,19 @@ def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) 
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
+    sent: set[object] = set()
+
     def copy(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         if self._context is not cheat:
             yield from honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
             return
         key = dispute.key  # type: ignore[attr-defined]
         for record in cheat.ledger.records():
-            if record.kind != Kind.VOTE_COMMIT or key in self._committed or record.author == cheat.key:
+            if record.kind != Kind.VOTE_COMMIT or key in sent or record.author == cheat.key:
                 continue
             seen = decode_commit(record.payload)
             if seen.dispute == key:
-                self._committed.add(key)
+                sent.add(key)
                 yield from cheat.write(Kind.VOTE_COMMIT, Commit(key, state.id, seen.commit).encode(), now_ms)
 
     monkeypatch.setattr(Voter, "_commit", copy)
@@ -102,6 +104,8 @@ def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> Non
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
+    sent: set[object] = set()
+
     def late(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         if self._context is not cheat:
             yield from honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
@@ -110,8 +114,8 @@ def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> Non
         key = dispute.key  # type: ignore[attr-defined]
         if self._context is not cheat:
             yield from honest_vote(self, dispute, state, now_ms)  # type: ignore[arg-type]
-        elif key not in self._committed and key.challenger != cheat.key:
-            self._committed.add(key)
+        elif key not in sent and key.challenger != cheat.key:
+            sent.add(key)
             sealed = vote_commit(world.network.id, key, cheat.key, 0, bytes(32), bytes(32))
             head, last = cheat.ledger.head(cheat.key), cheat.ledger.last(cheat.key)
             assert head is not None

@@ -71,7 +71,7 @@ class ForgetfulCutter(PromptCutter):
 
 def test_members_that_do_not_contain_their_own_signatures_convict_themselves() -> None:
     explorer = Explorer(hostile=1, epochs=EPOCHS, cutter=ForgetfulCutter)
-    explorer.explore(steps=10, width=10, until=lambda found: found.parted or found.convicted)
+    explorer.explore(steps=12, width=14, until=lambda found: found.parted or found.convicted)
     assert explorer.found.parted or explorer.found.convicted
 
 

@@ -13,6 +13,7 @@ from p2pverify.core.state.codec.roots import state_root
 from p2pverify.core.state.codec.sections import encode_state
 from p2pverify.core.state.fork import first_state, fork, forked_network, read_start, write_start
 from p2pverify.core.state.lines.versions import contract_of, notes_of
+from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.score import Standing
 from p2pverify.core.state.state import LOST_DISPUTES, Contact, Loss, State
 from p2pverify.core.state.transition import class_steps
@@ -273,6 +274,7 @@ def test_a_first_state_that_no_fork_makes_is_refused(change: dict, reason: str) 
     for name, value in change.items():
         if name in {"heads", "contested", "path"}:
             setattr(start, name, value)
+            start.tails = {author: LogTail(0, 0) for author in start.heads}
         else:
             for member in start.members.values():
                 setattr(member, name, value)

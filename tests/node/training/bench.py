@@ -129,7 +129,7 @@ class Bench:
             context=SimpleNamespace(
                 class_index=0,
                 secret=lambda *parts: sha256(repr(parts).encode()),
-                ledger=SimpleNamespace(chain=self._chain, get=lambda _id: None),
+                ledger=SimpleNamespace(chain=self._chain, named=lambda: (), get=lambda _id: None),
             ),
         )
         home = Home(folder / "home")

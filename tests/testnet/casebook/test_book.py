@@ -181,7 +181,7 @@ def test_who_blocks_cuts_is_convicted_provisionally():
 def test_a_slow_machine_is_told_apart():
     """Its speed does not fit its claim, while the speed of every honest peer does. It is not convicted for it."""
     entry = next(entry for entry in SIMULATED if entry.kind == "slow-hardware")
-    found = play_world(replace(entry, epochs=34), 1)
+    found = play_world(replace(entry, epochs=44), 1)
     assert (found.shown, found.convicted, found.honest_convicted, found.broken) == (1, 0, 0, ())
 
 

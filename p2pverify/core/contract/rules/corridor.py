@@ -49,6 +49,7 @@ LIVE: Mapping[str, Corridor] = {
     "temperature_spread": Corridor(first=100),
     "long_permille": _PERMILLE,
     "long_tokens": Corridor(first=512),
+    "handover_epochs": _COUNT,
     "audits_per_epoch": _COUNT,  # so it never becomes 0, and never begins: then duties have another form
 }
 
