@@ -14,7 +14,7 @@ from p2pverify.core.contract.network import Params
 from p2pverify.core.records.floors import Floor, Prune
 from p2pverify.core.records.payloads.cut import Head, decode_cut
 from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.named import NamedRecords
+from p2pverify.core.replica.logs.named import NamedRecords
 from p2pverify.core.state.memory import memory_cuts
 from p2pverify.core.state.state import State
 

@@ -13,7 +13,7 @@ from p2pverify.core.proofs.exchange import PassportSet
 from p2pverify.core.proofs.issuing import certify
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.named import NamedRecords
+from p2pverify.core.replica.logs.named import NamedRecords
 from p2pverify.core.snapshot.checkpoints import EVERY, Checkpoints
 from p2pverify.core.snapshot.messages import (
     CERTIFICATE,

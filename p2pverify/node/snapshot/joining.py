@@ -19,7 +19,7 @@ from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.base import Base, decode_base
-from p2pverify.core.replica.named import NamedRecords
+from p2pverify.core.replica.logs.named import NamedRecords
 from p2pverify.core.snapshot.contradiction import Branches
 from p2pverify.core.snapshot.messages import (
     CERTIFICATE,
