@@ -9,7 +9,8 @@ import pytest
 
 from p2pverify.node.files.home import Home
 from p2pverify.node.reports.documents.scores import StandingName
-from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.table import COLUMNS, columns, rows
 from p2pverify.testnet.processes.upgrade.facts import UpgradeFacts

@@ -1,0 +1,49 @@
+"""Where the peers of a testnet listen, and the command line with which each is started."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.processes.fleet import free_ports
+
+_BOOTSTRAP_PEERS = 3
+
+
+class Places:
+    """The addresses of all peers. Each has a loopback address of its own, as on a network.
+
+    So relays can tell peers apart, and every peer is an address group. With `relayed` a TCP relay is in front of each
+    peer (see `relay`).
+    """
+
+    def __init__(self, plan: Plan, *, relayed: bool) -> None:
+        names = [peer.name for peer in plan.peers]
+        self._plan = plan
+        self._relayed = relayed
+        self.hosts: Mapping[str, str] = {name: f"127.0.1.{number + 1}" for number, name in enumerate(names)}
+        ports = free_ports(2 * len(names))
+        self.ports: Mapping[str, int] = dict(zip(names, ports, strict=False))
+        self.relay_ports: Mapping[str, int] = dict(zip(names, ports[len(names) :], strict=True))
+
+    def address(self, peer: PeerPlan) -> str:
+        """The address at which others reach a peer."""
+        port = (self.relay_ports if self._relayed else self.ports)[peer.name]
+        return f"/ip4/{self.hosts[peer.name]}/tcp/{port}/p2p/{peer.peer_id}"
+
+    def arguments(self, peer: PeerPlan, home: Path, network_file: Path) -> list[str]:
+        """The command line of a peer's process."""
+        found = ["--home", str(home), "join", str(network_file), "--http", "127.0.0.1:0"]
+        found += ["--listen", f"/ip4/{self.hosts[peer.name]}/tcp/{self.ports[peer.name]}"]
+        if self._relayed:
+            found += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
+        found += ["--engine", peer.path.engine, "--variant", peer.path.variant]
+        if peer.weights is not None:
+            found += ["--weights", str(peer.weights)]
+        others = [other for other in self._plan.peers if other is not peer]
+        for other in others[:_BOOTSTRAP_PEERS]:
+            found += ["--bootstrap", self.address(other)]
+        if len(self._plan.peers) == 1:
+            found.append("--alone")
+        if peer.cheat is not None:
+            found += ["--cheat", str(peer.cheat)]
+        return found
