@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2pverify.core.contract.classes import Across
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.engines.kinds import BUNDLED_MB, EngineKind
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
-from p2pverify.testnet.scenario import CaseTable, ClientsTable, PathTable, UpgradeTable
+from p2pverify.testnet.lasting import LastingRoles
+from p2pverify.testnet.scenario import CaseTable, ClientsTable, LastingTable, PathTable, UpgradeTable
 
 #: The cheat that lies only to clients.
 TO_CLIENTS = "lies-to-clients"
@@ -40,11 +43,22 @@ class PeerPlan:
     cheat: CheatSpec | None
     path: PathTable
     weights: Path | None = None
+    next_seed: bytes | None = None  # 32 B, of the identity to which it moves in a run
 
     @property
     def weights_mb(self) -> float:
         """The size of the weights in MB. Raises OSError if the file is gone."""
         return size_mb(self.weights)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that it has in a run, one after the other."""
+        return (self.key,) if self.next_seed is None else (self.key, public_key(self.next_seed))
+
+    @property
+    def peer_ids(self) -> tuple[str, ...]:
+        """The peer ids of its keys."""
+        return tuple(map(peer_id, self.keys))
 
     @property
     def is_honest(self) -> bool:
@@ -83,6 +97,8 @@ class Plan:
     clients: ClientsTable | None = None
     upgrade: UpgradeTable | None = None
     case: CaseTable | None = None
+    lasting: LastingTable | None = None
+    roles: LastingRoles | None = None
 
     @property
     def models(self) -> tuple[Path | None, ...]:
@@ -108,6 +124,31 @@ class Plan:
     @property
     def honest(self) -> tuple[PeerPlan, ...]:
         return tuple(peer for peer in self.peers if peer.is_honest)
+
+    @property
+    def witnesses(self) -> tuple[PeerPlan, ...]:
+        """The honest peers that run to the end. Their views are compared."""
+        return tuple(peer for peer in self.honest if self.roles is None or peer.name != self.roles.relay)
+
+    @property
+    def starters(self) -> tuple[PeerPlan, ...]:
+        """The peers that run from the beginning."""
+        return tuple(peer for peer in self.peers if self.roles is None or peer.name not in self.roles.late)
+
+    def listens(self, peer: PeerPlan) -> bool:
+        """Whether others can dial a peer."""
+        return self.roles is None or peer.name != self.roles.hidden
+
+    def first_peers(self, peer: PeerPlan) -> tuple[PeerPlan, ...]:
+        """The peers that a peer can name as its first ones: all others, or those that stay where they are.
+
+        A peer behind relays begins with the one that will end.
+        """
+        others = tuple(other for other in self.peers if other is not peer)
+        if self.roles is None:
+            return others
+        steady = tuple(other for other in others if other.is_honest and other.name not in self.roles)
+        return (self.peer(self.roles.relay), *steady[:1]) if not self.listens(peer) else steady
 
     @property
     def askers(self) -> tuple[PeerPlan, ...]:

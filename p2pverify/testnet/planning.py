@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
@@ -20,6 +21,7 @@ from p2pverify.node.files.textfile import user_path
 from p2pverify.testnet.cases.roles import CASE_PEERS, able_to_cheat
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import plan_faults
+from p2pverify.testnet.lasting import LastingRoles, cast
 from p2pverify.testnet.plan import TO_CLIENTS, PeerPlan, Plan, PlanError
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, PathTable, Scenario
 
@@ -69,6 +71,9 @@ def make_plan(
     if study is not None and count != CASE_PEERS:
         raise PlanError(f"a case study has {CASE_PEERS} peers", "leave out --peers")
     members = _peers(number, secrets, paths, _checked(models, paths), study)
+    roles = None
+    if scenario.lasting is not None:
+        members, roles = _with_roles(number, members)
     warnings = _check_shares(members, models)
     names = [peer.name for peer in members]
     try:
@@ -83,7 +88,7 @@ def make_plan(
         rules,
         scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
         members,
-        _founders(table.founders, members),
+        _founders(table.founders, [peer for peer in members if roles is None or peer.name not in roles.late]),
         warnings,
         faults,
         table.hardware,
@@ -95,6 +100,8 @@ def make_plan(
         clients=scenario.clients,
         upgrade=scenario.upgrade,
         case=scenario.case,
+        lasting=scenario.lasting,
+        roles=roles,
     )
 
 
@@ -114,6 +121,17 @@ def _check_cheats(scenario: Scenario, secrets: Sequence[CheatSpec], *, long_perm
         )
     if CheatPlace.TRAINING in places and scenario.case is None:
         raise PlanError("nobody trains in this testnet, so its cheats in training do nothing", "play a case study")
+
+
+def _with_roles(seed: int, members: Sequence[PeerPlan]) -> tuple[tuple[PeerPlan, ...], LastingRoles]:
+    """The peers of a network that lasts, with the second identity of the one that moves. Raises PlanError."""
+    roles = cast([peer.name for peer in members if peer.is_honest])
+    if roles is None:
+        raise PlanError("too few honest peers are left for this scenario", "take more --peers, or fewer --cheat")
+    moving = next(index for index, peer in enumerate(members) if peer.name == roles.rotating)
+    found = list(members)
+    found[moving] = replace(members[moving], next_seed=_derive(seed, "next identity", moving))
+    return tuple(found), roles
 
 
 def _referee(named: str) -> str:

@@ -28,6 +28,7 @@ from p2pverify.testnet.processes.cases.story import CasePlay
 from p2pverify.testnet.processes.fleet import Fleet, open_fleet
 from p2pverify.testnet.processes.homes.places import Places
 from p2pverify.testnet.processes.homes.writing import write_files
+from p2pverify.testnet.processes.lasting.story import Lasting
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.relay import Relays
@@ -71,16 +72,16 @@ class Testnet:
         """The file with the output of a peer's process."""
         return self.directory / f"{name}.log"
 
-    async def start(self, name: str) -> None:
-        """Start a peer's process, the first time or again."""
+    async def start(self, name: str, *options: str, first: Sequence[str] = ()) -> None:
+        """Start a peer's process, the first time or again, with further options, or with other first peers."""
         self.home(name).clear_api()
         home, network = self.home(name).path, self._network_files[name]
-        arguments = self.places.arguments(self.plan.peer(name), home, network)
-        await self.fleet.start(name, arguments, self.log(name))
+        arguments = self.places.arguments(self.plan.peer(name), home, network, first)
+        await self.fleet.start(name, [*arguments, *options], self.log(name))
 
-    async def start_ready(self, name: str) -> None:
+    async def start_ready(self, name: str, *options: str) -> None:
         """Start a peer and wait until its API answers."""
-        await self.start(name)
+        await self.start(name, *options)
         await self.watch.wait_answers(name)
 
     async def stop(self, name: str) -> int:
@@ -128,6 +129,7 @@ class Testnet:
             watch.takeover if self.plan.takes_over else None,
             None if self.plan.upgrade is None else watch.upgrade,
             watch.case.facts,
+            None if self.plan.lasting is None else watch.lasting,
         )
 
 
@@ -177,6 +179,8 @@ async def open_testnet(
                         watching.start_soon(Upgrade(testnet, made, stage).run)
                     if case is not None:
                         watching.start_soon(CasePlay(testnet, replace(case, plan=plan), stage).run)
+                    if plan.lasting is not None:
+                        watching.start_soon(Lasting(testnet, stage).run)
                     watching.start_soon(testnet.clients.run)
                     yield testnet
                     watching.cancel_scope.cancel()
@@ -188,16 +192,18 @@ async def open_testnet(
 
 
 async def _start_all(testnet: Testnet, stage: Stage) -> None:
-    peers = testnet.plan.peers
-    stage.enter("starting peers", len(peers))
+    plan = testnet.plan
+    stage.enter("starting peers", len(plan.starters))
 
     async def start(name: str) -> None:
         await testnet.start_ready(name)
         stage.done += 1
 
-    async with trio.open_nursery() as nursery:
-        for peer in peers:
-            nursery.start_soon(start, peer.name)
+    for listens in (True, False):  # who listens nowhere has to find others at once
+        async with trio.open_nursery() as nursery:
+            for peer in plan.starters:
+                if plan.listens(peer) is listens:
+                    nursery.start_soon(start, peer.name)
     stage.enter("running")
 
 

@@ -1,6 +1,6 @@
 """Where the peers of a testnet listen, and the command line with which each is started."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from p2pverify.testnet.plan import PeerPlan, Plan
@@ -28,20 +28,24 @@ class Places:
     def address(self, peer: PeerPlan) -> str:
         """The address at which others reach a peer."""
         port = (self.relay_ports if self._relayed else self.ports)[peer.name]
+        return self.address_at(peer, port)
+
+    def address_at(self, peer: PeerPlan, port: int) -> str:
+        """The address of a peer behind another port of its host."""
         return f"/ip4/{self.hosts[peer.name]}/tcp/{port}/p2p/{peer.peer_id}"
 
-    def arguments(self, peer: PeerPlan, home: Path, network_file: Path) -> list[str]:
-        """The command line of a peer's process."""
+    def arguments(self, peer: PeerPlan, home: Path, network_file: Path, first: Sequence[str] = ()) -> list[str]:
+        """The command line of a peer's process. `first` are addresses of other first peers than the usual ones."""
         found = ["--home", str(home), "join", str(network_file), "--http", "127.0.0.1:0"]
-        found += ["--listen", f"/ip4/{self.hosts[peer.name]}/tcp/{self.ports[peer.name]}"]
+        if self._plan.listens(peer):
+            found += ["--listen", f"/ip4/{self.hosts[peer.name]}/tcp/{self.ports[peer.name]}"]
         if self._relayed:
             found += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
         found += ["--engine", peer.path.engine, "--variant", peer.path.variant]
         if peer.weights is not None:
             found += ["--weights", str(peer.weights)]
-        others = [other for other in self._plan.peers if other is not peer]
-        for other in others[:_BOOTSTRAP_PEERS]:
-            found += ["--bootstrap", self.address(other)]
+        for address in first or map(self.address, self._plan.first_peers(peer)[:_BOOTSTRAP_PEERS]):
+            found += ["--bootstrap", address]
         if len(self._plan.peers) == 1:
             found.append("--alone")
         if peer.cheat is not None:

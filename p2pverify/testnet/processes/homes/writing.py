@@ -9,6 +9,8 @@ from typing import Any
 from p2pverify.core.contract.network import Network
 from p2pverify.node.files.home import Home, atomic_file
 from p2pverify.node.files.networkfile import add_model, dump_network, manifest_of, new_network
+from p2pverify.node.identity.papers import IdentityPapers
+from p2pverify.node.lines.papers import write_key
 from p2pverify.testnet.capacity.load import MeasuredMachine, start_ms
 from p2pverify.testnet.classes import Classes
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
@@ -61,9 +63,17 @@ def write_files(
         home.path.mkdir(mode=0o700)
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
+        if peer.next_seed is not None:
+            IdentityPapers(home).keep_next(peer.next_seed)
+            write_key(next_key_path(directory, peer), f"{peer.next_seed.hex()}\n".encode())
         with atomic_file(home.config_path, mode=0o600) as file:
             file.write(config_of(plan, peer).encode())
     return network
+
+
+def next_key_path(directory: Path, peer: PeerPlan) -> Path:
+    """Where the operator of a peer keeps its next key, outside of its home."""
+    return directory / f"{peer.name}.next"
 
 
 def config_of(plan: Plan, peer: PeerPlan) -> str:
@@ -72,8 +82,12 @@ def config_of(plan: Plan, peer: PeerPlan) -> str:
     Nothing is audited without clients, because nobody has a receipt.
     """
     lines = ["lanes = 1"]
+    if peer in plan.starters:
+        lines.append('history = "all"')  # the verdict is about the whole history
     if plan.hardware:
         lines.append(f'hardware = "{plan.hardware}"')
+    if not plan.listens(peer):
+        lines.append("listen = []")
     if plan.clients is not None:
         lines += [f"audit_rate = {plan.clients.audit_rate}", f'report = "{plan.clients.report}"']
     if plan.case is not None:

@@ -170,7 +170,7 @@ def test_the_table_shows_versions_and_progress(plan: Plan, tmp_path: Path) -> No
     """The column stands only in runs with an upgrade."""
     watch = RunWatch(plan, lambda name: Home(tmp_path / name))
     assert columns(watch) == (*COLUMNS, "VERSION")
-    assert {row.version for row in rows(watch)} == {"-"}
+    assert {row.story for row in rows(watch)} == {"-"}
     one, two, three = plan.honest[:3]
     watch.upgrade.size = SIZE
     watch.upgrade.fetched = {one.name: SIZE, two.name: SIZE // 4}
