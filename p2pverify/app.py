@@ -5,7 +5,7 @@ read do not import this module; they ask the running node over its API.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
 from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
@@ -36,23 +37,28 @@ from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.data.store import DataStore
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
+from p2pverify.node.engines.abilities import check_abilities
 from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.identity.papers import IdentityPapers
+from p2pverify.node.journal import History
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.lines.known import NO_MANIFESTS, NamedFiles
 from p2pverify.node.lines.ready import STAY, UpgradeSettings, Versions, fetching
 from p2pverify.node.lines.report import LineReports, ScoreOf
 from p2pverify.node.lines.served import keep_version
 from p2pverify.node.outbox import refuse_training
-from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.requests.orders import HomeOrders
+from p2pverify.node.rules.watch import AmendmentWatch
 from p2pverify.node.signals import watch_signals
+from p2pverify.node.snapshot.kept import SnapshotHome
+from p2pverify.node.snapshot.serving import ServedStates
 from p2pverify.node.training.assembly import NodeTraining
 from p2pverify.node.training.blobs import ROUND_BLOBS_BYTES_MAX
-from p2pverify.node.user_error import UserError, explain
+from p2pverify.node.user_error import explain
 from p2pverify.store.blobs.store import BlobStore
 from p2pverify.store.clients.audits import StoredAudits
 from p2pverify.store.clients.keys import StoredKeys
@@ -70,10 +76,6 @@ Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
 
 
-class NodeError(UserError):
-    """The node cannot run. `reason` says why, and `hint` says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     """The settings with which a node is started.
@@ -82,8 +84,9 @@ class NodeSettings:
     one too. `checks` is the policy of clients that name none. `audit_rate` is the share of receipts that is scored
     again, and `report` what others may learn of a wrong answer. `alone`: nobody can show more of the own log than this
     home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
-    state with which a forked network begins. `upgrade` says how the node moves between the versions of its model,
-    and `credit` what clients of others may owe it.
+    state with which a forked network begins. `trust` is the id of a cut that the operator trusts, of any age with
+    `trust_old`. `upgrade` says how the node moves between the versions of its model, and `credit` what clients of
+    others may owe it. `history` says which records it keeps, and `following` which amendments of the rules it follows.
     """
 
     home: Home
@@ -107,9 +110,13 @@ class NodeSettings:
     blobs: BlobSettings = NO_SERVING
     upgrade: UpgradeSettings = STAY
     credit: CreditLimits = DEFAULT_CREDIT
+    history: History = "window"
     alone: bool = False
     rejoin: bool = False
     start: State | None = None
+    following: Following | None = None
+    trust: bytes | None = None
+    trust_old: bool = False
     on_progress: Progress | None = None
 
 
@@ -126,7 +133,7 @@ class Running:
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
     """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled. It has started when its API answers.
 
-    Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
+    Raises an exception with `reason` and `hint` (HomeError, StoreError, ...) if it cannot go on.
     """
     try:
         with settings.home.lock():
@@ -141,7 +148,10 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
 
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
     home, network = settings.home, settings.network
-    seed = home.load_identity()
+    from p2pverify.listening import check_ports
+
+    seed, papers = home.load_identity(), IdentityPapers(home)
+    papers.check_may_run(public_key(seed))
     check_ports(settings.listen, settings.http, settings.gateway)
     with closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         files = BlobStore(home.blobs_path, settings.blobs.quota_bytes)
@@ -167,7 +177,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)
             class_index, manifest = match_class(contract, manifests, engine.info, tested)
             log.info("this machine computes in class %s", network.classes[class_index].name)
-            _check_abilities(network, engine.info)
+            check_abilities(network, engine.info)
             machine = machine_type(settings.engine.cheat)(
                 network,
                 seed,
@@ -180,9 +190,13 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 objects=settings.engine.cheat is None,
                 follows=settings.upgrade.follow,
                 start=settings.start,
+                shelf=store.shelf,
                 credit=settings.credit,
+                following=settings.following,
+                next_key=papers.next_key,
+                succession=papers.succession(public_key(seed), network.id),
             )
-            journal = StoreJournal(store, machine.key)
+            journal = StoreJournal(store, machine.key, settings.history)
             open_referee = engines.open_referee if network.referee else None
             training = _training(settings, machine, engines, rounds)
             trained = NO_MANIFESTS if training is None else training.manifests
@@ -200,13 +214,15 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             )
             _progress(settings, "reading records", 0, 1)
             taken = await trio.to_thread.run_sync(journal.load_into, driver)
+            machine.expect_own(max(machine.context.signed_before, papers.expected))
             _progress(settings, "reading records", taken, taken)
             if settings.rejoin:
                 home.forget_leave()
             elif home.wants_leave():
                 driver.order(Leave())
+            states = ServedStates(machine, SnapshotHome(home))
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            parts = (driver, engines, versions, training, files, manifest)
+            parts = (driver, engines, versions, training, files, states, manifest)
             await _run_services(settings, seed, store, journal, *parts, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
@@ -221,40 +237,6 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
     return settings.engine.cheat is not None and settings.engine.cheat.place is place
 
 
-def check_ports(listen: Sequence[str], http: str, gateway: str | None) -> None:
-    """Check that a node can listen at its addresses, before a model is loaded. Raises ListenError or BindError.
-
-    Call it in trio.
-    """
-    from p2pverify.api.bind import open_listener
-    from p2pverify.net.border.sockets import bind_all
-    from p2pverify.node.endpoints.address import listening_address
-    from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
-
-    listeners = bind_all([listening_address(text) for text in listen])
-    try:  # all are open at once, because they may name the same port
-        local, _ = open_listener(parse_bind(http))
-        try:
-            if gateway is not None:
-                open_listener(parse_gateway(gateway), option="--gateway")[0].close()
-        finally:
-            local.close()
-    finally:
-        for listener in listeners:
-            listener.socket.close()
-
-
-def _check_abilities(network: Network, info: ModelInfo) -> None:
-    """Raises NodeError if the engine cannot answer the questions that others will ask."""
-    params = network.params
-    heats = [shape.temperature_milli for shape in params.shapes]
-    asks_greedy = not any(heats) if heats else params.temperature_milli == 0 or params.greedy_percent == 100
-    if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
-        raise NodeError(
-            f"{info.engine} cannot answer at the temperatures of network {network.name!r}",
-            "let the server show more log-probabilities, or choose another engine; 'p2pverify model selftest' says "
-            "what an engine can do",
-        )
 
 
 async def _run_services(
@@ -267,6 +249,7 @@ async def _run_services(
     versions: Versions,
     training: NodeTraining | None,
     files: BlobStore,
+    states: ServedStates,
     manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
@@ -278,6 +261,7 @@ async def _run_services(
     from p2pverify.net.reach.reaching import reach_settings
 
     home, network = settings.home, settings.network
+    driver.on_final(states.note)
     blobs = BlobFiles(files, NamedFiles(driver.machine), settings.blobs, invents=_cheats(settings, CheatPlace.FILES))
     mesh = Libp2pNetwork(
         seed,
@@ -290,6 +274,7 @@ async def _run_services(
         request_limits=limits_within(network.params, engines.own.info.context_tokens),
         blobs=blobs.server if training is None else training.source(blobs.server),
         blob_limits=limits_at(settings.blobs.upload_bytes_per_s),
+        states=states,
         shelf=StoredPeers(store),
         reach=reach_settings(relay=settings.relay, upnp=settings.upnp),
     )
@@ -306,9 +291,11 @@ async def _run_services(
         report=settings.report,
     )
     reports = NodeReports(
-        driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)
+        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)),
+        states=states,
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
+    amendments = AmendmentWatch(driver)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -318,6 +305,7 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                running.start_soon(states.run)
                 running.start_soon(blobs.serve_own, engines.files())
                 if network.lines:
                     await _start_lines(running, settings, driver, mesh, versions, downloads, blobs, training)
@@ -328,7 +316,7 @@ async def _run_services(
                         reports,
                         bind=settings.http,
                         token=token,
-                        home_key=home_key(token, seed),
+                        home_key=home_key(token, home.identity_text()),
                         orders=HomeOrders(home, driver, downloads),
                         door=door,
                         keys=keys if settings.clients_need_key else None,
@@ -350,6 +338,7 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+    amendments.stopped()
 
 
 async def _start_lines(

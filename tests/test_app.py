@@ -13,7 +13,7 @@ import trio
 from click.testing import CliRunner
 
 from p2pverify.api.bind import BindError
-from p2pverify.app import NodeError, NodeSettings, Running, run_node
+from p2pverify.app import NodeSettings, Running, run_node
 from p2pverify.cli.main import main
 from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.core.contract.classes import Across
@@ -23,9 +23,11 @@ from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.engines import EngineSettings
 from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.engines.abilities import CannotAnswerError
 from p2pverify.node.engines.classes import ClassError
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network, load_start, manifest_of, new_network
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from p2pverify.node.user_error import UserError
 from p2pverify.store.clients.keys import StoredKeys
@@ -144,7 +146,9 @@ async def test_an_engine_that_cannot_answer_as_the_network_asks_is_refused(
     settings = replace(settings, network=replace(settings.network, params=params))
     with trio.fail_after(30):
         if not is_enough:
-            with pytest.raises(NodeError, match="cannot answer at the temperatures of network 'lonely'") as caught:
+            with pytest.raises(
+                CannotAnswerError, match="cannot answer at the temperatures of network 'lonely'"
+            ) as caught:
                 await run_node(settings)
             assert "model selftest" in caught.value.hint
             return

@@ -15,6 +15,8 @@ MODULES_MAX = 13
 #: Public classes that share a name, each with the reason why both keep it.
 SHARED_NAMES: dict[str, str] = {
     "Client": "users import the Python API's; that of the desk is whom a node answers",
+    "Prune": "a step of a recipe makes a model smaller; the effect of a machine makes a disk smaller",
+    "Shelf": "that of a ledger keeps its records; that of a node keeps its engines",
     "Reply": "users get the Python API's; that of the ports is a peer's bytes",
 }
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
+from p2pverify.api.amendments import add_acceptance, add_rules
 from p2pverify.api.answers import NO_TOKEN, SCHEMAS, SECURED, answer, answers, as_decimal, refusal, reply, schemas
 from p2pverify.api.lines import add_fetches, add_lines
 from p2pverify.api.metrics import CONTENT_TYPE, render
@@ -64,6 +65,8 @@ ROUTES: dict[str, RouteRule] = {
     "/v1/accounts/{peer}/movements": RouteRule(),
     "/v1/cheques": RouteRule(),
     "/v1/sign": RouteRule(frozenset({"kind"}), body_bytes_max=PAYLOAD_BYTES_MAX),
+    "/v1/rules": RouteRule(),
+    "/v1/accept": RouteRule(frozenset({"id"})),
     "/v1/lines": RouteRule(),
     "/v1/rounds": RouteRule(),
     "/v1/lines/{line}/versions": RouteRule(),
@@ -123,6 +126,7 @@ def new_app(
     _add_records(app, reports)
     add_settlement(app, reports)
     add_lines(app, reports)
+    add_rules(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
     if door is not None and guard is not None:
@@ -240,6 +244,7 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         return None
 
     add_fetches(app, refused, orders)
+    add_acceptance(app, refused, orders)
 
     @app.post(
         "/v1/leave",

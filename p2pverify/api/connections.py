@@ -22,6 +22,7 @@ from anyio.abc import SocketStream
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from p2pverify.api.metrics import Counts
+from p2pverify.node.endpoints.accepting import PatientListener
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -46,7 +47,8 @@ async def serve_connections(
     context = WorkerContext(None)
     server = _Server(tcp_server_handler(_wrapped(_counted(app)), _config(), context, ConnectionState({})), counts)
     listener.listen(BACKLOG)
-    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+    plain = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+    listeners = [PatientListener(plain, lambda: counts.count_connection("delayed"))]
     async with trio.open_nursery() as nursery:
         try:
             task_status.started()

@@ -30,7 +30,7 @@ class Counts(Collector):
         self._requests.setdefault(route, Counters()).count(str(status))
 
     def count_connection(self, end: str) -> None:
-        """Count one connection that was "served", "failed", "refused" or "evicted"."""
+        """Count one connection that was "served", "failed", "refused", "evicted", or "delayed" before it was taken."""
         self._connections.count(end)
 
     def collect(self) -> Iterable[Metric]:
@@ -40,7 +40,7 @@ class Counts(Collector):
         for route, statuses in sorted(self._requests.items()):
             for status, number in sorted(statuses.items()):
                 requests.add_metric((route, status), number)
-        text = "Connections to the local API that have ended, by how."
+        text = "Connections to the local API: how they ended, and how often one could not be taken yet (delayed)."
         connections = CounterMetricFamily("p2pverify_api_connections", text, labels=("end",))
         for end, number in sorted(self._connections.items()):
             connections.add_metric((end,), number)

@@ -135,6 +135,8 @@ def _explain(error: Exception) -> int:
         leaf.show()
         return leaf.exit_code
     report(*_sentence(leaf))
+    if isinstance(leaf, UserError) and leaf.is_not_ready:
+        return NOT_READY
     return USAGE if isinstance(leaf, UserError) and leaf.is_usage else ERROR
 
 

@@ -45,8 +45,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sponsor": ("p2pverify.cli.run.sponsor:sponsor", "Vouch for a newcomer that you know."),
     "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),
     "init": ("p2pverify.cli.setup.init:init", "Make a home directory with a new identity."),
+    "identity": ("p2pverify.cli.identity.identity:identity", "Show, lock, move or replace the key of this home."),
     "model": ("p2pverify.cli.setup.model:model", "Measure, make and describe models, and follow or publish versions."),
-    "network": ("p2pverify.cli.setup.network:network", "Write, fork or show a network file."),
+    "network": (
+        "p2pverify.cli.setup.network:network",
+        "Write, fork or show a network file, or amend its rules.",
+    ),
     "ledger": ("p2pverify.cli.show.ledger:ledger", "Export the records, or verify an export offline."),
     "key": ("p2pverify.cli.setup.key:key", "Give keys to clients on other machines."),
     "config": ("p2pverify.cli.setup.config:config", "Show the settings of this home."),

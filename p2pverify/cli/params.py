@@ -70,6 +70,24 @@ class InputFolder(click.ParamType[Path]):
         return path
 
 
+class InputPath(click.ParamType[Path]):
+    """An existing file or folder to read; `hint` says where it comes from."""
+
+    name = "path"
+
+    def __init__(self, hint: str) -> None:
+        self.hint = hint
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of an existing file or folder. Raises HintedParameter."""
+        path = Path(value)
+        try:
+            path.stat()
+        except (OSError, ValueError):
+            raise HintedParameter(f"{value}: there is no such file or folder", self.hint, ctx, param) from None
+        return path
+
+
 def read_id(text: str) -> bytes | None:
     """An id (32 B) given as 64 hexadecimal digits; None for any other text."""
     return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text, re.ASCII) else None

@@ -1,4 +1,7 @@
-"""Progress of slow starts, on stderr: a line that is rewritten on a terminal, else one line per stage."""
+"""Progress of slow starts, on stderr: a line that is rewritten on a terminal, else one line per stage.
+
+A stage is named by what stands before its first colon; the rest may say how far it is.
+"""
 
 import sys
 from typing import Self, TextIO
@@ -23,10 +26,10 @@ class Progress:
         if self._rewrites:
             share = f" {min(100, 100 * done // total)} %" if total > 0 else " ..."
             self._rewrite(f"{stage}{share}")
-        elif stage != self._stage:
+        elif stage.partition(":")[0] != self._stage:
             self._stream.write(f"{stage} ...\n")
             self._stream.flush()
-        self._stage = stage
+        self._stage = stage.partition(":")[0]
 
     def close(self) -> None:
         """Remove the progress line."""

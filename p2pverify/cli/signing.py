@@ -31,6 +31,9 @@ _HINTS = {
     "a greater one is known": "the ledger has a newer cheque of this client",
     "author has too many series": "note what other clients paid with 'p2pverify settle receive', so that one ends",
     "its series is over": "it came too late: ask the client to sign a new cheque",
+    "author has an open one": "withdraw it first; 'p2pverify network show --rules' shows it",
+    "it is about other rules": "another amendment took effect; propose again",
+    "too many are open": "'p2pverify network show --rules' shows them; one with few approvals yields after a day",
     "this network has no such records": "this network has no lines; only a network file can add them",
 }
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from p2pverify.client.errors import NoNodeError
 from p2pverify.node.endpoints import proof
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
+from p2pverify.node.identity.private import HomeError
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.network import Network

@@ -2,7 +2,7 @@
 
 Each neighbour has its own share of this peer's time for gossip, and can use a pool that neighbours share. A message
 beyond both is ignored and not rejected, because its records can come later by sync, which this peer requests at its own
-pace. The number of records held from authors that are not members is bounded (`core.replica.non_members`). This module
+pace. The number of records held from authors that are not members is bounded (`core.replica.strangers`). This module
 does not read the content of records.
 """
 
@@ -14,7 +14,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import RecordClaim
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.non_members import Strangers
+from p2pverify.core.replica.strangers.non_members import Strangers
 
 # In signature checks. A core makes 10,000 to 13,000 of them a second. All neighbours together get at most
 # 72 * 32 + 3,000 + 1,000 a second: about half a core. An epoch of the default testnet needs 100 a second.

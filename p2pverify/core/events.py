@@ -14,6 +14,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.report import AnswerReport, Report
 from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingOrder, TrainingOutcome
@@ -227,11 +228,12 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The answer that a responder must store before it sends the receipt."""
+    """The answer that a responder must store before it sends the receipt, and the epoch in which it was given."""
 
     requester: bytes
     question: bytes
     output: Output
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +381,7 @@ class Note:
 
 Effect = (
     Persist
+    | Prune
     | Publish
     | Follow
     | Respond

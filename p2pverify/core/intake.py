@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from p2pverify.core.admission import Admission, Claim
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipIgnore, GossipReject, GossipVerdict
-from p2pverify.core.events import Effect, Judged, Persist, RecordBatch
+from p2pverify.core.events import Effect, GossipArrived, Judged, Persist, RecordBatch, RecordsArrived
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import AHEAD, judge, peek
 from p2pverify.core.records.kind_rule import Rules
@@ -36,6 +36,12 @@ class Intake:
         self.admission = Admission(context.key, context.fold)
         #: The number of refusals for each reason, and the number of accepted records.
         self.judged = Counters()
+
+    def take(self, event: RecordsArrived | GossipArrived, now_ms: int) -> list[Effect]:
+        """Take the records of an event."""
+        if isinstance(event, GossipArrived):
+            return self.take_gossip(event.batches, now_ms)
+        return self.take_synced(event.records, now_ms)
 
     def take_gossip(self, batches: Iterable[RecordBatch], now_ms: int) -> list[Effect]:
         """Take gossip messages. A message beyond its neighbour's share is ignored."""

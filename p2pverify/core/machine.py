@@ -4,7 +4,7 @@ It answers requests, issues audits, votes, and makes cuts. The same machine runs
 at a time in a simulated world. It never waits, and never reads a clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from p2pverify.core.admission import Admission
 from p2pverify.core.contract.manifest import Manifest
@@ -31,7 +31,6 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Synced,
-    Tick,
     TrainingDone,
     TwinMet,
     VersionHeld,
@@ -40,38 +39,33 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.intake import Intake
+from p2pverify.core.parts import Parts
 from p2pverify.core.proofs.exchange import NO_PASSPORTS, decode_passports_wanted
 from p2pverify.core.proofs.issuing import Issuer
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import FAR_FUTURE
+from p2pverify.core.records.floors import Floor
+from p2pverify.core.records.judge import FAR_FUTURE, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import REPORT_SLOT
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
+from p2pverify.core.replica.logs.shelf import Shelf
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import LEAP_MS
-from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
-from p2pverify.core.roles.disputes.objector import Objector
-from p2pverify.core.roles.disputes.reporter import Reporter
-from p2pverify.core.roles.disputes.voter import Voter
-from p2pverify.core.roles.disputes.work import DisputeWork
-from p2pverify.core.roles.fork_reporter import Accuser
-from p2pverify.core.roles.membership import Membership
-from p2pverify.core.roles.operator import OrderTaker
-from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.keys.farewell import say_farewell
+from p2pverify.core.roles.keys.successor import Succession
 from p2pverify.core.roles.rounds.contributor import Contributor
 from p2pverify.core.roles.rounds.evaluator import Evaluator
-from p2pverify.core.roles.rounds.reporter import LossReporter
-from p2pverify.core.roles.rounds.work import TrainingWork
-from p2pverify.core.roles.settle.money import Money
-from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.settle.credit import DEFAULT_CREDIT, CreditLimits
 from p2pverify.core.settle.exchange import AnswerTaken, ChequeArrived, StoredCredit
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
+
+#: Events that by themselves give the parts of a machine nothing to do.
+_ARRIVALS = (RecordsArrived, GossipArrived, RequestArrived, ChequeArrived)
 
 
 class Machine:
@@ -81,10 +75,14 @@ class Machine:
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
     cheater of a testnet knows that it lies. With `follows` it serves the current version of its model's line, once the
-    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. `credit` is
-    what clients may owe this peer.
+    engine is ready (`VersionHeld`). A network with an origin needs the state `start` with which it begins. A peer with
+    a `base` begins there, without the records below it. If it `forgets`, it drops records below its horizon (see
+    `horizon`). `credit` is what clients may owe this peer. `following` says which amendments it follows. `next_key` is
+    the digest of the key that may take over from it (32 B). With a `succession` it takes over the row of another key
+    itself.
 
-    `memo` is shared by all machines of this process and network. The effects are the same without it.
+    Its records are on the `shelf`, or in memory without one. `memo` is shared by all machines of this process and
+    network; its shelf takes the place of the other. The effects are the same without it.
     """
 
     #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
@@ -108,43 +106,40 @@ class Machine:
         follows: bool = False,
         memo: Memo | None = None,
         start: State | None = None,
+        base: Base | None = None,
+        shelf: Shelf | None = None,
+        forgets: bool = True,
         credit: CreditLimits = DEFAULT_CREDIT,
+        following: Following | None = None,
+        next_key: bytes | None = None,
+        succession: Succession | None = None,
     ) -> None:
         held = HeldModel(manifest, context_tokens, vocab_tokens)
-        self._context = context = self.context_type(network, seed, class_index, memo, start=start, held=held)
-        self.money = Money(context, credit)
-        self.responder = Responder(context, self.money.creditor)
-        self.challenger = Challenger(context)
-        work = DisputeWork(context, self.responder, self.challenger.evidence)
-        self.objector = Objector(context, work, is_on=objects)
-        self._voter = Voter(context, self.challenger, work)
-        self._mover = VersionMover(context, follows=follows)
-        self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
-        self._cutter = Cutter(context, self.objector)
-        self._accuser = Accuser(context)
-        self.issuer = Issuer(context.fold)
-        self.reporter = Reporter(context)
-        self._training = TrainingWork(network.params.epoch_ms)
-        self._contributor = self.contributor_type(context, self._training)
-        self._loss_reporter = LossReporter(context, self._training)
-        self._evaluator = self.evaluator_type(context, self._training)
-        self._orders = OrderTaker(context, self._membership, self._mover, self.reporter, self.money.payer)
-        #: In the order in which they act.
-        self._parts: tuple[Part, ...] = (
-            self._membership,
-            self._mover,
-            self._accuser,
-            self.challenger,
-            self._voter,
-            self._cutter,
-            self.objector,
-            self.reporter,
-            self._contributor,
-            self._loss_reporter,
-            self._evaluator,
-            self.money.creditor,
-            self.money.payer,
+        self._context = context = self.context_type(
+            *(network, seed, class_index, memo),
+            start=start,
+            base=base,
+            held=held,
+            shelf=shelf,
+            forgets=forgets,
+            following=following,
+            next_key=next_key,
         )
+        parts = self._parts = Parts(
+            context,
+            manifest,
+            hardware,
+            credit,
+            objects=objects,
+            follows=follows,
+            rejoin=rejoin,
+            succession=succession,
+            contributor=self.contributor_type,
+            evaluator=self.evaluator_type,
+        )
+        self.money, self.responder, self.challenger = parts.money, parts.responder, parts.challenger
+        self.objector, self.reporter = parts.objector, parts.reporter
+        self.issuer = Issuer(context.fold)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
         self.effects: list[Effect] = []  # of the last event
@@ -186,6 +181,10 @@ class Machine:
 
     # ------------------------------------------------------------ start
 
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
+        """Begin where `Prune` let this peer forget records, with the `named` ones, before `load` brings later ones."""
+        self._context.begin_at(base, floors, named)
+
     def load(
         self,
         records: Iterable[bytes],
@@ -196,11 +195,13 @@ class Machine:
         credit: Iterable[StoredCredit] = (),
         *,
         alone: bool = False,
+        are_judged: bool = False,
     ) -> int:
         """Load stored data, then begin the silence (see `silence`). Returns the number of records that were taken.
 
-        Stored records were judged before they were written. They are judged again, because the disk is not trusted.
-        Only the clock is left out, because it may have been set back. `on_outcome` is called for each record.
+        Stored records were judged before they were written. Unless the caller knows that this program judged them, and
+        that they are as written (`are_judged`), they are judged again. Only the clock is left out, because it may have
+        been set back. `on_outcome` is called with the outcome of each record before the next one is read.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
@@ -211,18 +212,20 @@ class Machine:
         taken = 0
         self.money.load(credit)
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
-        for _, record, added in take_records(self.fold, rules, records, refused, self._intake.judge):
+        judge_one = read_record if are_judged else self._intake.judge
+        for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
             if on_outcome is not None:
                 on_outcome(record)
             taken += len(added)
             for found in added:
-                self._cutter.take(found, now_ms)
-                self._accuser.take(found, now_ms)
+                self._parts.cutter.take(found, now_ms)
+                self._parts.accuser.take(found, now_ms)
                 self.money.see(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
         for kept in evidence:
             self.challenger.evidence.keep(kept)
+        self.fold.follow_branches()
         self._settle()  # without its effects, because these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
@@ -238,6 +241,7 @@ class Machine:
         context = self._context
         effects: list[Effect] = []
         self.effects = effects
+        self._is_due |= not isinstance(event, _ARRIVALS)
         match event:
             case RecordsArrived() | GossipArrived():
                 effects += self._take_records(event, now_ms)
@@ -245,23 +249,16 @@ class Machine:
                 effects += self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
                 effects += context.job_done(event, now_ms)
-                self._is_due = True
             case TrainingDone():
-                self._training.take(event)
-                self._is_due = True
+                self._parts.training.take(event)
             case ResponseArrived() | AskFailed():
                 effects += context.ask_done(event, now_ms)
-                self._is_due = True
             case Leave() | SponsorPeer() | WriteRecord() | WrongAnswer() | VersionHeld() | AnswerTaken():
-                effects += self._orders.carry_out(event, now_ms, is_awake=self._is_resumed)
-                self._is_due = True
+                effects += self._parts.orders.carry_out(event, now_ms, is_awake=self._is_resumed)
             case Synced():
                 context.silence.synced(event.peer)
-                self._is_due = True
             case TwinMet():
                 self._stop(f"another process signs with this identity, {event.where}")
-            case Tick():
-                self._is_due = True
         if context.fold.is_unsettled:
             effects += self._settle()
         while self._is_due or now_ms >= self._act_at_ms:
@@ -277,12 +274,10 @@ class Machine:
         key, which = decode_evidence_request(request)
         if key.slot == REPORT_SLOT:
             return self.reporter.show(key, source)
-        dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
-            found = self.challenger.find_evidence(key, which, is_open=dispute is not None)
-        else:
-            found = None if dispute is None else self.responder.find_evidence(dispute.audit, which)
-        return encode_evidence(found)
+            return encode_evidence(self.challenger.find_evidence(key, which))
+        dispute = self._context.fold.latest.disputes.get(key)
+        return encode_evidence(None if dispute is None else self.responder.find_evidence(dispute.audit, which))
 
     def passports(self, request: bytes, asker: bytes) -> bytes:
         """The answer to a stranger's request for passports. Raises RemoteProtocolError if it is malformed."""
@@ -292,11 +287,8 @@ class Machine:
     # ------------------------------------------------------------ records
 
     def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> list[Effect]:
-        if isinstance(event, GossipArrived):
-            effects = self._intake.take_gossip(event.batches, now_ms)
-        else:
-            effects = self._intake.take_synced(event.records, now_ms)
-        if self._cutter.is_due or self._context.ledger.has_forks:
+        effects = self._intake.take(event, now_ms)
+        if self._parts.cutter.is_due or self._context.ledger.has_forks:
             self._is_due = True
         return effects
 
@@ -306,8 +298,8 @@ class Machine:
             self._note_own(record, now_ms)
         for found in added:
             self._context.fold.take(found)
-            self._cutter.take(found, now_ms)
-            self._accuser.take(found, now_ms)
+            self._parts.cutter.take(found, now_ms)
+            self._parts.accuser.take(found, now_ms)
             self.money.see(found, now_ms)
 
     def _note_own(self, record: Record, now_ms: int) -> None:
@@ -332,7 +324,7 @@ class Machine:
     def _take_request(self, event: RequestArrived | ChequeArrived, now_ms: int) -> Effects[None]:
         if isinstance(event, ChequeArrived):
             yield from self.money.creditor.receive(event, now_ms)
-        elif self._context.silence.stopped:
+        elif self._context.silence.stopped or self._context.halt(now_ms) is not None:
             yield self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
         else:
             yield from self.responder.serve(event.ticket, event.data, event.source, now_ms, event.waits_ms)
@@ -343,9 +335,13 @@ class Machine:
         before = fold.latest
         effects: list[Effect] = [Finalised(cut_id, epoch) for cut_id, epoch in fold.settle()]
         latest = fold.latest
+        if fold.contradiction is not None and not self._context.silence.stopped:
+            effects.append(Note("warning", self._context.silence.contradict(*fold.contradiction)))
         if latest is before:
             return effects
         self._is_due = True
+        effects += self._context.horizon.advance()
+        effects += say_farewell(self._context, before)
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -358,34 +354,30 @@ class Machine:
         """Let each part do what is due, and set the time of the next call."""
         context = self._context
         self._is_due = False
-        self.clocks.turn(max(0, context.params.epoch_at(now_ms)))
+        epoch = max(0, context.params.epoch_at(now_ms))
+        self.clocks.turn(epoch)
+        context.ledger.turn(epoch)
         if context.silence.is_on:
             context.silence.look(now_ms)
         if not context.may_write(now_ms):
-            self._act_at_ms = self._wait_until_ms(now_ms)
+            self._act_at_ms = context.wait_until_ms(now_ms)
             return
         if not self._is_resumed:
             context.silence.wake(now_ms)
             self._resume()
-        for part in self._parts:
+        # Of a row that is about to move, a cut may still need the weight.
+        parts = self._parts.in_order if context.moves_to is None else (self._parts.cutter,)
+        for part in parts:
             yield from part.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
-        times = [part.next_wake_ms(now_ms) for part in self._parts]
-        self._act_at_ms = min(time for time in times if time is not None)
-
-    def _wait_until_ms(self, now_ms: int) -> int:
-        """When to check again whether this peer may write."""
-        context = self._context
-        at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
-            at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
-        return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
+        times = [part.next_wake_ms(now_ms) for part in parts]
+        self._act_at_ms = min((time for time in times if time is not None), default=context.wait_until_ms(now_ms))
 
     def _resume(self) -> None:
         """After the silence: let each part read its earlier records from the own log."""
         self._is_resumed = True
-        for part in self._parts:
+        for part in self._parts.in_order:
             part.resume()
 
     def statistics(self) -> dict[str, int]:

@@ -18,16 +18,18 @@ from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import OLD_PROTOCOL_ID, PROTOCOL_ID, records_topic
 from p2pverify.core.inference.stream import AnswerReader
+from p2pverify.core.snapshot.messages import StateRequest
 from p2pverify.net.border.host import Host, is_loopback, wait_either
 from p2pverify.net.border.link import Link
 from p2pverify.net.peers import exchange, peer_list
 from p2pverify.net.peers.address_book import AddressBook
 from p2pverify.net.peers.exchange import DNS, MDNS
 from p2pverify.net.peers.signed_addresses import OwnAddresses
-from p2pverify.net.protocols import blob, requests, sync
+from p2pverify.net.protocols import blob, requests, state, sync
 from p2pverify.net.protocols.blob import BlobLimits
 from p2pverify.net.protocols.gossip import Gossip
 from p2pverify.net.protocols.requests import RequestLimits
+from p2pverify.net.protocols.state import StateLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.net.reach.reaching import Reaching, ReachSettings
 from p2pverify.node.clock import unix_ms
@@ -35,6 +37,7 @@ from p2pverify.node.endpoints.address import DNSADDR, Address, announced_address
 from p2pverify.node.endpoints.reach import Reach
 from p2pverify.node.endpoints.shelf import PeerShelf
 from p2pverify.node.ports import AskError, BlobSource, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
+from p2pverify.node.snapshot.ports import StateSource
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -58,6 +61,7 @@ class Libp2pNetwork(NetworkPort):
     - `clock`: gives Unix milliseconds.
     - `loopback_counts`: whether the limits per address apply to loopback too.
     - `blobs`: what serves files to other peers; None if this peer serves none.
+    - `states`: what serves states to newcomers; None if this peer serves none.
     - `shelf`: keeps the address book on disk; None forgets it at the end.
     - `reach`: what this peer does to be reached, and for others.
 
@@ -82,6 +86,8 @@ class Libp2pNetwork(NetworkPort):
         sync_limits: SyncLimits | None = None,
         blobs: BlobSource | None = None,
         blob_limits: BlobLimits | None = None,
+        states: StateSource | None = None,
+        state_limits: StateLimits | None = None,
         shelf: PeerShelf | None = None,
         reach: ReachSettings | None = None,
     ) -> None:
@@ -162,6 +168,7 @@ class Libp2pNetwork(NetworkPort):
         )
         self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._blobs = blob.BlobProtocol(blobs, inbox.is_member, blob_limits or BlobLimits(), self._counters)
+        self._states = state.StateProtocol(states, inbox.is_member, state_limits or StateLimits(), self._counters)
         self._changed = trio.Event()
         for protocol in (PROTOCOL_ID, OLD_PROTOCOL_ID):
             self._host.handle(protocol, self._gossip.listen)
@@ -173,6 +180,8 @@ class Libp2pNetwork(NetworkPort):
         self._host.handle(sync.PROTOCOL, self._sync.answer)
         if blobs is not None:
             self._host.handle(blob.PROTOCOL, self._blobs.answer)
+        if states is not None:
+            self._host.handle(state.PROTOCOL, self._states.answer)
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled. Once it listens, it reports its addresses to `task_status`. Raises ListenError."""
@@ -220,6 +229,13 @@ class Libp2pNetwork(NetworkPort):
         if link.relay is not None:
             raise AskError("unreachable", "the peer is reached through a relay alone")
         return await self._blobs.fetch(link, BlobRequest(sha256, offset, length))
+
+    async def fetch_state(self, peer: bytes, request: StateRequest) -> bytes:
+        """See the port; dials the peer if necessary. No state comes through a relay, as no file does."""
+        link = await self._reach(peer)
+        if link.relay is not None:
+            raise AskError("unreachable", "the peer is reached through a relay alone")
+        return await self._states.fetch(link, request)
 
     def neighbours(self) -> Sequence[Neighbour]:
         """The connected peers that have shown that they are of our network, by key."""

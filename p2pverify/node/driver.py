@@ -50,6 +50,7 @@ from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms
+from p2pverify.node.ending import Ending
 from p2pverify.node.engines.shelf import OpenVersion
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal
@@ -59,7 +60,7 @@ from p2pverify.node.reports.signing import StandstillLog
 from p2pverify.node.requests.tickets import Tickets
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
-from p2pverify.node.user_error import TwinError
+from p2pverify.node.user_error import TwinError, UserError
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -118,7 +119,7 @@ class Driver:
         self._finalised = trio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._excluded: frozenset[bytes] = frozenset()
-        self._refused = trio.Event()  # set if this run must end before it has signed anything
+        self._ending = Ending()
         self._standing = StandstillLog()
 
     @property
@@ -141,22 +142,20 @@ class Driver:
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
         credit: Iterable[StoredCredit] = (),
+        *,
+        are_judged: bool = False,
     ) -> int:
-        """Load stored data. Call it once, before `run`. Blocks. Returns the number of records that were taken.
-
-        `on_outcome` is called with the outcome of each record before the next one is read.
-        """
-        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, credit, alone=self._alone)
-        self._catchup.settle()
-        return taken
+        """Load stored data: see `Machine.load`. Call it once, before `run`. Blocks."""
+        stored = (records, answers, self._clock(), evidence, on_outcome, credit)
+        return self.machine.load(*stored, alone=self._alone, are_judged=are_judged)
 
     async def run(
         self, network: ports.NetworkPort, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Drive the machine until cancelled.
 
-        Raises the journal's error if something cannot be written, and TwinError if another process runs with this
-        identity and this one has signed nothing yet.
+        Raises the journal's error if something cannot be written, or if a record cannot be read again. Raises TwinError
+        if another process runs with this identity and this one has signed nothing yet.
         """
         self.on_final(partial(self._exclude_convicted, network))
         self._exclude_convicted(network)
@@ -164,7 +163,7 @@ class Driver:
             nursery.start_soon(self._worker.run, self._feed, self._tickets.tell)
             nursery.start_soon(self._outbox.run, network)
             nursery.start_soon(self._tick)
-            nursery.start_soon(self._refuse)
+            nursery.start_soon(self._ending.wait)
             task_status.started()
 
     def cost_ms(self, question: Question) -> int:
@@ -186,6 +185,10 @@ class Driver:
     def order(self, order: Order) -> None:
         """Give the machine an order. What has to be signed for it is signed as soon as this peer may sign."""
         self._handle(order)
+
+    def look_again(self) -> None:
+        """Let the machine act on what was changed beside its events."""
+        self._handle(Tick())
 
     def sponsor(self, peer: bytes) -> str | None:
         """Stand for a newcomer (its key), as soon as this peer may sign. Returns why that has no effect, or None."""
@@ -346,6 +349,9 @@ class Driver:
         """Handle one event, and pass its effects on. Returns the effects, or None after a fault."""
         try:
             effects = self.machine.handle(event, self._clock())
+        except UserError as error:
+            self._ending.note(error)  # the disk does not give a record back, so nothing more can be decided
+            return None
         except Exception:
             # A bug must not let a stranger end the node. The effects before the fault are whole, so carry them out.
             self._counters.count("internal faults")
@@ -356,8 +362,8 @@ class Driver:
             return effects
         self._enqueue(effects, received=isinstance(event, RecordsArrived | GossipArrived))
         context = self.machine.context
-        if context.silence.stopped and not context.has_signed:
-            self._refused.set()
+        if context.silence.stopped and not context.has_signed and self.machine.fold.contradiction is None:
+            self._ending.note(TwinError(context.silence.stopped))
         if not isinstance(event, Tick):
             self._changed.set()
         return effects
@@ -390,7 +396,3 @@ class Driver:
                 with trio.move_on_after(wait_ms / 1000) as scope:
                     await self._changed.wait()
                 is_due = scope.cancelled_caught
-
-    async def _refuse(self) -> None:
-        await self._refused.wait()
-        raise TwinError(self.machine.context.silence.stopped)

@@ -5,7 +5,7 @@ The database adapter implements the port, and decides which tables it uses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from p2pverify.core.contract.output import read_output
 from p2pverify.core.encoding.canon import as_array, decode, encode, sha256
@@ -13,10 +13,13 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, RESPONSE_BYTES_MAX
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
 from p2pverify.core.settle.exchange import StoredCredit
 from p2pverify.node.user_error import UserError
 
+History = Literal["window", "all"]
+"""Which records a node keeps: those above its horizon, or all."""
 _MARK = b"\x01"  # before a digest; a canonical array never begins with this byte
 
 
@@ -33,7 +36,9 @@ class JournalStalled(UserError):
 
 
 class Journal(Protocol):
-    """The durable memory of a node."""
+    """The durable memory of a node. `history` says which records it keeps."""
+
+    history: History
 
     async def persist(
         self,
@@ -42,11 +47,12 @@ class Journal(Protocol):
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
         """Keep all of it or nothing; after the return it is on disk.
 
-        Evidence of epochs before `evidence_from` is deleted. Raises JournalStalled if the disk accepts no writes at the
-        moment, and the adapter's error if it never will.
+        Evidence of epochs before `evidence_from` is deleted, and what `prune` lets go. Raises JournalStalled if the
+        disk accepts no writes at the moment, and the adapter's error if it never will.
         """
         ...
 
@@ -63,10 +69,11 @@ def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
     return _MARK + _digest(_place(answer), data) + data
 
 
-def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
+def decode_output(requester: bytes, question: bytes, data: bytes, epoch: int = 0) -> StoredAnswer:
     """Read a stored answer. Raises DecodeError, because the content of a disk is untrusted input."""
-    fields = as_array(decode(_checked([requester, question], data), size_max=RESPONSE_BYTES_MAX), "answer", length=3)
-    return StoredAnswer(requester, question, read_output(fields, CONTEXT_TOKENS_MAX))
+    checked = _checked([requester, question, epoch], data)
+    fields = as_array(decode(checked, size_max=RESPONSE_BYTES_MAX), "answer", length=3)
+    return StoredAnswer(requester, question, read_output(fields, CONTEXT_TOKENS_MAX), epoch)
 
 
 def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes) -> StoredEvidence:
@@ -84,14 +91,14 @@ def encode_credit(kept: StoredCredit) -> bytes:
 
 def decode_credit(side: str, peer: bytes, data: bytes) -> StoredCredit:
     """Read a stored tab or bill. Raises DecodeError."""
-    if side not in ("tab", "bill") or not data.startswith(_MARK):
+    if side not in ("tab", "bill"):
         raise DecodeError("it is not what was written")
     return StoredCredit("tab" if side == "tab" else "bill", peer, _checked([side, peer], data))
 
 
 def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:
     if isinstance(answer, StoredAnswer):
-        return [answer.requester, answer.question]
+        return [answer.requester, answer.question, answer.epoch]
     return [answer.epoch, answer.slot, answer.responder]
 
 
@@ -101,8 +108,7 @@ def _digest(place: list[object], data: bytes) -> bytes:
 
 def _checked(place: list[object], data: bytes) -> bytes:
     """The bytes of an answer, held against their digest. Raises DecodeError."""
-    if data.startswith(_MARK):  # an earlier version wrote bytes without the mark and without a digest
-        digest, data = data[1:33], data[33:]
-        if digest != _digest(place, data):
-            raise DecodeError("it is not what was written")
-    return data
+    digest, content = data[1:33], data[33:]
+    if not data.startswith(_MARK) or digest != _digest(place, content):
+        raise DecodeError("it is not what was written")
+    return content

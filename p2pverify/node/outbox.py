@@ -7,6 +7,7 @@ The machine and its driver make the effects and read the events.
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -31,6 +32,7 @@ from p2pverify.core.events import (
     TrainingJob,
 )
 from p2pverify.core.inference.question import is_refusal
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import Pay, StoredCredit
 from p2pverify.core.training.orders import TrainingFailed
 from p2pverify.node import ports
@@ -129,16 +131,20 @@ class Outbox:
         evidence: list[StoredEvidence] = []
         credit: list[StoredCredit] = []
         evidence_from = 0
+        prune: Prune | None = None
         for effect, received in batch:
-            if isinstance(effect, Persist):
+            if isinstance(effect, Prune):
+                # A later one holds what an earlier one says, except which authors were gone then.
+                prune = effect if prune is None else replace(effect, gone=(*prune.gone, *effect.gone))
+            elif isinstance(effect, Persist):
                 records += [Kept(record, received) for record in effect.records]
                 answers += effect.answers
                 evidence += effect.evidence
                 credit += effect.credit
                 evidence_from = max(evidence_from, effect.evidence_from)
-        if records or answers or evidence or credit:
+        if records or answers or evidence or credit or prune is not None:
             while True:
-                if await self._is_kept(records, answers, evidence, evidence_from, credit):
+                if await self._is_kept(records, answers, evidence, evidence_from, credit, prune):
                     break
                 await trio.sleep(RETRY_S)
             self._counters.count("commits")
@@ -151,10 +157,11 @@ class Outbox:
         evidence: Sequence[StoredEvidence],
         evidence_from: int,
         credit: Sequence[StoredCredit],
+        prune: Prune | None,
     ) -> bool:
         """Whether the journal has kept these. False means that a later try may succeed."""
         try:
-            await self._journal.persist(records, answers, evidence, evidence_from, credit)
+            await self._journal.persist(records, answers, evidence, evidence_from, credit, prune)
         except JournalStalled as stalled:
             self._counters.count("commits tried in vain")
             if not self._is_stalled:
@@ -171,7 +178,7 @@ class Outbox:
         return True
 
     def _carry_out(self, effects: Sequence[Effect], network: ports.NetworkPort, nursery: trio.Nursery) -> None:
-        """Carry out all effects except Persist, which is done. Published records travel together, after the replies."""
+        """Carry out all effects that are not done yet. Published records travel together, after the replies."""
         published: list[bytes] = []
         for effect in effects:
             match effect:
@@ -190,7 +197,7 @@ class Outbox:
                     if refused_order is not None:
                         self._feed(refused_order)
                 case _:
-                    pass  # Persist is done, the driver handles the others
+                    pass  # Persist and Prune are done, the driver handles the others
         for message in encode_batches(published):
             network.publish_nowait(message)
             self._counters.count("messages published")

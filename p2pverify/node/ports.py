@@ -20,7 +20,9 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.rules.documents import RulesDocument
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
+from p2pverify.node.snapshot.ports import StatePort
 from p2pverify.node.training.documents import RoundsDocument
 
 if TYPE_CHECKING:
@@ -262,7 +264,7 @@ class BlobSource(Protocol):
         ...
 
 
-class NetworkPort(AskingPort, BlobPort, Protocol):
+class NetworkPort(AskingPort, BlobPort, StatePort, Protocol):
     """The network adapter as the node uses it."""
 
     def publish_nowait(self, message: bytes) -> None:
@@ -321,6 +323,10 @@ class Orders(Protocol):
         """Sign a record of data or of versions. Returns its id (32 B) once it is on disk, or why it was not signed."""
         ...
 
+    def accept(self, amendment: bytes) -> str | None:
+        """Follow an amendment (id, 32 B), which the node remembers. Returns why it cannot, or None."""
+        ...
+
     def fetch(self, line: str, number: int) -> FetchDocument:
         """Begin to fetch the files of a version, and say how far that is. Raises UnknownVersion."""
         ...
@@ -350,6 +356,8 @@ class Reports(Protocol):
         ...
 
     def cheques(self) -> ChequesDocument: ...
+
+    def rules(self) -> RulesDocument: ...
 
     def lines(self) -> LinesDocument: ...
 

@@ -11,8 +11,9 @@ import trio
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.sync.above import SyncContext
 from p2pverify.core.sync.server import Sync
-from p2pverify.core.sync.session import SyncContext, SyncSession
+from p2pverify.core.sync.session import SyncSession
 
 SLICE_SECONDS = 0.01
 SLICE_RECORDS_MAX = 256
@@ -29,10 +30,6 @@ class CatchUp:
         self._wait_room = wait_room
         self._slice = 8
         self._counters = Counters()
-
-    def settle(self) -> None:
-        """Add the loaded records to the index. Blocks."""
-        self._sync.index.settle()
 
     def answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's request. Raises RemoteProtocolError."""

@@ -4,10 +4,12 @@
 class UserError(Exception):
     """`reason` says what happened, and `hint` what to do.
 
-    `is_usage` tells a command that was called wrongly from one that failed: its exit code is another.
+    `is_usage` tells a command that was called wrongly from one that failed: its exit code is another. So does
+    `is_not_ready`, for what needs the operator before it can go on.
     """
 
     is_usage = False
+    is_not_ready = False
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(f"{reason}: {hint}" if hint else reason)

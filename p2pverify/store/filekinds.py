@@ -20,6 +20,10 @@ def name_kind(head: bytes) -> tuple[str, str]:
     """The likely kind of a file, and what to do, from at most its first HEAD_BYTES bytes."""
     if not head:
         return "an empty file", _EXPORT
+    if head.startswith(b"p2pverify-segment/"):
+        return "a segment of an archive", "check it with 'p2pverify ledger audit FILE'"
+    if head.startswith(b"p2pverify-ledger/"):
+        return "a ledger export", "check it with 'p2pverify ledger verify FILE'"
     if head.startswith(_SQLITE):
         return "a database, such as a node's", "write an export of it with 'p2pverify --home DIR ledger export FILE'"
     for start, name in _PACKED:

@@ -3,13 +3,19 @@
 import logging
 from collections.abc import Iterator, Sequence
 
-from p2pverify.core.errors import DecodeError, LocalProtocolError
+from p2pverify import __version__
+from p2pverify.core.errors import DecodeError, GossipReject, LocalProtocolError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import Outcome
 from p2pverify.core.settle.exchange import StoredCredit
+from p2pverify.core.state.codec.roots import state_root
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import (
+    History,
     JournalStalled,
     Kept,
     decode_credit,
@@ -22,20 +28,33 @@ from p2pverify.store.errors import StoreError
 from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
 from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutCredit, PutEvidence, PutRecord, Write
+from p2pverify.store.window.start import Start
+from p2pverify.store.writes import (
+    DropEvidence,
+    HorizonRow,
+    PutAnswer,
+    PutBase,
+    PutCredit,
+    PutEvidence,
+    PutRecord,
+    Write,
+)
 
 _NAMED_MAX = 20
 log = logging.getLogger(__name__)
 
 
 class StoreJournal:
-    """One node's journal. `own` is its public key."""
+    """One node's journal. `own` is its public key. `history` says which records it keeps."""
 
-    def __init__(self, store: Store, own: bytes) -> None:
+    def __init__(self, store: Store, own: bytes, history: History = "window") -> None:
+        self.history: History = history
         self._store = store
         self._own = own
         self._inspection: Inspection | None = None
         self._bad_answers: list[tuple[bytes, bytes]] = []
+        self._has_rejected = False
+        self._start: Start | None = None
 
     async def persist(
         self,
@@ -44,6 +63,7 @@ class StoreJournal:
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
         """As in the port. Raises StoreError, also for an own record with a number that was used before."""
         writes: list[Write] = [
@@ -51,11 +71,13 @@ class StoreJournal:
             for kept in records
             for r in (kept.record,)
         ]
-        writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
+        writes += [PutAnswer(a.requester, a.question, encode_output(a), a.epoch) for a in answers]
         writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
         writes += [PutCredit(c.side, c.peer, encode_credit(c)) for c in credit]
         if evidence_from > 0:
             writes.append(DropEvidence(evidence_from))
+        if prune is not None:
+            writes.append(self._base(prune))
         mended = [kept.record for kept in records if self._store.is_damaged(kept.record.id)]
         try:
             await self._store.append(writes)
@@ -68,33 +90,68 @@ class StoreJournal:
                 f"this peer would sign a second record with one number ({error.reason})",
                 "look with 'p2pverify ledger check'; if another copy of this home has run, use the home that ran last",
             ) from error
+        self._store.shelf.note_written(kept.record.id for kept in records)
         for record in mended:
             log.warning("record %s has come back and is whole again", record.id.hex()[:16])
+
+    def _base(self, prune: Prune) -> PutBase:
+        """What is written of a base. Answers of epochs before the horizon can be asked for no more."""
+        floors = sorted(prune.floors.items())
+        horizon = tuple(HorizonRow(author, each.seq, each.id, each.epoch, each.since) for author, each in floors)
+        epoch = max((row.epoch for row in horizon), default=0)
+        keeps_all = self.history == "all" or not prune.forgets
+        return PutBase(prune.cuts, prune.states, horizon, epoch, prune.named, prune.gone, keeps_all)
 
     def statistics(self) -> dict[str, int]:
         return self._store.statistics()
 
     def load_into(self, driver: Driver) -> int:
-        """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken."""
-        taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome, self.credit())
+        """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken.
+
+        Records that this version of the program judged before it wrote them are not judged again. Raises StoreError if
+        the stored state is not what was written.
+        """
+        self._begin(driver.machine)
+        self._store.shelf.is_loading = True
+        stored = (self.records(), self.answers(), self.evidence(), self.take_outcome, self.credit())
+        taken = driver.load(*stored, are_judged=self._store.judged_by == __version__)
+        self._store.shelf.is_loading = False
         driver.machine.expect_own(self.end_loading(driver.machine.context.ledger))
+        if not self._has_rejected:  # a row that is rejected stays, so it must be judged at each start
+            self._store.note_judged(__version__)
         return taken
 
+    def _begin(self, machine: Machine) -> None:
+        """Let a machine begin at the stored base, if there is one."""
+        try:
+            self._start = start = self._store.read_start()
+            if start is None:
+                return
+            machine.begin_at(start.base, start.floors, start.named)
+        except DecodeError as error:
+            raise self._store.damaged_base(error.reason) from error
+        for cut_id in start.base.cuts:
+            record, state = self._store.shelf.get(cut_id), machine.fold.kept(cut_id)
+            assert state is not None  # the machine has just begun there
+            if record is not None and decode_cut(record.payload).state_root != state_root(machine.network.id, state):
+                raise self._store.damaged_base("its root is not the one that its cut names")
+
     def records(self) -> Iterator[bytes]:
-        """All stored records. Call `take_outcome` for each before taking the next. Blocks."""
-        self._inspection = self._store.inspect()
+        """All stored records above the start. Call `take_outcome` for each before taking the next. Blocks."""
+        self._inspection = self._store.inspect(self._start)
         return self._inspection.records()
 
     def take_outcome(self, outcome: Outcome) -> None:
         """Note whether the record that was taken or refused is the one that was written."""
         assert self._inspection is not None
         self._inspection.take_outcome(outcome)
+        self._has_rejected |= isinstance(outcome, GossipReject)
 
     def answers(self) -> Iterator[StoredAnswer]:
         """The stored answers without damaged ones, which are computed again when asked for. Blocks."""
-        for requester, question, data in self._store.load_answers():
+        for requester, question, data, epoch in self._store.load_answers():
             try:
-                yield decode_output(requester, question, data)
+                yield decode_output(requester, question, data, epoch)
             except DecodeError:
                 self._bad_answers.append((requester, question))
 

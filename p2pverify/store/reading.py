@@ -13,12 +13,14 @@ from tempfile import TemporaryDirectory
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredEvidence
+from p2pverify.core.replica.base import Base
 from p2pverify.node.journal import decode_stored_evidence
 from p2pverify.store import schema
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
 from p2pverify.store.integrity.inspection import StoredRow
+from p2pverify.store.window.base import base_to_start_from
 
-_ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
+_ROWS = "SELECT place, id, author, seq, kind, epoch, bytes, sum FROM records ORDER BY place"
 
 _EVIDENCE = "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
 
@@ -73,6 +75,16 @@ def read_evidence(database: Path) -> list[StoredEvidence]:
     return found
 
 
+def own_count(database: Path) -> int:
+    """The number below which own records were signed, by a database; 0 if there is none. Raises StoreError."""
+    if not database.exists():
+        return 0
+    with translated(database), reading(database) as connection:
+        schema.check_kind(connection, database)
+        (found,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM own_log").fetchone()
+    return int(found)
+
+
 def owner_of(database: Path) -> tuple[bytes, bytes] | None:
     """The network id and the public key that a database was made for; None if there is no database yet.
 
@@ -86,3 +98,27 @@ def owner_of(database: Path) -> tuple[bytes, bytes] | None:
     if not all(len(part) == 32 for part in found):
         raise StoreError(f"{database} does not say of which network it is", RESTORE_HINT.format(path=database))
     return found
+
+
+def newest_epoch(database: Path) -> int | None:
+    """The epoch of the newest record in a database; None if there is no database, or no record. Raises StoreError."""
+    if not database.exists():
+        return None
+    with translated(database), reading(database) as connection:
+        found: int | None = connection.execute("SELECT max(epoch) FROM records").fetchone()[0]
+        return found
+
+
+def stored_authors(database: Path) -> frozenset[bytes]:
+    """The authors of the records in a database. Raises StoreError."""
+    with translated(database), reading(database) as connection:
+        return frozenset(author for (author,) in connection.execute("SELECT DISTINCT author FROM records"))
+
+
+def stored_cuts(database: Path) -> Base | None:
+    """The base from which a node with this database starts; None if there is none. Raises StoreError."""
+    if not database.exists():
+        return None
+    with translated(database), reading(database) as connection:
+        found = base_to_start_from(connection, database)
+        return None if found is None else Base(found.cuts, found.states)

@@ -5,26 +5,36 @@ succeed.
 """
 
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutCredit, PutEvidence, PutPeers, PutRecord, Write
+from p2pverify.store.integrity.checksum import sum_of
+from p2pverify.store.window.base import put_base
+from p2pverify.store.writes import (
+    DropEvidence,
+    PutAnswer,
+    PutBase,
+    PutCredit,
+    PutEvidence,
+    PutPeers,
+    PutRecord,
+    Write,
+)
 
 _PUT_RECORD = """
-    INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO records (id, author, seq, kind, epoch, bytes, sum) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
 # Replaces a row without an UPDATE or a DELETE, because the tables' triggers refuse both.
 _REPLACE_RECORD = """
-    INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
+    INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, sum)
     VALUES ((SELECT place FROM records WHERE id = ?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7)"""
 _PUT_OWN = "INSERT INTO own_log (seq, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PUT_ANSWER = """
-    INSERT INTO answers (requester, question, response, added) VALUES (?, ?, ?, ?)
+    INSERT INTO answers (requester, question, response, epoch) VALUES (?, ?, ?, ?)
     ON CONFLICT (requester, question) DO NOTHING"""
 _REPLACE_ANSWER = """
-    INSERT OR REPLACE INTO answers (place, requester, question, response, added)
+    INSERT OR REPLACE INTO answers (place, requester, question, response, epoch)
     VALUES ((SELECT place FROM answers WHERE requester = ?1 AND question = ?2), ?1, ?2, ?3, ?4)"""
 _PUT_EVIDENCE = """
     INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
@@ -59,6 +69,8 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
     for write in writes:
         if not isinstance(write, PutRecord) or write.author != own:
             continue
+        if not write.received and write.seq <= _horizon(database, own):
+            return LocalProtocolError("sequence number already used")
         if write.seq not in ids:
             row = database.execute("SELECT id FROM own_log WHERE seq = ?", (write.seq,)).fetchone()
             ids[write.seq] = write.id if row is None else row[0]
@@ -67,23 +79,43 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
     return None
 
 
-def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damaged: Damaged) -> tuple[int, int]:
-    """Insert the writes of one append, in order by kind. Returns how many records and answers are new."""
-    added_s = int(time.time())
+@dataclass(slots=True)
+class Changes:
+    """How many rows were added and deleted, and the highest epoch of a new horizon."""
+
+    records_added: int = 0
+    answers_added: int = 0
+    records_dropped: int = 0
+    answers_dropped: int = 0
+    bases: int = 0
+    horizon_epoch: int = 0
+
+    def add(self, more: "Changes") -> None:
+        """Add the counts of another change."""
+        self.records_added += more.records_added
+        self.answers_added += more.answers_added
+        self.records_dropped += more.records_dropped
+        self.answers_dropped += more.answers_dropped
+        self.bases += more.bases
+        self.horizon_epoch = max(self.horizon_epoch, more.horizon_epoch)
+
+
+def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damaged: Damaged) -> Changes:
+    """Insert the writes of one append, in order by kind."""
+    changes = Changes()
     records = [write for write in writes if isinstance(write, PutRecord)]
     answers = [write for write in writes if isinstance(write, PutAnswer)]
-    records_new = answers_new = 0
     if records:
-        rows = [(r.id, r.author, r.seq, int(r.kind), r.epoch, r.data, added_s) for r in records]
+        rows = [(r.id, r.author, r.seq, int(r.kind), r.epoch, r.data, sum_of(r.data)) for r in records]
         for row in (row for row in rows if row[0] in damaged.records):
             database.execute(_REPLACE_RECORD, row)
-        records_new = database.executemany(_PUT_RECORD, rows).rowcount
+        changes.records_added = database.executemany(_PUT_RECORD, rows).rowcount
         database.executemany(_PUT_OWN, [(r.seq, r.id) for r in records if r.author == own])
     if answers:
-        rows_of_answers = [(a.requester, a.question, a.response, added_s) for a in answers]
+        rows_of_answers = [(a.requester, a.question, a.response, a.epoch) for a in answers]
         for row_of_answer in (row for row in rows_of_answers if row[:2] in damaged.answers):
             database.execute(_REPLACE_ANSWER, row_of_answer)
-        answers_new = database.executemany(_PUT_ANSWER, rows_of_answers).rowcount
+        changes.answers_added = database.executemany(_PUT_ANSWER, rows_of_answers).rowcount
     evidence = [write for write in writes if isinstance(write, PutEvidence)]
     if evidence:
         database.executemany(_PUT_EVIDENCE, [(e.epoch, e.slot, e.responder, e.answer) for e in evidence])
@@ -100,4 +132,14 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
             database.execute(_PUT_CREDIT, (kept.side, kept.peer, kept.data))
         else:
             database.execute(_DROP_CREDIT, (kept.side, kept.peer))
-    return records_new, answers_new
+    for base in (write for write in writes if isinstance(write, PutBase)):
+        dropped = put_base(database, own, base)
+        fewer = {"records_dropped": dropped.records, "answers_dropped": dropped.answers}
+        changes.add(Changes(**fewer, bases=1, horizon_epoch=base.epoch))
+    return changes
+
+
+def _horizon(database: sqlite3.Connection, author: bytes) -> int:
+    """The number up to which an author's records are no longer needed; -1 if all are."""
+    row = database.execute("SELECT seq FROM horizon WHERE author = ?", (author,)).fetchone()
+    return -1 if row is None else int(row[0])

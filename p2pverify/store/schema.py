@@ -15,45 +15,14 @@ from pathlib import Path
 
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.store.errors import RESTORE_HINT, StoreError, is_damage
+from p2pverify.store.window.tables import TABLES, TRIGGERS
 
 APPLICATION_ID = 0x70327076  # "p2pv", in the file's header at byte 68
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 WAL_BYTES_MAX = 64 << 20  # left of the write-ahead log after a checkpoint
+FREE_PART = 4  # the file is shortened if more than this part of it is free
 
-_TABLES = (
-    "CREATE TABLE identity (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    # `place` is the order of arrival; without this column SQLite may renumber rows.
-    """CREATE TABLE records (
-        place INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, author BLOB NOT NULL, seq INTEGER NOT NULL,
-        kind INTEGER NOT NULL, epoch INTEGER NOT NULL, bytes BLOB NOT NULL, added INTEGER NOT NULL) STRICT""",
-    # One id per sequence number of our own log: the first that was stored.
-    "CREATE TABLE own_log (seq INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT",
-    """CREATE TABLE answers (
-        place INTEGER PRIMARY KEY, requester BLOB NOT NULL, question BLOB NOT NULL, response BLOB NOT NULL,
-        added INTEGER NOT NULL, UNIQUE (requester, question)) STRICT""",
-    # Answers of the asked peers of our slots across classes; deleted when no dispute can ask for them any more.
-    """CREATE TABLE evidence (
-        epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
-        PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
-)
-#: Tables that older databases of this version lack, and get when they are opened.
-_LATER_TABLES = (
-    # The address book, written anew as a whole.
-    """CREATE TABLE IF NOT EXISTS peers (
-        peer BLOB PRIMARY KEY, statement BLOB NOT NULL, met INTEGER NOT NULL, failures INTEGER NOT NULL,
-        linked INTEGER NOT NULL, reach INTEGER NOT NULL) STRICT, WITHOUT ROWID""",
-    # What clients owe for answers, and what is owed to peers; the newest state of each, so that it stays small.
-    """CREATE TABLE IF NOT EXISTS credit (
-        side TEXT NOT NULL, peer BLOB NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (side, peer)) STRICT, WITHOUT ROWID""",
-)
-_APPEND_ONLY = ("identity", "records", "own_log", "answers")
-_TRIGGERS = tuple(
-    f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-    "BEGIN SELECT RAISE(ABORT, 'append-only table'); END"
-    for table in _APPEND_ONLY
-    for action in ("UPDATE", "DELETE")
-)
 _FAULTS_MAX = 100
 log = logging.getLogger(__name__)
 
@@ -89,8 +58,9 @@ def _fill(path: Path, network_id: bytes, own: bytes) -> None:
     """Make the tables in an empty file."""
     database = connect(path, "rw")
     try:
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
         database.execute("BEGIN IMMEDIATE")
-        for statement in (*_TABLES, *_LATER_TABLES, *_TRIGGERS):
+        for statement in (*TABLES, *TRIGGERS):
             database.execute(statement)
         database.executemany("INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own)))
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -182,7 +152,7 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
         return ["the file ends within a page"]
     try:
         found = {statement for (statement,) in database.execute("SELECT sql FROM sqlite_master") if statement}
-        if not found.issuperset(_TABLES):  # databases of earlier versions also have an unused table `state`
+        if not found.issuperset((*TABLES, *TRIGGERS)):
             return ["its tables are not those that p2pverify made"]
         lines = [str(line) for (line,) in database.execute(f"PRAGMA integrity_check({_FAULTS_MAX})")]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -192,12 +162,6 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
     return [] if lines == ["ok"] else lines
 
 
-def add_later_tables(database: sqlite3.Connection) -> None:
-    """Make the tables that a database of an earlier program lacks."""
-    for statement in _LATER_TABLES:
-        database.execute(statement)
-
-
 def tune(database: sqlite3.Connection) -> None:
     """Set how the writer commits: with a write-ahead log, and every commit waits for the disk."""
     mode = _pragma(database, "journal_mode = WAL")
@@ -205,6 +169,19 @@ def tune(database: sqlite3.Connection) -> None:
         raise StoreError("this file system cannot keep a write-ahead log", "put the home directory on a local disk")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+
+
+def give_back(database: sqlite3.Connection) -> None:
+    """Shorten the file if much of it is free. Some free pages stay, because the next records need them."""
+    pages, free = (_number(database, name) for name in ("page_count", "freelist_count"))
+    if free * FREE_PART > pages:
+        # One step of this statement frees one page, and `execute` would take a single step.
+        database.executescript(f"PRAGMA incremental_vacuum({free - pages // (2 * FREE_PART)})")
+
+
+def _number(database: sqlite3.Connection, text: str) -> int:
+    found = _pragma(database, text)
+    return found if isinstance(found, int) else 0
 
 
 def _ends_within_a_page(database: sqlite3.Connection, path: Path) -> bool:

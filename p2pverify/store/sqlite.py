@@ -1,15 +1,16 @@
 """The store: records, answers and evidence in one SQLite file, behind one batching writer.
 
-Records and answers are append-only. Writers queue; one task takes the waiting appends and commits them in one
-transaction, in a thread. When `append` returns, its data is on disk: it survives a killed process and a power cut (see
-`schema` for the price). Reads use their own connection and never wait for the writer.
+Records and answers are append-only above the horizon of the stored base. Writers queue; one task takes the waiting
+appends and commits them in one transaction, in a thread. When `append` returns, its data is on disk: it survives a
+killed process and a power cut (see `schema` for the price). Reads use their own connection and never wait for the
+writer.
 
 The core decides what the bytes mean, and whether a record should be kept.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,10 @@ from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
 from p2pverify.store.integrity.inspection import Inspection, StoredRow
 from p2pverify.store.integrity.repair import Repair
-from p2pverify.store.rows import Damaged, put, refusal
+from p2pverify.store.rows import Changes, Damaged, put, refusal
+from p2pverify.store.window.base import StoredBase, base_to_start_from, damaged_base
+from p2pverify.store.window.shelf import DiskShelf
+from p2pverify.store.window.start import Start, read_start
 from p2pverify.store.writes import Write, check_write
 
 if TYPE_CHECKING:
@@ -33,7 +37,18 @@ if TYPE_CHECKING:
 QUEUE_MAX = 256  # waiting appends; further callers wait in `append`
 BATCH_WRITES_MAX = 4096  # a commit with this many writes takes no further append
 _PAGE_ROWS = 512
-_COUNTED = ("batches", "appends", "writes", "records_added", "answers_added", "refused", "failed")
+_COUNTED = (
+    "batches",
+    "appends",
+    "writes",
+    "records_added",
+    "answers_added",
+    "records_dropped",
+    "answers_dropped",
+    "bases_stored",
+    "refused",
+    "failed",
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +64,15 @@ class _Append:
 class Store:
     """One node's database. Call `open` first, keep `run` running while appending, and call `close` last."""
 
-    def __init__(self, path: Path, own: bytes, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        path: Path,
+        own: bytes,
+        writer: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        shelf: DiskShelf,
+        base: StoredBase | None,
+    ) -> None:
         self.path = path
         self._own = own
         self._writer = writer
@@ -59,6 +82,12 @@ class Store:
         self._counters = Counters(_COUNTED)
         self._batch_writes_max = 0
         self._damaged = Damaged()
+        #: What the node starts from; None if no state was stored yet.
+        self.base = base
+        #: The records by id, for the ledger.
+        self.shelf = shelf
+        self._horizon_epoch = 0 if base is None else base.epoch
+        self._held = {table: self._count_rows(table) for table in ("records", "answers")}
 
     @classmethod
     def open(cls, path: Path, network_id: bytes, own: bytes) -> "Store":
@@ -75,20 +104,20 @@ class Store:
                 indexes = schema.check(checking, path, network_id, own)
                 if indexes:
                     schema.mend_indexes(checking, path, indexes)
-            writer = schema.connect(path, "rw")
-            try:
+            with ExitStack() as opened:
+                writer, reader, shelved = (
+                    opened.enter_context(closing(schema.connect(path, mode))) for mode in ("rw", "ro", "ro")
+                )
                 schema.tune(writer)
-                schema.add_later_tables(writer)
-                reader = schema.connect(path, "ro")
-            except BaseException:
-                writer.close()
-                raise
-        return cls(path, own, writer, reader)
+                base = base_to_start_from(reader, path)
+                opened.pop_all()
+        return cls(path, own, writer, reader, DiskShelf(path, shelved), base)
 
     def close(self) -> None:
         """Close the file; `run` must have ended. Blocks during the checkpoint of the write-ahead log."""
         with translated(self.path):
             self._reader.close()
+            self.shelf.close()
             with suppress(sqlite3.Error):  # if the log stays, as on a full disk, the next start reads it
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._writer.close()
@@ -139,7 +168,9 @@ class Store:
     def load_rows(self) -> Iterator[StoredRow]:
         """All records with their other columns, in the order of storing. Blocks."""
         for row in self._pages(
-            "SELECT place, id, author, seq, kind, epoch, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"
+            "SELECT place, id, author, seq, kind, epoch, bytes, sum FROM records "
+            "WHERE place > ? ORDER BY place LIMIT ?",
+            0 if self.base is None else self.base.first - 1,
         ):
             yield StoredRow(*row)
 
@@ -148,9 +179,34 @@ class Store:
         with translated(self.path):
             return self._reader.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
 
-    def inspect(self) -> Inspection:
-        """An inspection of all records, which finds the damaged ones."""
-        return Inspection(self.load_rows(), self._own, self.load_own_log())
+    def read_start(self) -> Start | None:
+        """Where the node starts; None for the beginning of the network. Blocks. Raises DecodeError, StoreError."""
+        if self.base is None:
+            return None
+        with translated(self.path):
+            return read_start(self._reader, self.base)
+
+    def damaged_base(self, why: str) -> StoreError:
+        """The error of a stored base that does not hold."""
+        return damaged_base(self.path, why)
+
+    def inspect(self, start: Start | None = None) -> Inspection:
+        """An inspection of all records above a start, which finds the damaged ones."""
+        numbers = {} if self.base is None else self.base.numbers if start is None else start.numbers
+        return Inspection(self.load_rows(), self._own, self.load_own_log(), numbers)
+
+    @property
+    def judged_by(self) -> str | None:
+        """The version of the program that judged all records before it wrote them; None if it is not known. Blocks."""
+        with translated(self.path):
+            row = self._reader.execute("SELECT program FROM judged").fetchone()
+        return None if row is None else str(row[0])
+
+    def note_judged(self, program: str) -> None:
+        """This version of the program has judged all records. Blocks. Call it before `run`."""
+        if self.judged_by != program:
+            with translated(self.path):
+                self._writer.execute("INSERT OR REPLACE INTO judged (one, program) VALUES (0, ?)", (program,))
 
     def allow_replacing(self, records: Iterable[bytes], answers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Let later appends replace these damaged rows, found by id or (requester, question). Call it before `run`."""
@@ -172,13 +228,14 @@ class Store:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+        self._held["records"] = self._count_rows("records")
 
-    def load_answers(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """All (requester, question, response), in the order they were stored. Blocks."""
+    def load_answers(self) -> Iterator[tuple[bytes, bytes, bytes, int]]:
+        """All (requester, question, response, epoch), in the order they were stored. Blocks."""
         for row in self._pages(
-            "SELECT place, requester, question, response FROM answers WHERE place > ? ORDER BY place LIMIT ?"
+            "SELECT place, requester, question, response, epoch FROM answers WHERE place > ? ORDER BY place LIMIT ?"
         ):
-            yield row[1], row[2], row[3]
+            yield row[1:]
 
     def load_evidence(self) -> list[tuple[int, int, bytes, bytes]]:
         """All (epoch, slot, responder, answer) that were not deleted, in this order. Blocks."""
@@ -207,13 +264,14 @@ class Store:
         """Counters since `open`, and the present size of the content."""
         return {
             **self._counters,
-            "records": self._last_place("records"),
-            "answers": self._last_place("answers"),
+            **self._held,
             "records_damaged": len(self._damaged.records),
             "answers_damaged": len(self._damaged.answers),
             "batch_writes_max": self._batch_writes_max,
             "queue_used": self._send.statistics().current_buffer_used,
             "queue_max": QUEUE_MAX,
+            "horizon_epoch": self._horizon_epoch,
+            **self.shelf.statistics(),
             **disk_figures(self.path),
         }
 
@@ -232,7 +290,9 @@ class Store:
     def _commit(self, batch: Sequence[_Append]) -> StoreError | None:
         """Write a batch in one transaction, in a thread. Returns the disk's error, or None."""
         try:
-            added = self._transact(batch)
+            changes = self._transact(batch)
+            if changes.bases:
+                self._give_back()
         except sqlite3.Error as error:
             failure = from_sqlite(error, self.path, then="; writing goes on by itself")
             for pending in batch:
@@ -247,24 +307,31 @@ class Store:
                 self._counters.count("appends")
             else:
                 self._counters.count("refused")
-        self._counters.count("records_added", added[0])
-        self._counters.count("answers_added", added[1])
+        self._count(changes)
         self._counters.count("batches")
         self._counters.count("writes", count)
         self._batch_writes_max = max(self._batch_writes_max, count)
         return None
 
-    def _transact(self, batch: Sequence[_Append]) -> tuple[int, int]:
-        """One transaction; a refused append leaves no trace in it. Returns the numbers of records and answers added."""
-        records = answers = 0
+    def _count(self, changes: Changes) -> None:
+        self._counters.count("records_added", changes.records_added)
+        self._counters.count("answers_added", changes.answers_added)
+        self._counters.count("records_dropped", changes.records_dropped)
+        self._counters.count("answers_dropped", changes.answers_dropped)
+        self._counters.count("bases_stored", changes.bases)
+        self._horizon_epoch = max(self._horizon_epoch, changes.horizon_epoch)
+        self._held["records"] += changes.records_added - changes.records_dropped
+        self._held["answers"] += changes.answers_added - changes.answers_dropped
+
+    def _transact(self, batch: Sequence[_Append]) -> Changes:
+        """One transaction; a refused append leaves no trace in it."""
+        changes = Changes()
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             for pending in batch:
                 pending.error = refusal(self._writer, self._own, pending.writes)
                 if pending.error is None:
-                    more_records, more_answers = put(self._writer, self._own, pending.writes, self._damaged)
-                    records += more_records
-                    answers += more_answers
+                    changes.add(put(self._writer, self._own, pending.writes, self._damaged))
             self._writer.execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
@@ -273,7 +340,12 @@ class Store:
         for pending in batch:
             if pending.error is None:
                 self._damaged.forget(pending.writes)
-        return records, answers
+        return changes
+
+    def _give_back(self) -> None:
+        """Give free pages back to the disk. They are used again if that fails, as on a full disk."""
+        with suppress(sqlite3.Error):
+            schema.give_back(self._writer)
 
     def _refuse_rest(self, batch: Sequence[_Append]) -> None:
         """Tell all waiting callers that nothing more will be written."""
@@ -290,9 +362,8 @@ class Store:
                     pending.error = _stopped()
                 pending.done.set()
 
-    def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Rows whose first column is the place, read page by page."""
-        place = 0
+    def _pages(self, query: str, place: int = 0) -> Iterator[tuple[Any, ...]]:
+        """Rows whose first column is the place, read page by page, from the one after `place` on."""
         while True:
             with translated(self.path):
                 rows = self._reader.execute(query, (place, _PAGE_ROWS)).fetchall()
@@ -301,11 +372,10 @@ class Store:
             yield from rows
             place = rows[-1][0]
 
-    def _last_place(self, table: str) -> int:
-        """The place of the newest row of a table; 0 for an empty one."""
+    def _count_rows(self, table: str) -> int:
         with translated(self.path):
-            (last,) = self._reader.execute(f"SELECT max(place) FROM {table}").fetchone()  # noqa: S608 - our own names
-        return last or 0
+            (count,) = self._reader.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - our own names
+        return int(count)
 
 
 def _stopped() -> StoreError:

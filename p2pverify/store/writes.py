@@ -5,10 +5,11 @@ whole batch.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from p2pverify.core.encoding.canon import UINT_MAX
 from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
 from p2pverify.node.endpoints.shelf import KEPT_PEERS_MAX, STATEMENT_BYTES_MAX, KeptPeer
 
 DATA_BYTES_MAX = 1 << 20  # of one value; far above the size of any record or response
@@ -35,11 +36,12 @@ class PutRecord:
 
 @dataclass(frozen=True, slots=True)
 class PutAnswer:
-    """Keep the response to a requester's question. The first response stays; a later one is not stored."""
+    """Keep the response to a requester's question, given in `epoch`. The first response stays."""
 
     requester: bytes  # 32 B
     question: bytes
     response: bytes
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,36 @@ class DropEvidence:
     before_epoch: int
 
 
+class HorizonRow(NamedTuple):
+    """The last record of an author that is no longer needed: key (32 B), number, id (32 B) and epoch.
+
+    `since` is the number at which that epoch began in the author's log.
+    """
+
+    author: bytes
+    seq: int
+    id: bytes
+    epoch: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutBase:
+    """Start from these cuts from now on: ids (32 B) and bytes of states, oldest first.
+
+    Records up to the `horizon` are deleted, all records of the authors `gone`, and answers of epochs before `epoch`.
+    The `named` records (ids) stay, and with `keeps_all` every record.
+    """
+
+    cuts: tuple[bytes, ...]
+    states: tuple[bytes, ...]
+    horizon: tuple[HorizonRow, ...]
+    epoch: int
+    named: tuple[bytes, ...] = ()
+    gone: tuple[bytes, ...] = ()
+    keeps_all: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PutPeers:
     """Replace the address book by these rows."""
@@ -75,7 +107,7 @@ class PutCredit:
     data: bytes
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutPeers | PutCredit
+Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence | PutBase | PutPeers | PutCredit
 
 
 def check_write(write: Write) -> None:
@@ -92,10 +124,13 @@ def check_write(write: Write) -> None:
         _require(len(write.requester) == 32, "requester is not 32 bytes")
         _require(0 < len(write.question) <= QUESTION_BYTES_MAX, "question is empty or too long to store")
         _require(len(write.response) <= DATA_BYTES_MAX, "response is too long to store")
+        _require(0 <= write.epoch <= UINT_MAX, "an epoch is out of range")
     elif isinstance(write, PutEvidence):
         _require(len(write.responder) == 32, "responder is not 32 bytes")
         _require(all(0 <= number <= UINT_MAX for number in (write.epoch, write.slot)), "a slot is out of range")
         _require(len(write.answer) <= DATA_BYTES_MAX, "answer is too long to store")
+    elif isinstance(write, PutBase):
+        _check_base(write)
     elif isinstance(write, PutPeers):
         _require(len(write.rows) <= KEPT_PEERS_MAX, "there are too many peers to keep")
         for row in write.rows:
@@ -109,6 +144,18 @@ def check_write(write: Write) -> None:
         _require(len(write.data) <= DATA_BYTES_MAX, "tab or bill is too long to store")
     else:
         _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
+
+
+def _check_base(base: PutBase) -> None:
+    _require(0 < len(base.cuts) == len(base.states), "a base has one state for each of its cuts")
+    _require(all(len(cut) == 32 for cut in base.cuts), "a cut's id is not 32 bytes")
+    _require(all(0 < len(state) <= STATE_BYTES_MAX for state in base.states), "a state is empty or too long to store")
+    _require(0 <= base.epoch <= UINT_MAX, "an epoch is out of range")
+    _require(all(len(name) == 32 for name in (*base.named, *base.gone)), "an id or a key is not 32 bytes")
+    for row in base.horizon:
+        _require(len(row.author) == len(row.id) == 32, "a key or an id of the horizon is not 32 bytes")
+        numbers = (row.seq, row.epoch, row.since)
+        _require(all(0 <= number <= UINT_MAX for number in numbers), "a number of the horizon is out of range")
 
 
 def _require(condition: bool, reason: str) -> None:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import trio
 
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.identity.private import HomeError
 from p2pverify.testnet.plan import PeerPlan, Plan
 
 ANSWER_S = 30.0

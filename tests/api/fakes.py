@@ -21,6 +21,7 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.rules.documents import RulesDocument
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.settle.movements import NoMovements
 from p2pverify.node.training.documents import RoundsDocument
@@ -40,6 +41,7 @@ from tests.support.documents import (
     PEERS,
     RELEASE_BYTES,
     ROUNDS,
+    RULES_IN_FORCE,
     SCORES,
     STATUS,
     VERSIONS,
@@ -57,10 +59,11 @@ class NoOrders:
         self.sponsored: list[bytes] = []
         self.signed: list[tuple[Kind, bytes]] = []
         self.fetched_versions: list[tuple[str, int]] = []
+        self.accepted: list[bytes] = []
 
     @property
     def count(self) -> int:
-        return self.left + len(self.sponsored) + len(self.signed) + len(self.fetched_versions)
+        return self.left + len(self.sponsored) + len(self.signed) + len(self.fetched_versions) + len(self.accepted)
 
     def leave(self) -> list[str]:
         self.left += 1
@@ -73,6 +76,10 @@ class NoOrders:
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
         self.signed.append((kind, payload))
         return (bytes(32), None) if payload else (None, "malformed")
+
+    def accept(self, amendment: bytes) -> str | None:
+        self.accepted.append(amendment)
+        return None if len(self.accepted) == 1 else "no such amendment is open"
 
     def fetch(self, line: str, number: int) -> FetchDocument:
         self.fetched_versions.append((line, number))
@@ -120,6 +127,9 @@ class FakeReports:
 
     def cheques(self) -> ChequesDocument:
         return CHEQUES
+
+    def rules(self) -> RulesDocument:
+        return RULES_IN_FORCE
 
     def rounds(self) -> RoundsDocument:
         return ROUNDS

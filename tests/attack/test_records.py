@@ -11,8 +11,9 @@ import trio
 
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.records.envelope import Header, Kind, Record
+from p2pverify.core.records.payloads.amendment import Amendment
 from p2pverify.core.records.payloads.membership import Join
-from p2pverify.core.replica.ledger import WAITING_PER_AUTHOR_MAX
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import gossiper
@@ -60,9 +61,17 @@ REJECTED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
         lambda a, e: a.record(Kind.AUDIT, b"\x1c" * 100, e).data,
     ),
     "another network": ("wrong network", lambda a, e: Author(sha256(b"another"), a.key.hex()).join(e).data),
-    "class that does not exist": (
-        "no such class",
-        lambda a, e: a.record(Kind.JOIN, Join(31, a.key).encode(), e).data,
+    "class that no rules can have": (
+        "malformed join: class: above 31",
+        lambda a, e: a.record(Kind.JOIN, Join(32, a.key).encode(), e).data,
+    ),
+    "amendment without end": (
+        "an amendment is open for 1 to 43200 epochs",
+        lambda a, e: a.record(Kind.AMENDMENT, Amendment(bytes(32), (), 1, 0, e + 2**20, bytes(32)).encode(), e).data,
+    ),
+    "huge amendment": (
+        "malformed amendment: amendment: more than 8192 bytes",
+        lambda a, e: a.record(Kind.AMENDMENT, encode([bytes(32), [["later", bytes(9_000)]], 1]), e).data,
     ),
     "another contract": (
         "not this network's definition",

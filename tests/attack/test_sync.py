@@ -10,7 +10,7 @@ import trio
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.replica.non_members import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
+from p2pverify.core.replica.strangers.non_members import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
 from p2pverify.core.roles.context import Context
 from p2pverify.core.sync.messages import (
     AskFinal,

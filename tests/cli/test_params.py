@@ -27,8 +27,10 @@ WRITTEN = {
     ("testnet", "keep"), ("testnet", "page_file"), ("model selftest", "manifest_file"),
     ("model calibrate", "manifest_file"),
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
-    ("model canary ask", "output"), ("ledger export", "file"), ("model add", "output"),
+    ("model canary ask", "output"), ("ledger export", "file"), ("ledger export", "folder"), ("model add", "output"),
     ("model derive", "output"), ("model export", "output"), ("model import", "output"), ("model publish", "output"),
+    ("init", "next_file"), ("identity next", "file"), ("identity rotate", "file"), ("identity recover", "file"),
+    ("identity export", "file"),
     ("model recall", "output"), ("model publishers", "output"), ("model publisher-key new", "file"),
 }  # fmt: skip
 OPERATORS = ["--listen", "--announce", "--bootstrap", "--http"]

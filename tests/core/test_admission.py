@@ -10,7 +10,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records import judge
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.membership import Join
-from p2pverify.core.replica import non_members
+from p2pverify.core.replica.strangers import non_members
 from p2pverify.testnet.world.peer.actor import Actor
 from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.worlds import make_world, watching

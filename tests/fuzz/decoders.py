@@ -16,6 +16,7 @@ from p2pverify.api.openai import parsing
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
 from p2pverify.api.rules import RouteRule
+from p2pverify.core import events
 from p2pverify.core.blobs import chunks
 from p2pverify.core.blobs import messages as blob
 from p2pverify.core.contract import manifest, network
@@ -30,7 +31,7 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, Remot
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, endpoint, question, stream
 from p2pverify.core.inference.compare import Measure
-from p2pverify.core.proofs import exchange, passport
+from p2pverify.core.proofs import exchange, passport, segment
 from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
@@ -40,8 +41,11 @@ from p2pverify.core.roles.disputes import boxes, evidence
 from p2pverify.core.settle import bills, credit
 from p2pverify.core.settle import exchange as settle_exchange
 from p2pverify.core.settle.cheques import SignedCheque
+from p2pverify.core.snapshot import messages as states
+from p2pverify.core.snapshot import trust as snapshot_trust
 from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
+from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.state import genesis
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
@@ -81,13 +85,17 @@ from p2pverify.node.files import (
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.identity import keyfile
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.lines import papers
-from p2pverify.node.reports.documents.jsonform import DocumentError
+from p2pverify.node.reports.documents.jsonform import DocumentError, written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 from p2pverify.node.rerun import proof
 from p2pverify.node.rerun.judge import Rerun
 from p2pverify.node.settle import tarifffile
 from p2pverify.store import exportfile
+from p2pverify.store.archive import index as archive_index
+from p2pverify.store.archive import segmentfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support import datasets, networks
@@ -98,7 +106,13 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "node.snapshot.kept.read_leaves": "of the node's own home: each leaf is held against its hash",
     "core.state.codec.past.read_past": "a part of decode_state",
+    "node.identity.private.read_private": "reads text: read_seed and others read what is in it",
+    "node.identity.private.read_file": "reads bytes of the operator's own files",
+    "node.identity.keyfile.read_seed": "of the operator's own key file: read_public reads the same",
+    "node.identity.keyfile.read_passphrase": "of the operator's own file",
+    "node.identity.papers.read_handover": "of the operator's own home: a part of import_identity",
     "node.lines.served.read_version": "of the node's own home: decode_manifest reads what it holds",
     "core.inference.question.read_question": "a part of decode_request and decode_shown_question",
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
@@ -107,6 +121,9 @@ EXEMPT = {
     "core.contract.classes.read_class": "a part of decode_network",
     "core.contract.history.lines.read_lines": "a part of decode_network",
     "core.contract.history.lines.read_publishers": "a part of decode_network and decode_rotation",
+    "core.contract.rules.changes.read_change": "a part of decode_amendment",
+    "node.rules.accepted.read_accepted": "of the node's own home: ids of 64 digits",
+    "node.rules.accepted.read_following": "reads nothing but what read_accepted does",
     "core.contract.history.lora.read_lora": "a part of decode_network",
     "core.data.schema.read_name": "a part of decode_schema and decode_row_schema",
     "core.contract.history.training.read_training": "a part of decode_network",
@@ -141,7 +158,11 @@ EXEMPT = {
     "interop.dsse.read_statement": "a part of read_bundle and read_provenance",
     "node.reports.documents.jsonform.read_part": "of the answers of the operator's own node",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
+    "store.archive.index.read_index": "reads a file: parse_index",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
+    "store.snapshot.read_fold": "reads a database: judge reads each record",
+    "store.window.base.read_base": "reads a database, whose digest it checks",
+    "store.window.start.read_start": "reads a database: decode_state and decode_record",
     "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
     "node.lines.papers.load_paper": "decode_paper with a file",
     "node.lines.papers.load_seed": "64 digits in the publisher's own file",
@@ -162,7 +183,7 @@ EXEMPT = {
 FRAMED_TOKENS_MAX = 30
 Read = Callable[[bytes], Any]
 _CHEQUE = SignedCheque(2047, 30_000, 2, bytes(64))
-_STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
+_OUTPUT = Output((1, 2, 3), "stop", bytes(32))
 NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of decoders without vectors
 
 
@@ -254,6 +275,44 @@ def _an_export() -> list[bytes]:
     file = io.BytesIO()
     exportfile.write_export(file, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
     return [file.getvalue()]
+
+
+def _a_header() -> segment.SegmentHeader:
+    """The header of a segment that begins with the network itself."""
+    definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
+    ids = [bytes([number]) * 32 for number in range(5)]
+    return segment.SegmentHeader(ids[0], definition, ids[0], ids[1], ids[2], ids[3], ids[4], ())
+
+
+def _later_header() -> segment.SegmentHeader:
+    """The header of a segment that begins with a cut."""
+    cuts = seeds.vectors("record", "record")[:NEAR_CARRY]
+    return replace(_a_header(), first=bytes(31) + b"x", cuts=tuple(data[: envelope.RECORD_BYTES_MAX] for data in cuts))
+
+
+def _segment(data: bytes) -> tuple[segment.SegmentHeader, tuple[bytes, ...], list[bytes]]:
+    opened = segmentfile.read_segment(io.BytesIO(data))
+    return opened.header, opened.states, list(opened.records())
+
+
+def _a_segment() -> list[bytes]:
+    """Whole segments with a few records."""
+    held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= envelope.RECORD_BYTES_MAX]
+    found = []
+    for header in (_a_header(), _later_header()):
+        file = io.BytesIO()
+        segmentfile.write_segment(file, header, [b"a state"] * header.states, held[:3])
+        found.append(file.getvalue())
+    return found
+
+
+def _an_index() -> list[bytes]:
+    one = archive_index.IndexedSegment(
+        file=archive_index.segment_name(0, 9), first="ab" * 32, first_epoch=0, last="cd" * 32, last_epoch=9, records=5,
+        size=600, sha256="ef" * 32,
+    )  # fmt: skip
+    made = archive_index.ArchiveIndex(schema="p2pverify/archive/1", network="01" * 32, epochs=10, segments=(one, one))
+    return [json.dumps(written(made)).encode()]
 
 
 def _a_proof() -> bytes:
@@ -368,6 +427,7 @@ def _receipt(data: bytes) -> ReceiptDocument:
 
 _RECEIPTS_NETWORK = network.decode_network(seeds.vectors("client-receipt", "network")[0])
 
+_LOCKED = b"p2pverify/key/1 %b 3 64 %b %b" % (b"11" * 32, b"22" * 16, b"33" * 72)
 _SCHEMA_FILE = b"""label = "y"
 labels = ["no", "yes"]
 [[feature]]
@@ -415,6 +475,40 @@ DECODERS: dict[str, Decoder] = {
     "core.blobs.messages.decode_blob_answer": Decoder(
         lambda data: blob.decode_blob_answer(data, 3), (DecodeError, blob.BlobRefused), seeds=lambda: [b"\0abc", b"\1"]
     ),
+    "core.snapshot.trust.decode_certificate": Decoder(
+        snapshot_trust.decode_certificate, seeds=seeds.of("passport-set", "passports")
+    ),
+    "core.snapshot.messages.decode_state_request": Decoder(
+        states.decode_state_request,
+        write=lambda value: value.encode(),
+        seeds=lambda: [
+            states.StateRequest(states.NEWEST).encode(),
+            states.StateRequest(states.PARTS, bytes(32)).encode(),
+            states.StateRequest(states.HASHES, bytes(32), "members", 7).encode(),
+            states.StateRequest(states.LEAVES, hashes=(bytes(32), b"\1" * 32)).encode(),
+        ],
+    ),
+    "core.snapshot.messages.decode_state_answer": Decoder(
+        states.decode_state_answer, (DecodeError, blob.BlobRefused), seeds=lambda: [b"\0abc", b"\1"]
+    ),
+    "core.snapshot.messages.decode_newest": Decoder(
+        states.decode_newest,
+        write=lambda value: value.encode(),
+        seeds=lambda: [states.NewestStates((states.ServedCut(16, 18, bytes(32)),), ((16, bytes(32)),)).encode()],
+    ),
+    "core.snapshot.messages.decode_parts": Decoder(
+        states.decode_parts,
+        write=states.encode_parts,
+        seeds=lambda: [states.encode_parts([states.SectionPart("members", 2, bytes(32))])],
+    ),
+    "core.snapshot.messages.read_hashes": Decoder(
+        states.read_hashes, write=b"".join, seeds=lambda: [bytes(32), bytes(64)]
+    ),
+    "core.snapshot.messages.decode_leaves": Decoder(
+        states.decode_leaves,
+        write=lambda value: canon.encode(list(value)),
+        seeds=lambda: [canon.encode([b"a leaf", b""])],
+    ),
     "core.records.envelope.decode_record": Decoder(
         envelope.decode_record,
         write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
@@ -450,6 +544,9 @@ DECODERS: dict[str, Decoder] = {
     ),
     "node.data.table.load_row_schema": Decoder(
         _filed(table.load_row_schema), FileError, seeds=lambda: [_SCHEMA_FILE, b'text = "note"\nbytes_max = 300\n']
+    ),
+    "node.identity.keyfile.read_public": Decoder(
+        _text(lambda text: keyfile.read_public(text, Path("key"))), HomeError, seeds=lambda: [_LOCKED, b"00" * 32]
     ),
     "node.data.table.load_schema": Decoder(_filed(table.load_schema), FileError, seeds=lambda: [_SCHEMA_FILE]),
     "node.data.table.load_rows": Decoder(
@@ -563,14 +660,12 @@ DECODERS: dict[str, Decoder] = {
     "node.journal.decode_output": Decoder(
         lambda data: journal.decode_output(bytes(32), bytes(32), data),
         write=journal.encode_output,
-        is_canonical=False,  # earlier versions wrote no digest
-        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+        seeds=lambda: [journal.encode_output(events.StoredAnswer(bytes(32), bytes(32), _OUTPUT))],
     ),
     "node.journal.decode_stored_evidence": Decoder(
         lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),
         write=journal.encode_output,
-        is_canonical=False,  # earlier versions wrote no digest
-        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+        seeds=lambda: [journal.encode_output(events.StoredEvidence(3, 0, bytes(32), _OUTPUT))],
     ),
     "node.rerun.proof.decode_proof": Decoder(
         proof.decode_proof, write=lambda value: value.encode(), seeds=lambda: [_a_proof()]
@@ -745,6 +840,11 @@ DECODERS: dict[str, Decoder] = {
         write=lambda request: dialback.encode_dialback(*request),
         seeds=lambda: [dialback.encode_dialback(bytes(16), 4747)],
     ),
+    "net.reach.dialback.decode_answer": Decoder(
+        dialback.decode_answer,
+        write=lambda answer: dialback.encode_answer(*answer),
+        seeds=lambda: [dialback.encode_answer(dialback.DONE, 1_700_000_000_000)],
+    ),
     "net.discovery.dnsaddr.decode_texts": Decoder(
         lambda data: dnsaddr.decode_texts(data.split(b"\n")),
         write=lambda found: b"\n".join(b"dnsaddr=" + str(each).encode() for each in found),
@@ -757,6 +857,13 @@ DECODERS: dict[str, Decoder] = {
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
     ),
+    "core.proofs.segment.decode_segment_header": Decoder(
+        segment.decode_segment_header,
+        write=lambda found: found.encode(),
+        seeds=lambda: [_a_header().encode(), _later_header().encode()],
+    ),
+    "store.archive.segmentfile.read_segment": Decoder(_segment, (ExportError, NotAnExportError), seeds=_a_segment),
+    "store.archive.index.parse_index": Decoder(archive_index.parse_index, (DocumentError,), seeds=_an_index),
     "store.exportfile.read_export": Decoder(_export, (ExportError, NotAnExportError), seeds=_an_export),
     "engine.llama.variants.parse": Decoder(
         _text(variants.parse),

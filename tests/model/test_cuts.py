@@ -67,9 +67,9 @@ def test_a_promise_is_broken(module: str, promise: str) -> None:
     assert "Invariant violated" in said, said
 
 
-@pytest.mark.parametrize("module", ["restless", "hasty", "tight"])
-def test_a_written_run_breaks_a_promise(module: str) -> None:
-    """Random runs hardly ever find these cases. The model writes their steps down."""
+@pytest.mark.parametrize("module", ["restless", "hasty", "tight", "near", "nearest"])
+def test_a_written_run_ends_as_the_model_says(module: str) -> None:
+    """Random runs hardly ever find these cases. The model writes their steps down. All but `near` break a promise."""
     said = quint("test", module)
     assert "1 passing" in said, said
     assert "failed" not in said, said

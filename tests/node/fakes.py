@@ -11,10 +11,12 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import StoredCredit
+from p2pverify.core.snapshot.messages import StateRequest
 from p2pverify.node import ports
 from p2pverify.node.endpoints.reach import UNKNOWN, Reach
-from p2pverify.node.journal import Kept
+from p2pverify.node.journal import History, Kept
 from p2pverify.node.ports import Generated, Hear, ModelInfo, Neighbour, Reply, unheard
 from tests.support.networks import MANIFEST
 
@@ -31,6 +33,8 @@ class FakeJournal:
     answers: list[StoredAnswer] = field(default_factory=list)
     evidence: list[StoredEvidence] = field(default_factory=list)
     credit: list[StoredCredit] = field(default_factory=list)
+    history: History = "window"
+    pruned: list[Prune] = field(default_factory=list)
 
     async def persist(
         self,
@@ -39,7 +43,9 @@ class FakeJournal:
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
+        self.pruned += [] if prune is None else [prune]
         self.trace.append(f"writing {len(records)}+{len(answers)}")
         self.writing.set()
         if self.gate is not None:
@@ -91,6 +97,9 @@ class FakeNetwork:
 
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         raise AssertionError("no test of a whole node fetches files")
+
+    async def fetch_state(self, peer: bytes, request: StateRequest) -> bytes:
+        raise AssertionError("no test of a whole node fetches states")
 
     def exclude(self, peers: frozenset[bytes]) -> None:
         self.excluded.append(peers)

@@ -40,7 +40,7 @@ from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.reports.signing import TWIN, standstill
 from p2pverify.node.requests.tickets import TICKETS_MAX
-from p2pverify.node.user_error import TwinError
+from p2pverify.node.user_error import TwinError, UserError
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
 from tests.support.networks import MANIFEST
 from tests.support.training import RULE
@@ -192,6 +192,25 @@ async def test_malformed_gossip_is_rejected_and_counted(message):
     assert bench.driver.judge(message, SOURCE) is GossipVerdict.REJECT
     assert not bench.machine.events
     assert any(name.startswith("malformed gossip") for name in bench.driver.statistics())
+
+
+async def test_a_disk_that_gives_no_record_back_ends_the_node(autojump_clock):
+    """A fault of the own disk is no peer's doing. Nothing is sent after it."""
+    bench = Bench(lambda event: [])
+
+    def script(event: Event) -> list[Effect]:
+        if isinstance(event, GossipArrived):
+            bench.machine.effects = [Publish((b"half",))]
+            raise UserError("a record was damaged on disk", "start again")
+        return []
+
+    bench.machine.script = script
+    with pytest.RaisesGroup(pytest.RaisesExc(UserError, match="damaged on disk"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.driver.run, bench.network)
+            assert bench.driver.judge(encode([b"x"]), SOURCE) is GossipVerdict.IGNORE
+            await trio.sleep_forever()
+    assert "published" not in bench.trace
 
 
 async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):

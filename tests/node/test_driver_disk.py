@@ -1,5 +1,7 @@
 """The driver and the disk: records are written before they are sent, and a full disk is waited for."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -17,6 +19,7 @@ from p2pverify.core.events import (
     Respond,
     StoredAnswer,
 )
+from p2pverify.core.records.floors import Floor, Prune
 from p2pverify.node.journal import JournalStalled
 from tests.node.bench import NETWORK, SEEDS, SOURCE, Bench, on_request, record
 
@@ -142,4 +145,18 @@ async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
     await nursery.start(bench.driver.run, bench.network)
     assert await bench.driver.serve(b"request", SOURCE) == b"answer"
     assert bench.journal.answers == [answer]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_a_disk_may_forget_is_said_with_the_records_before(autojump_clock, nursery):
+    """Two horizons of one commit become one. Authors that are gone by the first are named with the second."""
+    one = record(SEEDS[0])
+    first = Prune((bytes(32),), (b"a",), {SOURCE: Floor(3, bytes(32), 1, 0)}, gone=(bytes(32),))
+    second = Prune((bytes([1]) * 32,), (b"b",), {SOURCE: Floor(5, bytes(32), 2, 4)}, gone=(bytes([1]) * 32,))
+    bench = Bench(on_request(Persist((one,)), first, second, Respond(1, b"answer")))
+    await nursery.start(bench.driver.run, bench.network)
+    assert await bench.driver.serve(b"request", SOURCE) == b"answer"
+    assert bench.journal.pruned == [replace(second, gone=(*first.gone, *second.gone))]
+    assert [kept.record for kept in bench.journal.kept] == [one]
+    assert bench.trace.count("written") == 1
     nursery.cancel_scope.cancel()

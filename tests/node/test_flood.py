@@ -10,7 +10,7 @@ import trio
 from p2pverify.core import admission
 from p2pverify.core.inference.question import Question, Request, encode_request, sign_request
 from p2pverify.core.limits import Rate
-from p2pverify.core.replica import non_members
+from p2pverify.core.replica.strangers import non_members
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import AskError
 from tests.attack.live import PATIENCE_S, Author, Live, Node, start_both, until

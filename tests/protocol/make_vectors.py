@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from vectorgen import (
+    amended_folds,
+    amendments,
     audits,
     blobs,
     boxes,
@@ -28,6 +30,7 @@ from vectorgen import (
     folds,
     functions,
     gossip,
+    keychanges,
     line_folds,
     lineages,
     lines,
@@ -91,6 +94,11 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "pledge.md": money.PLEDGE_RECORD,
         "cheque.md": money.CHEQUE_RECORD,
         "payment.md": money.PAYMENT_RECORD,
+        "amendment.md": amendments.amendment_record(),
+        "approval.md": amendments.approval_record(),
+        "handover.md": keychanges.handover_record(),
+        "object.md": keychanges.object_record(),
+        "rekey.md": keychanges.rekey_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -136,6 +144,8 @@ def write_vectors() -> None:
     cases: dict[Path, list[Case]] = {}
     for module in (
         membership,
+        amendments,
+        amended_folds,
         manifests,
         lineages,
         audits,
@@ -169,6 +179,7 @@ def write_vectors() -> None:
         round_folds,
         money,
         money_folds,
+        keychanges,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

@@ -142,8 +142,16 @@ def test_frames_of_answers_conform() -> None:
 
 
 SYNC = {
-    "sync-request": ("sync-reconcile", "sync-fetch", "sync-ask-final", "sync-ask-digests", "sync-list"),
-    "sync-answer": ("sync-reconciled", "sync-records", "sync-final", "sync-digests", "sync-ids"),
+    "sync-request": (
+        "sync-ask-common",
+        "sync-between",
+        "sync-reconcile",
+        "sync-fetch",
+        "sync-ask-final",
+        "sync-ask-digests",
+        "sync-list",
+    ),
+    "sync-answer": ("sync-common", "sync-reconciled", "sync-records", "sync-final", "sync-digests", "sync-ids"),
 }
 
 

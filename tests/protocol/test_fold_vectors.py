@@ -161,14 +161,14 @@ def test_folds_of_versions() -> None:
     ]
     rows, _ = _named("the members that serve version 1 decide: a dissent")
     assert sorted((row[8][3], row[5]) for row in rows) == [(0, "probation")] * 5 + [(1, "suspect")]
-    assert len({row[17][0] for row in rows}) == 2
+    assert len({row[18][0] for row in rows}) == 2
     (dispute,) = _disputes(
         "each version is audited by its own members; one claims version 1 and answers with version 0"
     )
-    (version, _), *_ = sorted((row[17][0], row[0]) for row in rows if row[8][3])
-    assert sorted(dispute[3]) == [row[0] for row in rows if row[17][0] == version]
+    (version, _), *_ = sorted((row[18][0], row[0]) for row in rows if row[8][3])
+    assert sorted(dispute[3]) == [row[0] for row in rows if row[18][0] == version]
     rows, _ = _named("one of three went back to version 0, the others are behind")
-    assert sorted(row[17][1] for row in rows) == [False] * 4 + [True] * 2
+    assert sorted(row[18][1] for row in rows) == [False] * 4 + [True] * 2
 
 
 def test_folds_of_publishers() -> None:

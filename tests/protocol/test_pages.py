@@ -28,6 +28,7 @@ GRAMMAR_PAGES = (
     "training",
     "lora",
     "settle",
+    "state-sync",
     "passport",
     "README",
 )
@@ -202,6 +203,7 @@ def _constants(node: ast.AST) -> set[str]:
         "state/process.py",
         "state/rounds/phases.py",
         "state/rounds/take.py",
+        "state/rules/take.py",
         "state/sponsors.py",
         "state/verdicts/cross_class.py",
         "state/verdicts/disputes.py",
@@ -225,10 +227,11 @@ def test_parameters_stand_in_the_grammar() -> None:
     """The contract's parameters have the names, the order and the ranges of the grammar."""
     grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
     usual, rated = _parameters(grammar, "parameters"), _parameters(grammar, "rated-parameters")
-    *fixed, (name, low, high) = PARAM_BOUNDS
+    *fixed, (name, low, high), _ = PARAM_BOUNDS
     assert usual == fixed
     assert rated == [*fixed, (name, low + 1, high)]  # 0 is left out
-    assert all(f"`{name.replace('_', '-')}`" in _page("network") for name, _, _ in rated)
+    assert _parameters(grammar, "noticed-parameters") == list(PARAM_BOUNDS)
+    assert all(f"`{name.replace('_', '-')}`" in _page("network") for name, _, _ in PARAM_BOUNDS)
 
 
 def _parameters(grammar: str, rule: str) -> list[tuple[str, int, int]]:

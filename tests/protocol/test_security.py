@@ -21,6 +21,7 @@ ATTACKS = (
     "Attacks on files from peers",
     "Attacks on the door for clients",
     "Attacks on data",
+    "Attacks on keys",
     "Attacks on accounts",
 )
 WEIGHT = "What hostile weight can do"

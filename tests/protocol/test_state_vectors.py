@@ -91,7 +91,7 @@ def test_states_conform_to_the_grammar() -> None:
             assert all(conforms(rule, leaf) for leaf in leaves), name
             filled |= {name} if leaves else set()
     assert {s.name for s in MONEY_SECTIONS} <= filled
-    assert {s.name for s in sections_of(bytes(32))} - filled == {"banned", "dropped", "early-conflicts"}
+    assert {s.name for s in sections_of(bytes(32))} - filled == {"banned", "early-conflicts"}
 
 
 @pytest.mark.parametrize("case", load("forked-state/valid.json"))

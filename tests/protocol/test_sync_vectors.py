@@ -12,7 +12,16 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, decode_record
 from p2pverify.core.sync import memory, messages, negentropy, session
 from p2pverify.core.sync.index import RecordIndex
-from p2pverify.core.sync.messages import Fetch, Reconcile, Reconciled, Records, decode_answer, decode_request
+from p2pverify.core.sync.messages import (
+    AskCommon,
+    Common,
+    Fetch,
+    Reconcile,
+    Reconciled,
+    Records,
+    decode_answer,
+    decode_request,
+)
 from p2pverify.net.protocols.sync import PROTOCOL, SyncLimits
 
 ROOT = Path(__file__).parents[2]
@@ -66,16 +75,20 @@ def _page() -> str:
 
 
 def test_the_page_shows_a_session() -> None:
-    """Four frames: a newcomer reconciles, gets an id, and fetches the record of that id."""
+    """Six frames: a newcomer finds the common cut, reconciles, gets an id, and fetches the record of that id."""
     blocks = re.findall(r"```hex\n(.*?)\n```", _page(), re.DOTALL)
-    asked, told, wanted, given = (bytes.fromhex(block) for block in blocks)
+    offered, taken, asked, told, wanted, given = (bytes.fromhex(block) for block in blocks)
     request, answer, fetch, records = (
         decode_request(asked),
         decode_answer(told),
         decode_request(wanted),
         decode_answer(given),
     )
+    common = decode_request(offered)
+    assert isinstance(common, AskCommon)
     assert isinstance(request, Reconcile)
+    assert decode_answer(taken) == Common(request.cut, None)
+    assert common.cuts == (common.network,) == (request.cut,)
     assert request.message == negentropy.Initiator(RecordIndex()).initiate()
     assert isinstance(answer, Reconciled)
     (listed,) = negentropy.read_ranges(answer.message)
@@ -83,7 +96,7 @@ def test_the_page_shows_a_session() -> None:
     assert isinstance(records, Records)
     record = decode_record(records.records[0])
     assert record.is_signed()
-    assert (record.id, record.seq, record.header.network) == (listed.ids[0], 0, request.network)
+    assert (record.id, record.seq, record.header.network) == (listed.ids[0], 0, common.network)
 
 
 def test_the_page_quotes_the_grammar() -> None:
@@ -91,7 +104,7 @@ def test_the_page_quotes_the_grammar() -> None:
     grammar = set((ROOT / "protocol" / "p2pverify.cddl").read_text(encoding="utf-8").splitlines())
     quoted = [line for block in re.findall(r"```cddl\n(.*?)\n```", _page(), re.DOTALL) for line in block.splitlines()]
     assert [line for line in quoted if line not in grammar] == []
-    assert sum(line.startswith("sync-") for line in quoted) == 10
+    assert sum(line.startswith("sync-") for line in quoted) == 13
 
 
 def test_the_page_names_the_limits() -> None:

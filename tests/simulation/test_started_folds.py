@@ -1,44 +1,31 @@
-"""Folds that start from the bytes of a few states, at every cut of larger worlds, and under late support at every gap.
+"""Folds that start from the bytes of a few states go on like the whole fold: in worlds of every kind, and under late
+support at every gap.
 
-More worlds: `python -m tests.simulation.test_started_folds 11-99`.
+More worlds: `python -m tests.simulation.started 0-49`.
 """
-
-import sys
 
 import pytest
 
 from p2pverify.core.state.memory import NEAR_CARRY, memory_cuts
+from tests.simulation.started import play
 from tests.support.late_support import BEFORE, LateSupport
 from tests.support.started import assert_goes_on_alike, folded
-from tests.support.worlds import make_world
 
-SEEDS = (1, 2)
-KINDS = ("always-wrong", "double-signer", "hostile-proposer", "forker", "equivocator", "late-support", "non-signer")
-PEERS, EPOCHS = 13, 20
-
-
-def starts_alike(seed: int) -> int:
-    """Play a world with hostile peers and two partitions, and start a fold at every cut. Returns how many starts."""
-    kinds = {number: KINDS[(seed + number) % len(KINDS)] for number in range(3)}
-    world = make_world(PEERS, seed=seed, kinds=kinds, spot_check_permille=300, fork_epochs=4)
-    world.run_epochs(5)
-    for size in (PEERS // 2, 3):
-        world.links.split(dict.fromkeys(range(size), 1), world.peers)
-        world.run_epochs(EPOCHS // 5)
-        world.links.heal()
-        world.run_epochs(EPOCHS // 4)
-    ledger = world.honest[-1].machine.context.ledger
-    records = sorted(ledger.records(), key=lambda record: (record.epoch, record.author, record.seq))
-    full = folded(world.network, records)
-    path = full.latest.path
-    for at in range(NEAR_CARRY + 1, len(path)):
-        assert assert_goes_on_alike(full, path[:at], records) >= len(path) - at
-    return len(path) - NEAR_CARRY - 1
+#: Kind, seed, number of starts (None: at every cut), and what the states must have carried over.
+WORLDS = (
+    ("hostile", 2, None, ("convicted", "beside", "disputes")),
+    ("money", 3, 4, ("rounds", "accounts")),
+    ("objections", 1, 3, ("beside", "objections")),
+    ("committees", 1, 2, ("disputes", "staged")),
+)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_start_in_a_hostile_world_goes_on_alike(seed: int) -> None:
-    assert starts_alike(seed) > 5
+@pytest.mark.parametrize(("kind", "seed", "starts", "reaches"), WORLDS, ids=[world[0] for world in WORLDS])
+def test_every_start_goes_on_alike(kind: str, seed: int, starts: int | None, reaches: tuple[str, ...]) -> None:
+    played = play(kind, seed, starts)
+    assert played.fault is None
+    assert played.starts >= (5 if starts is None else starts)
+    assert all(played.reached[part] for part in reaches), played.reached
 
 
 def test_late_support_at_every_gap_gives_one_result() -> None:
@@ -52,9 +39,3 @@ def test_late_support_at_every_gap_gives_one_result() -> None:
         full = folded(attack.book.network, records)
         for at in {BEFORE + 1, BEFORE + gap + 1}:
             assert assert_goes_on_alike(full, path[: at + 1], records) > 0
-
-
-if __name__ == "__main__":
-    first, _, last = sys.argv[1].partition("-")
-    for number in range(int(first), int(last or first) + 1):
-        print(f"seed {number}: {starts_alike(number)} starts", flush=True)

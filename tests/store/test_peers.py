@@ -52,16 +52,3 @@ async def test_too_much_is_refused(tmp_path: Path) -> None:
         database.execute("INSERT INTO peers VALUES (x'01', x'02', 0, 0, 0, 0)")
     async with _running(path) as store:
         assert StoredPeers(store).load() == []
-
-
-async def test_a_database_from_before_gets_the_table(tmp_path: Path) -> None:
-    """Its records stay, and the book begins empty. A store that has stopped takes no book."""
-    path = tmp_path / "node.db"
-    async with _running(path):
-        pass
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("DROP TABLE peers")
-    async with _running(path) as store:
-        assert StoredPeers(store).load() == []
-        assert await StoredPeers(store).save([_row(1)])
-    assert not await StoredPeers(store).save([_row(1)])

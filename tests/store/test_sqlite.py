@@ -86,9 +86,9 @@ async def test_answers_come_back(path: Path) -> None:
     """Answers come back in the order of storing, also after reopening."""
     async with running(path) as store:
         await store.append([PutAnswer(BOB, b"q", b"yes"), PutAnswer(ALICE, b"q", b"no")])
-        assert list(store.load_answers()) == [(BOB, b"q", b"yes"), (ALICE, b"q", b"no")]
+        assert list(store.load_answers()) == [(BOB, b"q", b"yes", 0), (ALICE, b"q", b"no", 0)]
     with closing(Store.open(path, NETWORK, ALICE)) as store:
-        assert list(store.load_answers()) == [(BOB, b"q", b"yes"), (ALICE, b"q", b"no")]
+        assert list(store.load_answers()) == [(BOB, b"q", b"yes", 0), (ALICE, b"q", b"no", 0)]
 
 
 async def test_repeats_change_nothing(path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_repeats_change_nothing(path: Path) -> None:
     async with running(path) as store:
         await store.append([record(BOB, 1), record(BOB, 1), PutAnswer(BOB, b"q", b"first")])
         await store.append([record(BOB, 1), PutAnswer(BOB, b"q", b"second")])
-        assert list(store.load_answers()) == [(BOB, b"q", b"first")]
+        assert list(store.load_answers()) == [(BOB, b"q", b"first", 0)]
         statistics = store.statistics()
     assert (statistics["records"], statistics["answers"]) == (1, 1)
     assert (statistics["records_added"], statistics["answers_added"]) == (1, 1)

@@ -35,7 +35,16 @@ from p2pverify.node.reports.documents.receipt import (
     ReceiptDocument,
 )
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
-from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, ReachDocument, StatusDocument
+from p2pverify.node.reports.documents.status import (
+    ClockDocument,
+    Due,
+    FinalCutDocument,
+    JobsDocument,
+    ReachDocument,
+    StatusDocument,
+    StoredDocument,
+)
+from p2pverify.node.rules.documents import AmendmentDocument, RuledClass, RulesDocument, ShareDocument
 from p2pverify.node.settle.documents import (
     AccountDocument,
     AccountsDocument,
@@ -243,8 +252,10 @@ STATUS = StatusDocument(
         serves=0,
         mapped="",
     ),
+    clock=ClockDocument(peers=3, ahead_ms=-40),
     neighbours=7,
     records=1234,
+    stored=StoredDocument(history="window", records=1300, from_epoch=3, bytes=1_000_000),
     standing="trusted",
     own=ROW,
     ready=False,
@@ -422,6 +433,46 @@ LINE = LineDocument(
     own=True,
 )
 LINES = LinesDocument(schema="p2pverify/lines/1", network=ROOT, cut="cd" * 32, epoch=12, lines=(LINE,))
+RULES_IN_FORCE = RulesDocument(
+    schema="p2pverify/rules/1",
+    network=ROOT,
+    epoch=12,
+    root="ad" * 32,
+    amendments_in_force=1,
+    since_epoch=7,
+    rules={"slots_milli": 2_000, "panel_size": 3},
+    referee=None,
+    features=(3,),
+    classes=(
+        RuledClass(index=0, name="exact", engine="toy", numeric_path="any", manifest="a0" * 32, retired_epoch=7),
+        RuledClass(index=1, name="later", engine="toy", numeric_path="later", manifest="b0" * 32, retired_epoch=None),
+    ),
+    amendments=(
+        AmendmentDocument(
+            id="ab" * 32,
+            author=ALICE,
+            opened_epoch=9,
+            expiry_epoch=40,
+            activation_epoch=10,
+            changes=("panel_size: 3 -> 5",),
+            features=(7,),
+            text="cd" * 32,
+            shares=(
+                ShareDocument(what="weight", has=2, needs=2),
+                ShareDocument(what="founders", has=2, needs=1),
+                ShareDocument(what="ready", has=2, needs=2),
+            ),
+            approved_by=(ALICE,),
+            ready=(),
+            starts_epoch=20,
+            starts_s=480,
+            runs=True,
+            refused=None,
+            accepted=False,
+        ),
+    ),
+    stopped=None,
+)
 ROUNDS = RoundsDocument(
     schema="p2pverify/rounds/1",
     network=ROOT,

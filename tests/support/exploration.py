@@ -315,7 +315,7 @@ class Explorer:
 
     def _copied(self, member: Replica) -> Replica:
         """A copy that shares what never changes."""
-        constant: list[object] = [NETWORK, MANIFEST, self._memo, self._memo.records, *self._memo.records.values()]
+        constant: list[object] = [NETWORK, MANIFEST, self._memo, self._memo.shelf, *self._memo.shelf.values()]
         constant += member.fold._states.values()
         constant += [member.fold.genesis, member.fold.latest, member.fold._proposal]
         return copy.deepcopy(member, {id(each): each for each in constant})

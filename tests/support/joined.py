@@ -14,8 +14,13 @@ HOPELESS_S = 240
 
 
 @contextmanager
-def joined(home: Path, network: Path, *options: str, listens: bool = True) -> Iterator[str]:
-    """Run a node of a network on loopback. Yields the address for dialling it; "" if it does not listen."""
+def joined(
+    home: Path, network: Path, *options: str, listens: bool = True, ended: list[int] | None = None
+) -> Iterator[str]:
+    """Run a node of a network on loopback. Yields the address for dialling it; "" if it does not listen.
+
+    Its exit code is added to `ended`.
+    """
     where = ["--listen", "/ip4/127.0.0.1/tcp/0"] if listens else []
     command = [*PROGRAM, "join", str(network), *where, "--http", "127.0.0.1:0", *options]
     Home(home).init()
@@ -38,3 +43,5 @@ def joined(home: Path, network: Path, *options: str, listens: bool = True) -> It
             finally:
                 node.kill()
                 node.wait()
+                if ended is not None:
+                    ended.append(node.returncode)

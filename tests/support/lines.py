@@ -144,7 +144,7 @@ def moving(count: int, movers: Collection[int], releases: int, manifest: Manifes
                 payload = signed_release(context.network, manifest).encode()
                 effects += context.write(Kind.RELEASE, payload, now_ms)
             if actor.key in follow:
-                actor.machine._mover._follows = True
+                actor.machine._parts.mover._follows = True
                 effects += handle(VersionHeld(HeldModel(manifest, 4096)), now_ms)
         return [*effects, *handle(event, now_ms)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from p2pverify.core.contract.classes import DeterminismClass
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.core.contract.network import PARAM_BOUNDS, Network, Params
+from p2pverify.core.contract.network import NOTICE_EPOCHS, PARAM_BOUNDS, Network, Params
 from p2pverify.core.encoding import sign
 from p2pverify.testnet.world.peer.engine import ACROSS
 
@@ -38,7 +38,7 @@ RULES: dict[str, Any] = {
 
 
 #: Each rule at the lower end of its range.
-LOWEST: dict[str, Any] = {name: low for name, low, _ in PARAM_BOUNDS}
+LOWEST: dict[str, Any] = {name: low for name, low, _ in PARAM_BOUNDS} | {"notice_epochs": NOTICE_EPOCHS}
 
 
 def params(**changes: int) -> Params:

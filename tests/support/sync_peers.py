@@ -1,17 +1,26 @@
 """Peers for tests of sync: a ledger with meaningless records, and sessions between two peers."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
-from p2pverify.core.replica.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.strangers.called import CalledRecords
 from p2pverify.core.sync import session
-from p2pverify.core.sync.messages import AskFinal, Final, FinalCut, Request, decode_request
+from p2pverify.core.sync.messages import (
+    AskCommon,
+    AskFinal,
+    Common,
+    Final,
+    FinalCut,
+    Request,
+    decode_answer,
+    decode_request,
+)
 from p2pverify.core.sync.server import Sync
 
 NETWORK = b"n" * 32
@@ -46,10 +55,11 @@ class Peer:
 
     def __post_init__(self) -> None:
         self.fold = SimpleNamespace(
-            latest=SimpleNamespace(id=NETWORK, index=0, path=(NETWORK,)),
+            latest=SimpleNamespace(id=self.network_id, index=0, path=(self.network_id,)),
             is_certified=lambda cut: False,
             called=CalledRecords(self.ledger),
         )
+        self.horizon = SimpleNamespace(path=(), heads_at=lambda cut: None)
         self.sync = Sync(self)  # type: ignore[arg-type]
         self.seen: list[Request] = []
 
@@ -97,6 +107,11 @@ def claiming(peer: Peer, cut: FinalCut = CUT) -> Answerer:
 
     def answer(data: bytes) -> bytes:
         found = peer.answer(data)
-        return Final(cut).encode() if isinstance(decode_request(data), AskFinal) else found
+        match decode_request(data), decode_answer(found):
+            case AskFinal(), _:
+                return Final(cut).encode()
+            case AskCommon(), Common() as common:
+                return replace(common, final=cut).encode()
+        return found
 
     return answer

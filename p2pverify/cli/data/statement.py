@@ -173,7 +173,7 @@ def _look_up(found: "OpenStatement", ledger: Path) -> tuple[bytes, int | None]:
     from p2pverify.cli.show.held import recompute
     from p2pverify.node.data.trace import Tracer
 
-    held = recompute(ledger, found.network)
+    held = recompute(ledger, found.network).with_all()
     tracer = Tracer(held.fold, held.cut)
     record = tracer.record_of(found)
     if record is None:

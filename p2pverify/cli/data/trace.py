@@ -41,7 +41,7 @@ def trace(subject: str, ledger: Path | None, opened: tuple[Path, ...], wide: boo
         path = _STATEMENT.convert(subject, None, None)
         files.insert(0, load_statement(path))
         name = files[0].statement.subject
-    held = recompute(ledger, None)
+    held = recompute(ledger, None).with_all()
     found = Tracer(held.fold, held.cut).trace(name, files)
     if as_json:
         from p2pverify.node.reports.documents.jsonform import written

@@ -55,7 +55,7 @@ def _examine(home: "Home", progress: Progress, *, is_quick: bool) -> Iterator[He
 def _find_node(home: "Home") -> "tuple[StatusDocument | None, HealthFinding]":
     """The status of the node of a home if one runs, and the finding about that."""
     from p2pverify.cli import client
-    from p2pverify.node.files.home import HomeError
+    from p2pverify.node.identity.private import HomeError
     from p2pverify.node.reports.documents.status import StatusDocument
 
     try:

@@ -10,8 +10,11 @@ from p2pverify.cli.doctor.findings import HealthFinding, fault, ok, run, skipped
 from p2pverify.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.contract.network import Network
+    from p2pverify.engine.engines import EngineSettings
     from p2pverify.node.files.config import Config
     from p2pverify.node.files.home import Home
 
@@ -116,7 +119,7 @@ class HomeExam:
     def _ports(self) -> Iterator[HealthFinding]:
         import trio
 
-        from p2pverify.app import check_ports
+        from p2pverify.listening import check_ports
         from p2pverify.net.border.sockets import ListenError
 
         if self.config is None or self.is_running:
@@ -135,15 +138,18 @@ class HomeExam:
         yield ok("ports", f"{', '.join((*config.listen, config.http))}: free")
 
     def _weights(self) -> Iterator[HealthFinding]:
-        from p2pverify.cli.run.join import engine_kind
         from p2pverify.engine.onhand import find_weights
 
         if self.config is None or self.network is None:
             yield skipped("weights", "no settings or no network")
             return
-        kind = engine_kind(self.config, self.network)
+        chosen, _, _ = self._start(self.config, self.network)
+        kind = chosen.kind
         if self.config.weights is not None:
             yield ok("weights", f"{self.config.weights} for the engine {kind}")
+            return
+        if chosen.opening.weights is not None:
+            yield ok("weights", f"{chosen.opening.weights}, of the version that this node serves")
             return
         found = find_weights(self.network, self.manifests, kind)
         if found is None and kind != "openai":
@@ -156,8 +162,22 @@ class HomeExam:
         where = "those that come with it" if found is None or found.path is None else str(found.path)
         yield ok("weights", f"{where}, for the engine {kind}")
 
-    def _class(self) -> Iterator[HealthFinding]:
+    def _start(self, config: "Config", network: "Network") -> "tuple[EngineSettings, Network, tuple[Manifest, ...]]":
+        """What the node would start with: the version of its model that it served last, if its weights are here."""
         from p2pverify.cli.run.join import engine_settings
+        from p2pverify.engine.starting import start_model
+        from p2pverify.store.blobs.store import BlobStore
+
+        folders = [folder for folder in (self.home.blobs_path, self.home.path / "rounds") if folder.is_dir()]
+
+        def fetched(digest: bytes) -> "Path | None":
+            found = (BlobStore(folder, 0).path(digest) for folder in folders)
+            return next((path for path in found if path is not None), None)
+
+        given = engine_settings(config, network)
+        return start_model(given, network, tuple(self.manifests), self.home.version_path, fetched)
+
+    def _class(self) -> Iterator[HealthFinding]:
         from p2pverify.engine.engines import Engines
         from p2pverify.node.rerun.judge import prove_class
 
@@ -172,11 +192,11 @@ class HomeExam:
             yield skipped("class", "the model was not run", "leave out --quick")
             return
         self.progress("loading the model", 0, 0)
-        settings = engine_settings(config, network)
-        engines = Engines(settings, network, self.manifests, self.home.cheat_path, self.progress)
+        settings, contract, manifests = self._start(config, network)
+        engines = Engines(settings, network, manifests, self.home.cheat_path, self.progress)
         try:
             self.progress("answering golden questions", 0, 1)
-            proven = prove_class(network, self.manifests, engines.honest)
+            proven = prove_class(contract, manifests, engines.honest)
         finally:
             engines.close()
         yield ok("class", f"this machine computes in {network.classes[proven.index].name}")

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 NEIGHBOURS_WANTED = 3  # fewer can all be one operator's, or all fail together
 LATE_EPOCHS = 16  # a member that nobody has audited for so long is not reached, or its network audits seldom
 AVAILABILITY_MIN = 0.9  # of the questions of others; weight needs as much
+CLOCKS_WANTED = 3  # fewer can all be wrong, or lie
+CLOCK_WARNING_S = 2.0
+CLOCK_NOISE_S = 0.5  # the way of a message, and a busy machine
+CLOCK_EPOCH_SHARE = 0.25  # of an epoch: others then refuse records as dated ahead, or cuts come too late for us
 LATE_JOBS_MAX = 0.1  # share of the engine's jobs
 PATIENCE_EPOCHS = 3  # a cut is final two epochs after its own, and a node needs one to begin
 
@@ -19,6 +23,7 @@ def look_at(found: "StatusDocument") -> Iterator[HealthFinding]:
     """The findings in the status of a running node."""
     yield _neighbours(found)
     yield _reach(found)
+    yield _clock(found)
     yield _cuts(found)
     yield _readiness(found)
     yield _asked(found)
@@ -43,6 +48,20 @@ def _reach(found: "StatusDocument") -> HealthFinding:
     if reach.state == "relayed":
         return warning("reached", reach.why, reach.advice)
     return ok("reached", reach.why) if reach.state == "direct" else skipped("reached", reach.why, reach.advice)
+
+
+def _clock(found: "StatusDocument") -> HealthFinding:
+    peers, ahead_ms = found.clock.peers, found.clock.ahead_ms
+    if ahead_ms is None:
+        return skipped("clock", "no peer has told its time lately", "it is asked for when others try to dial this node")
+    apart_s = abs(ahead_ms) / 1000
+    others = "1 other" if peers == 1 else f"the median of {peers} others"
+    text = f"{apart_s:.1f} s {'behind' if ahead_ms > 0 else 'ahead of'} {others}"
+    is_beyond = apart_s > max(CLOCK_NOISE_S, CLOCK_EPOCH_SHARE * found.epoch_s)
+    if not is_beyond and apart_s <= CLOCK_WARNING_S:
+        return ok("clock", text)
+    worse = fault if is_beyond and peers >= CLOCKS_WANTED else warning
+    return worse("clock", text, "set this machine's clock by a time service, such as chrony or systemd-timesyncd")
 
 
 def _cuts(found: "StatusDocument") -> HealthFinding:

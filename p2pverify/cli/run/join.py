@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.context import current_home
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses, read_cheat
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, CutId, check_addresses, read_cheat
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.cli.setup.init import own_key
@@ -63,7 +63,15 @@ if TYPE_CHECKING:
 @click.option(
     "--fetch", is_flag=True, help="Fetch the weights that the network serves from its peers, if they are not here."
 )
+@click.option(
+    "--trust",
+    type=CutId(),
+    help="Begin with the state that follows from this cut, instead of the network's first record: the checkpoint that "
+    "'p2pverify status' shows to somebody you trust.",
+)
+@click.option("--trust-old", is_flag=True, help="Trust a cut of any age.")
 @click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
+@click.option("--features", type=int, default=0, hidden=True, help="Feature bits to know besides, for testnets.")
 @click.option("--cheat", callback=read_cheat, metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
@@ -79,7 +87,10 @@ def join(
     weights: Path | None,
     alone: bool,
     fetch: bool,
+    trust: bytes | None,
+    trust_old: bool,
     rejoin: bool,
+    features: int,
     cheat: "CheatSpec | None",
 ) -> None:
     """Run a node in the foreground and take part in a network, until Ctrl-C.
@@ -92,13 +103,20 @@ def join(
     older copy. If no peer can show it, as with the only founder of a network, use --alone. Never use --alone with a
     restored home.
 
+    A network that has run for long is joined by its state: --trust CUT names a cut that somebody you trust sees as the
+    checkpoint in 'p2pverify status'. Without it, the node takes what two thirds of its first peers hold, if these have
+    addresses in three groups, or else reads the ledger from its beginning on.
+
     When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
+    from p2pverify.cli.identity.moving import finish_move
     from p2pverify.node.files.config import load_config, uses_mdns
     from p2pverify.node.files.networkfile import first_peers, load_start
 
     home = current_home()
     own = own_key(home)
+    with home.lock():
+        finish_move(home)
     config = load_config(home.config_path)
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)
@@ -106,9 +124,11 @@ def join(
     http = config.http if http is None else http
 
     from p2pverify.app import NodeSettings
+    from p2pverify.core.contract.rules.amend import KNOWN_FEATURES
     from p2pverify.core.window import CheckPolicy
     from p2pverify.node.blobs.files import GIGABYTE, MEGABYTE, BlobSettings
     from p2pverify.node.lines.ready import UpgradeSettings
+    from p2pverify.node.rules.accepted import read_following
 
     network, manifests = adopt_network(home, network_file, own)
     start = load_start(home.network_path, network)
@@ -142,9 +162,18 @@ def join(
             ),
             upgrade=UpgradeSettings(config.upgrade.policy == "notice", fetch or config.upgrade.fetch),
             credit=config.credit.limits,
+            history=config.history,
             alone=alone,
             rejoin=rejoin,
             start=start,
+            following=read_following(
+                home.path,
+                asks=config.amendments == "ask",
+                known=KNOWN_FEATURES | features,
+                referee=network.referee,
+            ),
+            trust=trust or config.trusted_cut,
+            trust_old=trust_old,
             on_progress=progress,
         )
         _run(settings, progress)
@@ -275,6 +304,7 @@ def _run(settings: "NodeSettings", progress: Progress) -> None:
     from p2pverify.app import run_node
 
     async def main() -> None:
+        await _fetch_state(settings)
         if settings.upgrade.fetch and settings.network.lines:
             await _fetch_weights(settings)
         async with trio.open_nursery() as nursery:
@@ -287,11 +317,23 @@ def _run(settings: "NodeSettings", progress: Progress) -> None:
         click.echo("stopped")
 
 
+async def _fetch_state(settings: "NodeSettings") -> None:
+    """Fetch a state if this home begins with one. Raises NotVerifiedError for certified cuts that contradict."""
+    from p2pverify.cli.errors import NotVerifiedError
+    from p2pverify.newcomer.state import fetch_state
+    from p2pverify.node.snapshot.joining import ContradictionError
+
+    try:
+        await fetch_state(settings)
+    except ContradictionError as error:
+        raise NotVerifiedError(error.reason, error.hint) from None
+
+
 async def _fetch_weights(settings: "NodeSettings") -> None:
     """Fetch the weights of the current version if this machine has none."""
     import trio
 
-    from p2pverify.newcomer import fetch_current, needs_weights
+    from p2pverify.newcomer.weights import fetch_current, needs_weights
 
     if await trio.to_thread.run_sync(needs_weights, settings):
         await fetch_current(settings)

@@ -71,7 +71,7 @@ def explain_account(peer: str, ledger: Path | None, as_json: bool) -> None:
     from p2pverify.node.settle.report import movements_document
 
     key = _key(peer)
-    held = _held(ledger)
+    held = _held(ledger).with_all()
     fold = held.fold
     found = explain(fold.network, fold.ledger.records(), key, fold.genesis, held.cut)
     document = movements_document(fold.network, held.cut, found)
@@ -122,7 +122,7 @@ def _export_beancount(held: "Held") -> str:
     from p2pverify.core.replica.explain import explain_books
     from p2pverify.interop.beancount import write_beancount
 
-    fold = held.fold
+    fold = held.with_all().fold
     return write_beancount(fold.network, explain_books(fold.network, fold.ledger.records(), fold.genesis, held.cut))
 
 

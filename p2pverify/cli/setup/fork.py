@@ -101,7 +101,7 @@ def fork(
     for each in (target, beside):
         check_output(_regular(each), may_replace(force=force))
     believed = _believed(objectors)
-    held = recompute(file, None)
+    held = recompute(file, None).with_all()
     cut_id = _cut(held, chosen, believed)
     state = held.fold.state(cut_id)
     assert state is not None  # the cut is certified
@@ -119,7 +119,7 @@ def fork(
         start = fork_state(state, left, resting)
     except ValueError as error:
         raise CliError(f"no network can go on from this cut: {error}", "leave fewer members behind") from None
-    network = forked_network(held.fold.network, cut_id, start)
+    network = forked_network(state.rules_in(held.fold.definition), cut_id, start)
     manifests = _manifests(held, network_file)
     for path, data in ((beside, write_start(network, start)), (target, dump_network(network, manifests).encode())):
         with open_output(path, may_replace(force=force)) as out:

@@ -10,7 +10,8 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.setup.init import own_key
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
+from p2pverify.node.identity.private import HomeError
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.network import Network, Params

@@ -16,6 +16,9 @@ from p2pverify.cli.lines.founding import line_options, lines_document, lines_tex
 from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.rules.propose import propose
+from p2pverify.cli.rules.shown import show_rules
+from p2pverify.cli.rules.words import accept, approve
 from p2pverify.cli.setup.fork import fork
 from p2pverify.cli.setup.founding import read_founders, tell
 from p2pverify.cli.setup.manifest import starting_manifest
@@ -45,11 +48,13 @@ _EXPLAINED = (
 
 @click.group()
 def network() -> None:
-    """Write, fork or show a network file."""
+    """Write, fork or show a network file, or amend its rules."""
 
 
 network.add_command(fork)
 network.add_command(shapes)
+for command in (propose, approve, accept):
+    network.add_command(command)
 
 
 @network.command()
@@ -190,13 +195,22 @@ def new(
 
 
 @network.command(epilog=columns_help(*_EXPLAINED))
-@click.argument("file", type=NETWORK_FILE)
+@click.argument("file", type=NETWORK_FILE, required=False)
+@click.option("--rules", "in_force", is_flag=True, help="Show the rules in force and open amendments instead.")
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(file: Path, wide: bool, as_json: bool) -> None:
-    """Show a network file: its id, rules, classes with their sequential tests, founders."""
+def show(file: Path | None, in_force: bool, wide: bool, as_json: bool) -> None:
+    """Show a network file: its id, rules, classes with their sequential tests, founders.
+
+    With --rules, the running node says which rules are in force, and who approves which amendments of them.
+    """
     from p2pverify.node.files.networkfile import load_network
 
+    if in_force:
+        show_rules(None if wide else terminal_width(), as_json=as_json)
+        return
+    if file is None:
+        raise click.UsageError("name a network file, or give --rules")
     document = describe(*load_network(file))
     click.echo(json.dumps(document) if as_json else _text(document, None if wide else terminal_width()))
 

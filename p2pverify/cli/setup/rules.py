@@ -40,7 +40,9 @@ RULES = {
     "temperature_spread": ("Amount by which the temperature may be lower, times 1000.", "3/8 of --temperature-milli"),
     "long_permille": ("Share of audits that ask for answers longer than --answer-tokens, in thousandths.", "10"),
     "long_tokens": ("Longest of these answers, in tokens.", "as long as the engine's context and an epoch allow"),
+    "handover_epochs": ("Epochs until a new key takes over without the old key's signature.", "1440"),
     "audits_per_epoch": ("Audits that all members owe together per epoch; 0: every member owes all of its own.", "0"),
+    "notice_epochs": ("Epochs between the approval of an amendment of the rules and its effect.", "10080"),
 }
 
 

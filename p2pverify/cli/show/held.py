@@ -14,6 +14,7 @@ from p2pverify.cli.show.checkup import AFTER_DAMAGE
 from p2pverify.node.files.outputs import STDOUT
 
 if TYPE_CHECKING:
+    from p2pverify.core.replica.base import Base
     from p2pverify.core.replica.fold import Fold
     from p2pverify.store.errors import NotAnExportError
     from p2pverify.store.exportfile import ExportHeader
@@ -29,10 +30,22 @@ class Held:
     cut: bytes
     file: Path | None
 
+    def with_all(self) -> "Held":
+        """This ledger, if it has all records of the network. Raises UnusableError."""
+        from p2pverify.cli.output import UnusableError
+
+        if not self.fold.ledger.is_whole:
+            raise UnusableError(
+                'this home has deleted old records (history = "window"), and the command needs all of them',
+                "give it the export of a node that keeps all",
+            )
+        return self
+
 
 def recompute(file: Path | None, wanted: bytes | None, *, as_json: bool = False) -> Held:
     """The verified fold of a file's or of the home's records. Ends the command if a check fails.
 
+    Of a home that has deleted records, what came before its stored state is taken for true: see `Held.with_all`.
     `wanted` is the id of the network that the records must be of; None for any. With `as_json` the failed check is
     reported as JSON too.
     """
@@ -40,8 +53,8 @@ def recompute(file: Path | None, wanted: bytes | None, *, as_json: bool = False)
     from p2pverify.store.errors import ExportError, NotAnExportError
 
     try:
-        header, records = _own_records(wanted, as_json) if file is None else _records_in(file, wanted, as_json)
-        fold = verified_fold(header.network_id, header.network_definition, header.cut, records, header.start)
+        header, records, base = _own_records(wanted, as_json) if file is None else _records_in(file, wanted, as_json)
+        fold = verified_fold(header.network_id, header.network_definition, header.cut, records, header.start, base)
     except NotAnExportError as error:
         _refuse(file or Path(STDOUT), error, as_json)
     except ExportError as error:
@@ -52,18 +65,18 @@ def recompute(file: Path | None, wanted: bytes | None, *, as_json: bool = False)
     return Held(fold, header.cut, file)
 
 
-def _records_in(file: Path, wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
+def _records_in(file: Path, wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes], None]":
     from p2pverify.store.exportfile import read_export
 
     with _opened(file) as source:
         header, records = read_export(source)
         _check_network(header, wanted, as_json)
         # The file is known to be whole only at its end, so nothing is judged before that.
-        return header, list(records)
+        return header, list(records), None
 
 
-def _own_records(wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
-    """What `ledger export` would write of this home, which the node may use meanwhile."""
+def _own_records(wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes], Base | None]":
+    """What `ledger export` would write of this home, which the node may use meanwhile, and the base where it begins."""
     from p2pverify.cli.context import current_home
     from p2pverify.cli.errors import NotVerifiedError
     from p2pverify.node.files.networkfile import load_network, load_start
@@ -77,7 +90,7 @@ def _own_records(wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, li
     _check_network(found.header, wanted, as_json)
     if found.damaged:
         raise NotVerifiedError(f"{len(found.damaged)} stored records of this home are damaged", AFTER_DAMAGE)
-    return found.header, found.records
+    return found.header, found.records, found.base
 
 
 def _check_network(header: "ExportHeader", wanted: bytes | None, as_json: bool) -> None:

@@ -8,7 +8,14 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent
 from p2pverify.node.lines.words import version_name
-from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, ReachDocument, StatusDocument
+from p2pverify.node.reports.documents.status import (
+    Due,
+    JobsDocument,
+    LackDocument,
+    ReachDocument,
+    StatusDocument,
+    StoredDocument,
+)
 from p2pverify.node.reports.shown import why
 
 _HASH_CHARS = 16
@@ -55,8 +62,11 @@ def status(as_json: bool) -> None:
         ("up", _duration(found.uptime_s)),
         ("neighbours", found.neighbours),
         ("records", found.records),
+        ("stored", _stored(found.stored)),
+        *_state(found),
         *_cuts(found),
         *_waits(found),
+        *(("rules", cell(text)) for text in found.coming),
         *(("round", cell(text)) for text in found.rounds),
         ("jobs", _jobs(found.jobs)),
         ("ready", found.ready),
@@ -65,6 +75,27 @@ def status(as_json: bool) -> None:
     rows += [("address", address) for address in found.addresses]
     rows += _reach(found.reach)
     click.echo(pairs(rows))
+
+
+def _state(found: StatusDocument) -> Iterator[tuple[str, object]]:
+    """The cut to name to a newcomer, and the state with which this home began."""
+    if found.checkpoint is not None:
+        yield "checkpoint", found.checkpoint
+    began = found.began_with
+    if began is not None:
+        reason = {
+            "operator": "trusted by its operator",
+            "bootstrap": f"trusted by bootstrap: {began.peers} of {began.asked} first peers, {began.groups} groups",
+            "own": "followed from its own",
+        }[began.by]
+        yield "began with", f"the state of epoch {began.epoch} ({reason})"
+
+
+def _stored(stored: StoredDocument) -> str:
+    """The records on the node's disk, which they are, and their size."""
+    which = "all" if stored.history == "all" else "the newest"
+    since = f" from epoch {stored.from_epoch} on" if stored.from_epoch else ""
+    return f"{stored.records} records{since} (history: {which}), {stored.bytes / 1e6:.1f} MB"
 
 
 def _reach(reach: ReachDocument) -> Iterator[tuple[str, object]]:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pverify.cli.archive.audit import assumption_text
+from p2pverify.cli.archive.segments import is_archive
+from p2pverify.cli.archive.verify import Rested, recompute_segments
 from p2pverify.cli.output import force_option, wide_option
-from p2pverify.cli.params import WEIGHTS, InputFile
+from p2pverify.cli.params import WEIGHTS, CutId, InputFile
 from p2pverify.cli.show.held import SCHEMA, Held, recompute
 from p2pverify.cli.show.proofcheck import check_proof
-from p2pverify.cli.show.rerun import RerunCount, RerunOptions, read_pin, rerun_text, run_again, values_of
+from p2pverify.cli.show.rerun import Pinned, RerunCount, RerunOptions, read_pin, rerun_text, run_again, values_of
 from p2pverify.cli.table import age_text, cell, columns_help, pairs
 from p2pverify.node.engines.kinds import JUDGING_KINDS, EngineKind
 
@@ -39,6 +42,8 @@ _COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "
     "file", required=False, type=InputFile("write one with 'p2pverify ledger export FILE'", allow_stdin=True)
 )
 @click.option("--network", "pin", metavar="FILE|ID", help="The network that the records must be of.")
+@click.option("--from", "first", metavar="CUT", type=CutId(), help="With an archive: begin with this cut.")
+@click.option("--assume", "trusted", metavar="CUT", type=CutId(), help="With an archive: the cut that you trust.")
 @click.option("--rerun", "count", type=RerunCount(), metavar="N|all", help="Compute N drawn decisions again, or all.")
 @click.option("--class", "class_name", metavar="NAME", help="With --rerun: only decisions about this class.")
 @click.option("--proof-out", metavar="FILE", help="Where --rerun writes the proof of wrong decisions.")
@@ -52,6 +57,8 @@ _COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "
 def verify(
     file: Path | None,
     pin: str | None,
+    first: bytes | None,
+    trusted: bytes | None,
     count: str | int | None,
     class_name: str | None,
     proof_out: str | None,
@@ -69,6 +76,9 @@ def verify(
     Check it, because anyone can make and export a network. Exit 5 if a check fails or the network is another one, 2 if
     FILE is no export.
 
+    FILE can be a segment of an archive, or the archive's index.json. Then all after its first cut is proven, or after
+    the cut of --from. Exit 5 unless --assume names this cut, or the history begins with the network itself.
+
     With --rerun, this machine answers the golden questions, and then computes decided disputes and undisputed audits
     again. It needs the model, and the network file: by --network, or in the home. Exit 5 if a decision is wrong; its
     proof is then in FILE.proof, or where --proof-out says.
@@ -79,6 +89,13 @@ def verify(
     options = RerunOptions(count, class_name, proof_out, proof, engine, variant, weights, force)
     options.check(file)
     pinned = read_pin(pin)
+    if file is not None and is_archive(file):
+        if count is not None or proof is not None:
+            raise click.UsageError("--rerun and --proof need all records: give an export")
+        _verify_archive(recompute_segments(file, first, trusted, pinned.network_id), pinned, wide=wide, as_json=as_json)
+        return
+    if first is not None or trusted is not None:
+        raise click.UsageError("--from and --assume need a segment of an archive, or its index.json")
     held = None if file is None and proof is not None else recompute(file, pinned.network_id, as_json=as_json)
     if proof is not None:
         check_proof(proof, options, pinned, held, as_json=as_json)
@@ -86,7 +103,9 @@ def verify(
     assert held is not None
     found, rows = _recomputed(held)
     document = _document(found, rows, is_pinned=pinned.network_id is not None)
-    ran = None if count is None else run_again(options, pinned, held)
+    if not held.fold.ledger.is_whole:
+        click.echo("assumed: the state from which this home starts, as earlier records were deleted", err=True)
+    ran = None if count is None else run_again(options, pinned, held.with_all())
     if as_json:
         click.echo(json.dumps(document if ran is None else {**document, "rerun": values_of(ran.document)}))
     else:
@@ -95,6 +114,22 @@ def verify(
             click.echo("\n" + rerun_text(ran.document))
     if ran is not None:
         ran.conclude(options, file)
+
+
+def _verify_archive(rested: Rested, pinned: Pinned, *, wide: bool, as_json: bool) -> None:
+    """Print the view that follows from a cut, and on what it rests. Raises NotVerifiedError."""
+    from p2pverify.cli.errors import NotVerifiedError
+
+    found, rows = _recomputed(Held(rested.fold, rested.cut, None))
+    document = _document(found, rows, is_pinned=pinned.network_id is not None)
+    document |= {"valid": rested.distrust is None, "assumed": rested.assumed}
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        click.echo(_text(document, rows, wide=wide) + "\n" + assumption_text(rested.assumed))
+    if rested.distrust is not None:
+        assert rested.assumed is not None
+        raise NotVerifiedError(rested.distrust, f"if you trust this cut, say --assume {rested.assumed['cut']}")
 
 
 def _recomputed(held: Held) -> "tuple[Verified, list[ScoreDocument]]":

@@ -44,7 +44,7 @@ def audit(name: str, ledger: Path | None, weights: Path | None, as_json: bool) -
     from p2pverify.node.training.audit import audit_round, find_round
 
     line_name, number = read_round(name)
-    held = recompute(ledger, None, as_json=as_json)
+    held = recompute(ledger, None, as_json=as_json).with_all()
     lines = {line.name: index for index, line in enumerate(held.fold.network.lines) if line.training is not None}
     if line_name not in lines:
         raise CliError(f"no line {line_name} is trained in rounds; known: {', '.join(lines) or 'none'}")

@@ -6,6 +6,7 @@ and what follows from them. `node/files/networkfile.py` reads the TOML file that
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from p2pverify.core.contract.classes import Across, DeterminismClass, read_class
 from p2pverify.core.contract.history.lines import ModelLine, lines_value, read_lines
@@ -40,6 +41,8 @@ CLASSES_MAX = 32
 GROWTH_EPOCHS_MAX = 2**26
 #: The longest period in epochs: with `audits_per_epoch` one duty covers a period.
 PERIOD_MAX = 16
+#: The usual notice of an amendment: a week of epochs of a minute.
+NOTICE_EPOCHS = 10_080
 _ORIGIN = "origin"
 _ITEMS = 7  # of a definition without a table of shapes, lines and a tariff, which come last
 
@@ -75,7 +78,9 @@ class Params:
     temperature_spread: int = 0  # in steps of 100
     long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
     long_tokens: int = 0  # the greatest length of those; 0 if there are none
+    handover_epochs: int = 1440  # without the old key's signature, a handover takes effect after this long
     audits_per_epoch: int = 0  # of all members together; 0: every member owes all of its slots
+    notice_epochs: int = NOTICE_EPOCHS  # an approved amendment takes effect this many epochs later
     shapes: tuple[RequestShape, ...] = ()  # what slots ask for instead of the ranges above; empty if there is no table
 
     @property
@@ -144,8 +149,12 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
     ("long_permille", 0, 1000),
     ("long_tokens", 0, ANSWER_TOKENS_MAX),
-    ("audits_per_epoch", 0, 2**20),  # not on the wire if it is 0
+    ("handover_epochs", 1, 2**20),
+    ("audits_per_epoch", 0, 2**20),  # not on the wire if it is 0 and the notice is the usual one
+    ("notice_epochs", 1, 2**20),  # not on the wire if it is the usual one
 )
+#: Numbers that each definition has.
+_FIXED = len(PARAM_BOUNDS) - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,8 @@ class Network:
     stay as they are.
 
     A network with a `tariff` keeps accounts.
+
+    Of rules that were amended, `first` is the definition with which the network began. They have its id.
     """
 
     name: str
@@ -185,6 +196,7 @@ class Network:
     origin: Origin | None = None
     lines: tuple[ModelLine, ...] = ()
     tariff: Tariff | None = None
+    first: "Network | None" = None
 
     def to_value(self) -> list[object]:
         p, origin = self.params, self.origin
@@ -206,8 +218,8 @@ class Network:
 
     @property
     def id(self) -> bytes:
-        """The network id: SHA-256 of the canonical form."""
-        return digest(self.to_value())
+        """The network id: SHA-256 of the canonical form of the first definition."""
+        return digest((self.first or self).to_value())
 
     @property
     def is_trained(self) -> bool:
@@ -226,20 +238,23 @@ class Network:
         """The contract among the peers that serve a later version of a line.
 
         Its classes name the version's manifest (32 B), and have the thresholds of `bounds` (one for each class of the
-        network; those of other models are not used). It is no definition: the id stays that of the network.
+        network; those of other models are not used). A class that was appended after the version has no thresholds for
+        it. It is no definition: the id stays that of the network.
         """
         genesis = self.lines[line].genesis
         classes = tuple(
             replace(kind, manifest=manifest, across=across) if kind.manifest == genesis else kind
-            for kind, across in zip(self.classes, bounds, strict=True)
+            for kind, across in zip_longest(self.classes, bounds)
         )
         return replace(self, classes=classes)
 
 
 def _numbers(params: Params) -> list[int]:
-    """The numbers on the wire. The last one, `audits_per_epoch`, is left out if it is 0."""
+    """The numbers on the wire. Usual values at the end are left out: a notice of a week, and no total of audits."""
     numbers: list[int] = [getattr(params, name) for name, _, _ in PARAM_BOUNDS]
-    return numbers if numbers[-1] else numbers[:-1]
+    if params.notice_epochs != NOTICE_EPOCHS:
+        return numbers
+    return numbers[:-1] if params.audits_per_epoch else numbers[:-2]
 
 
 def _wrong_domain(domain: Value) -> str:
@@ -288,12 +303,13 @@ def decode_network(data: bytes) -> Network:
 def _params(value: Value, tables: tuple[tuple[RequestShape, ...], ...]) -> Params:
     """The numbers of the contract, with its table of shapes, if there is one."""
     numbers = as_array(value, "params", length_max=len(PARAM_BOUNDS))
-    fixed = len(PARAM_BOUNDS) - 1
-    if len(numbers) not in (fixed, fixed + 1):
-        raise DecodeError(f"params: not {fixed} items")
-    if numbers[fixed:] == [0]:
+    if len(numbers) < _FIXED:
+        raise DecodeError(f"params: not {_FIXED} items")
+    if numbers[_FIXED:] == [0]:
         raise DecodeError("params: audits_per_epoch is 0, so it is left out")
-    numbers = [*numbers, 0][: fixed + 1]
+    if numbers[_FIXED + 1 :] == [NOTICE_EPOCHS]:
+        raise DecodeError("params: notice_epochs is the usual one, so it is left out")
+    numbers = [*numbers, *(0, NOTICE_EPOCHS)[len(numbers) - _FIXED :]]
     values: dict[str, int] = {}
     for (name, low, high), item in zip(PARAM_BOUNDS, numbers, strict=True):
         values[name] = number = as_uint(item, name, high)

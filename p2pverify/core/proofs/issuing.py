@@ -13,7 +13,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.lines.versions import model_of
 from p2pverify.core.state.score import LAST_RANK, rank_of
 from p2pverify.core.state.state import State
-from p2pverify.core.state.view import Score, ScoreProver, scores
+from p2pverify.core.state.view import Score, ScoreProver, scores, view_head
 from p2pverify.core.state.view_bytes import ScoreProof
 from p2pverify.core.state.weights import weighted_peers
 
@@ -97,14 +97,20 @@ class Issuer:
         for state in _recent(fold):
             if known is not None and known.state is state:
                 return known
-            weighted = tuple(sorted(weighted_peers(state)))
-            signatures = _signatures(fold, state, weighted)
-            if weighted and 3 * len(signatures) >= 2 * len(weighted):
+            certificate = certify(fold, state)
+            if certificate is not None:
                 prover = ScoreProver(fold.network, state)
-                stub = _stub(fold.ledger, state.id)
-                certificate = Certificate(prover.head, stub, weighted, signatures)
                 return _Parts(state, prover, certificate, scores(fold.network, state))
         return None
+
+
+def certify(fold: Fold, state: State) -> Certificate | None:
+    """The certificate of a cut for readers without the ledger; None if fewer than two thirds of its weight signed."""
+    weighted = tuple(sorted(weighted_peers(state)))
+    signatures = _signatures(fold, state, weighted)
+    if not weighted or 3 * len(signatures) < 2 * len(weighted) or state.id not in fold.ledger:
+        return None  # the records of the cuts with which a fold begins come later
+    return Certificate(view_head(fold.network, state), _stub(fold.ledger, state.id), weighted, signatures)
 
 
 def issue(fold: Fold, peer: bytes) -> Passport | None:
@@ -118,7 +124,7 @@ def _recent(fold: Fold) -> Iterator[State]:
         if cut_id == fold.network_id:
             return
         state = fold.kept(cut_id)
-        if state is not None:
+        if state is not None and cut_id in fold.ledger:
             yield state
 
 

@@ -127,6 +127,10 @@ class Certificate:
     weighted: tuple[bytes, ...]
     signatures: tuple[SignatureStub, ...]
 
+    @property
+    def signers(self) -> frozenset[bytes]:
+        return frozenset(self.weighted[each.place] for each in self.signatures)
+
 
 @dataclass(frozen=True, slots=True)
 class PassportFacts:
@@ -192,22 +196,36 @@ def check_passport(network: Network, passport: Passport) -> PassportFacts:
 def check_passports(network: Network, certificate: Certificate, scores: Sequence[ScoreProof]) -> list[PassportFacts]:
     """What several passports of one cut show. The signatures are checked once. Raises Refuted, DecodeError."""
     head, weighted = certificate.head, certificate.weighted
-    if head.network != network.id:
-        raise Refuted("it is of another network")
     if not all(score.holds(head.root) for score in scores):
         raise Refuted("the row is not in the view")
-    if weighted_digest(weighted) != head.weighted:
-        raise Refuted("the keys are not those with weight in the view")
+    cut_id = check_certificate(network, certificate)
+    signers = certificate.signers
+    counts_of = (len(signers), len(weighted), len(signers.intersection(network.founders)), len(network.founders))
+    return [PassportFacts(read_score_row(score.row), cut_id, head.epoch, head.index, *counts_of) for score in scores]
+
+
+def check_certificate(network: Network, certificate: Certificate) -> bytes:
+    """The id of the cut that two thirds of the weight of its own view signed. Raises Refuted.
+
+    That the weight is real does not follow: a reader holds the signers against keys that it knows.
+    """
+    weighted, cut_id = certificate.weighted, check_weights(network, certificate)
     if not weighted or 3 * len(certificate.signatures) < 2 * len(weighted):
         counts = f"{len(certificate.signatures)} of {len(weighted)}"
         raise Refuted(f"{counts} peers with weight signed: fewer than two thirds")
-    cut_id = certificate.cut.id(head)
     for each in certificate.signatures:
         if not each.holds(network.id, weighted[each.place], cut_id):
             raise Refuted("a signature does not hold")
-    signers = {weighted[each.place] for each in certificate.signatures}
-    counts_of = (len(signers), len(weighted), len(signers.intersection(network.founders)), len(network.founders))
-    return [PassportFacts(read_score_row(score.row), cut_id, head.epoch, head.index, *counts_of) for score in scores]
+    return cut_id
+
+
+def check_weights(network: Network, certificate: Certificate) -> bytes:
+    """The id of the cut whose view these are, with these keys with weight. Raises Refuted. Signatures are not read."""
+    if certificate.head.network != network.id:
+        raise Refuted("it is of another network")
+    if weighted_digest(certificate.weighted) != certificate.head.weighted:
+        raise Refuted("the keys are not those with weight in the view")
+    return certificate.cut.id(certificate.head)
 
 
 def _cut(value: Value) -> CutStub:

@@ -58,6 +58,11 @@ class Kind(IntEnum):
     PAYMENT = 28
     LOSS_SEAL = 31
     LOSS_REPORT = 32
+    AMENDMENT = 34
+    APPROVAL = 35
+    HANDOVER = 36
+    OBJECT = 37
+    REKEY = 38
 
 
 @dataclass(frozen=True, slots=True)

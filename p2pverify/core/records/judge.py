@@ -55,8 +55,8 @@ def not_ahead(record: Record, rules: Rules) -> None:
         raise GossipIgnore(AHEAD)
 
 
-def judge_content(record: Record, rules: Rules) -> None:
-    """The last checks of `judge`: the payload, and the author's signature."""
+def judge_payload(record: Record, rules: Rules) -> None:
+    """The checks of `judge` for a payload of its kind, under its header."""
     # [IGNORE] The kind is known: a later version may have more.
     rule = rule_of(record.kind, rules.network)
     if rule is None:
@@ -66,6 +66,11 @@ def judge_content(record: Record, rules: Rules) -> None:
         rule.check(rule.decode(record.header, record.payload), record, rules)
     except DecodeError as error:
         raise GossipReject(f"malformed {Kind(record.kind).name.lower()}: {error.reason}") from None
+
+
+def judge_content(record: Record, rules: Rules) -> None:
+    """The last checks of `judge`: the payload, and the author's signature."""
+    judge_payload(record, rules)
     # [REJECT] The author signed the header.
     if not record.is_signed():
         raise GossipReject("bad signature")

@@ -4,6 +4,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.kind_rule import KindRule
 from p2pverify.core.records.payloads import (
+    amendment,
     audit,
     cut,
     data,
@@ -16,6 +17,7 @@ from p2pverify.core.records.payloads import (
     vote,
 )
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
+from p2pverify.core.records.payloads.keys import handover, rekey
 from p2pverify.core.records.payloads.lines import recall, release, rotation, serve
 from p2pverify.core.records.payloads.rounds import losses, seal, update, votes
 from p2pverify.core.records.payloads.settle import cheque, payment, pledge
@@ -69,15 +71,22 @@ KINDS: dict[int, KindRule] = {
         payment.PAYMENT_RULE,
         losses.LOSS_SEAL_RULE,
         losses.LOSS_REPORT_RULE,
+        amendment.AMENDMENT_RULE,
+        amendment.APPROVAL_RULE,
+        handover.HANDOVER_RULE,
+        handover.OBJECT_RULE,
+        rekey.REKEY_RULE,
     )
 }
 
+#: The kinds about rules and by which members change keys, which every network has.
+_OF_ALL = frozenset((Kind.AMENDMENT, Kind.APPROVAL, Kind.HANDOVER, Kind.OBJECT, Kind.REKEY))
 #: The kinds that a network has only with a tariff, only with a line that is trained in rounds, and only with lines.
 _OF_MONEY = frozenset((Kind.PLEDGE, Kind.CHEQUE, Kind.PAYMENT))
 _OF_ROUNDS = frozenset(
     (Kind.UPDATE_SEAL, Kind.UPDATE, Kind.ROUND_COMMIT, Kind.ROUND_VOTE, Kind.LOSS_SEAL, Kind.LOSS_REPORT)
 )
-_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY
+_OF_HISTORY = frozenset(kind for kind in Kind if kind >= Kind.RELEASE) - _OF_MONEY - _OF_ALL
 
 
 def rule_of(kind: int, network: Network) -> KindRule | None:

@@ -22,7 +22,7 @@ from p2pverify.core.records.payloads.report import report_of
 from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.duties import find_fault, refuse_audit
 from p2pverify.core.state.verdicts.notes import Dispute, DutyNote
@@ -110,7 +110,7 @@ def _decided(fold: Fold, state: State) -> Iterator[Case]:
         audit, duty = _records_of(fold.ledger, state, dispute)
         places = classes_of(dispute.audit)
         if audit is not None and duty is not None and dispute.decision is not None:
-            contract = contract_at(fold.network, state, places[0], dispute.version)
+            contract = contract_about(fold.network, state, places[0], dispute)
             yield Case(audit, duty, dispute.decision, True, state.id, contract.classes[places[0]].manifest)
 
 
@@ -163,14 +163,15 @@ def _counted(fold: Fold, state: State, record: Record, audits: list[Record]) -> 
     anchor = state.past_of(duty.anchor)
     assert anchor is not None  # the fold took the duty
     beta = vrf.proof_to_beta(duty.proof)
-    owed = {slot.index: slot for slot in owed_slots(fold.network.params, anchor, record.author, duty.epoch, beta)}
+    rules = anchor.rules_in(fold.network)
+    owed = {slot.index: slot for slot in owed_slots(rules.params, anchor, record.author, duty.epoch, beta)}
     openings = {opening.slot: opening for opening in duty.openings}
     for each in audits:
         audit = audit_of(each)
         opening = openings.get(audit.slot)
         if opening is None or audit.differ or audit.slot not in owed or not classes_of(audit):
             continue
-        panel = make_panel(fold.network, anchor, record.author, beta, owed[audit.slot])
+        panel = make_panel(rules, anchor, record.author, beta, owed[audit.slot])
         if refuse_audit(audit, duty, panel) is None and _is_settled(fold, panel.contract, state, audit, opening):
             model = panel.contract.classes[classes_of(audit)[0]].manifest
             yield Case(each, record, undisputed_output(audit, opening), False, state.id, model)
@@ -181,9 +182,9 @@ def _is_settled(fold: Fold, contract: Network, state: State, audit: Audit, openi
 
     `contract` is that among the peers that served the challenger's version.
     """
-    network, key = fold.network, audit.key
+    key = audit.key
     member = state.members.get(key.challenger)
     if member is None or find_fault(contract, fold.network_id, member.class_index, audit, opening) is not None:
         return False
-    permille = network.params.spot_check_permille
+    permille = contract.params.spot_check_permille
     return not sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)

@@ -23,7 +23,7 @@ def contested_convictions(fold: Fold, state: State, believed: Collection[bytes])
 
 
 def last_uncontested(fold: Fold, believed: Collection[bytes]) -> bytes | None:
-    """The id of the newest certified cut of the path before the first contested conviction. None if there is none.
+    """The id of the newest certified cut of the path before the first contested conviction. None if none is held.
 
     All records held are looked at, because an objection often comes after the conviction. A conviction has its epoch.
     """
@@ -33,7 +33,8 @@ def last_uncontested(fold: Fold, believed: Collection[bytes]) -> bytes | None:
     cut_id = fold.latest.id
     while cut_id != fold.network_id:
         record = fold.ledger.get(cut_id)
-        assert record is not None  # it is certified
+        if record is None:
+            return None  # it lies below the horizon
         cut = decode_cut(record.payload)
         if cut.epoch < first:
             return cut_id

@@ -4,19 +4,23 @@ view(C) needs only the records in C: a cut names its base, the base's certificat
 the network itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
-from p2pverify.core.replica.called import CalledRecords
-from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.base import Base, decode_base, floors_of
+from p2pverify.core.replica.ledger import Ledger, Wanted
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
-from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.replica.strangers.called import CalledRecords
+from p2pverify.core.state.codec.sections import encode_state
+from p2pverify.core.state.memory import NEAR_CARRY, NEAR_CUTS
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
@@ -58,6 +62,45 @@ class Fold(States):
         self._looks_at_all = False  # whether it must look at all of them
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
+        #: Two certified cuts of which neither contains the other: a third of the weight or more signed both.
+        self.contradiction: tuple[bytes, bytes] | None = None
+
+    def start_from(
+        self,
+        base: Base,
+        floors: Mapping[bytes, Floor] | None = None,
+        named: Iterable[Record] = (),
+        cuts: Mapping[bytes, Record] | None = None,
+    ) -> None:
+        """Begin at a base, over an empty ledger. It then needs the records above the heads of the oldest state only.
+
+        The ledger begins above lower `floors`, if there are any, because other parts want some records below the base;
+        it has `named` ones below the floors.
+        `cuts` are the records of the base's cuts that are at hand. Raises DecodeError if the base does not hold.
+        """
+        states = decode_base(self.network_id, base, {} if cuts is None else cuts)
+        self.ledger.begin_above(floors_of(states[0]) if floors is None else floors, named)
+        self._begin_with(states)
+        self._certified.clear()
+        self._certified.update(dict.fromkeys(base.cuts))
+
+    def base(self) -> Base:
+        """The base with which another fold can begin at the newest certified cut. There must be a cut."""
+        states = [self.state(cut_id) for cut_id in self.latest.path[-NEAR_CARRY:] if cut_id != self.network_id]
+        held = [state for state in states if state is not None]
+        assert len(held) == len(states)  # the newest states of the path are always there
+        return Base(tuple(each.id for each in held), tuple(encode_state(self.network_id, each) for each in held))
+
+    def prune(
+        self, heads: Mapping[bytes, Head], index: int, gone: Iterable[bytes], is_wanted: Wanted, *, forget: bool
+    ) -> dict[bytes, Floor]:
+        """Settle what is at or below the heads of the cut of the path with an index: see `Ledger.prune`."""
+        floors = self.ledger.prune(heads, gone, is_wanted, forget=forget)
+        if forget:
+            self._forget_below(index)
+            for cut_id in [cut_id for cut_id in self._certified if cut_id not in self.ledger]:
+                del self._certified[cut_id]
+        return floors
 
     # ------------------------------------------------------------ certificates
 
@@ -77,6 +120,11 @@ class Fold(States):
         if record.id in self._awaited:
             self._awaited.discard(record.id)
             self._look_at_all()
+
+    def follow(self, following: Following) -> None:
+        """Follow other amendments from now on."""
+        self.following = following
+        self._look_at_all()
 
     def _look_at_all(self) -> None:
         self._looks_at_all = self.is_unsettled = True
@@ -98,14 +146,22 @@ class Fold(States):
                 if state is None:
                     continue
                 self._look_at_all()  # other cuts may stand on it
+                if self.contradiction is None and not self._agrees(state):
+                    self.contradiction = self.latest.id, state.id
                 if self._is_newer(state):
                     self.latest = state
                     found.append((state.id, state.epoch))
         if found:
-            self.ledger.follow(self.latest.heads)
+            self.follow_branches()
         if len(self._pending) > self._pending_max:
             self._forget()
         return found
+
+    def follow_branches(self) -> None:
+        """Let the ledger follow the branches of the newest certified cut that are here."""
+        heads = self.latest.heads
+        if self.ledger.has_branches:
+            self.ledger.follow({author: head for author, head in heads.items() if self.ledger.lacks((head,)) is None})
 
     def _candidates(self) -> list[bytes]:
         """Pending cuts on the newest certified cuts that may be certified now, in the order of bases and ids.
@@ -142,6 +198,13 @@ class Fold(States):
             return state.index > self.latest.index
         larger, smaller = self.contains(state, self.latest), self.contains(self.latest, state)
         return larger if larger != smaller else state.id < self.latest.id
+
+    def _agrees(self, state: State) -> bool:
+        """Whether a newly certified cut contains the newest one, or is contained in it."""
+        latest = self.latest
+        if latest.id in state.path or state.id in latest.path:
+            return True
+        return self.contains(state, latest) or self.contains(latest, state)
 
     def contains(self, later: State, earlier: State) -> bool:
         """Whether a cut contains another, apart from logs that the later one proves to be forked, or has forgotten.

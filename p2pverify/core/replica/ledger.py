@@ -1,125 +1,187 @@
-"""The ledger: the grow-only set of accepted records, hash-linked per author.
+"""The ledger: the set of accepted records, hash-linked per author.
 
 A record counts only with its whole prefix, so an early record waits for its predecessors; the number of waiting records
 is bounded. Forks are kept: each branch is a separate chain, and a cut names a branch by its head. Other modules decide
 the meaning of records and the right branch.
+
+A log can have a floor: the head of the author in an old final cut. What is at or below it is settled. No record is
+taken there any more, and the ledger may have forgotten the records. A ledger can also begin above such heads, without
+the records below.
 """
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.records.envelope import NO_PREV, Record
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.floors import Floor
 from p2pverify.core.records.payloads.cut import Head
+from p2pverify.core.replica.logs.log import Log
+from p2pverify.core.replica.logs.reading import Logs
+from p2pverify.core.replica.logs.shelf import MemoryShelf, Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_IN_FILE_MAX
 
-WAITING_PER_AUTHOR_MAX = 4096
-WAITING_MAX = 65_536
-BRANCHES_MAX = 8
+#: Most records of one author that are held beside its followed log.
+BESIDE_MAX = 32_768
 #: Most records of one author in one epoch, on one branch. Honest peers stay far below: see `protocol/limits.md`.
 RECORDS_PER_EPOCH_MAX = 4096
 #: Most forks that `take_forks` has not returned yet.
 FORKS_MAX = 4096
+#: Why a record at or below the floor of its author's log is refused.
+BELOW = "below the horizon"
 
-Seen = Callable[[Record], None]
+#: Called with the epoch and id of a record.
+Seen = Callable[[int, bytes], None]
+#: Called with the epochs and ids of records that are settled or dropped from now on.
+Settled = Callable[[Sequence[tuple[int, bytes]]], None]
+#: Tells whether a record is wanted although it lies below the horizon.
+Wanted = Callable[[Record], bool]
 
 
-class Ledger:
-    """Accepted records in memory, without their meaning.
+class Ledger(Logs):
+    """Accepted records, without their meaning.
 
-    `by_id` only maps ids to records, so ledgers of one process may share it. The records that a ledger holds are in its
-    own chains and branches.
+    The records are on a `shelf`, which ledgers of one process may share. Which records a ledger holds is told by the
+    ids in its own logs and branches. At most `waiting_max` records of an author wait for earlier ones.
     """
 
-    def __init__(self, by_id: dict[bytes, Record] | None = None) -> None:
-        self._by_id: dict[bytes, Record] = {} if by_id is None else by_id
-        self._authors: list[bytes] = []  # sorted
-        self._chains: dict[bytes, list[Record]] = {}
-        self._beside: dict[bytes, dict[bytes, Record]] = {}  # author -> id -> record of another branch
-        self._waiting: dict[bytes, dict[bytes, Record]] = {}  # author -> prev -> record
-        self._waiting_count = 0
-        self._length = 0
+    def __init__(self, shelf: Shelf | None = None, waiting_max: int = WAITING_IN_FILE_MAX) -> None:
+        super().__init__(MemoryShelf() if shelf is None else shelf, waiting_max)
         self._forks: dict[tuple[bytes, int], tuple[Record, Record]] = {}
-        self._watchers: list[Seen] = []
+        self._watchers: list[tuple[Seen, Settled]] = []
 
-    def __len__(self) -> int:
-        return self._length
+    def watch(self, seen: Seen, settled: Settled) -> None:
+        """Call `seen` with each record held above the floors, in any order, and with each record added from now on.
 
-    def __contains__(self, record_id: bytes) -> bool:
-        return self.get(record_id) is not None
+        Call `settled` when records are no longer above a floor.
+        """
+        for author, _ in self._open():
+            for key in self._above_floor(author):
+                seen(*key)
+        self._watchers.append((seen, settled))
 
-    def get(self, record_id: bytes) -> Record | None:
-        found = self._by_id.get(record_id)
-        if found is None:
-            return None
-        header = found.header
-        chain = self._chains.get(header.author)
-        if chain is None:
-            return None
-        if header.seq < len(chain) and chain[header.seq].id == record_id:
-            return chain[header.seq]
-        beside = self._beside.get(header.author)
-        return None if beside is None else beside.get(record_id)
+    def _above_floor(self, author: bytes) -> list[tuple[int, bytes]]:
+        beside = self._beside.get(author, {})
+        return [*self._logs[author].above_floor(), *((record.epoch, key) for key, (record, _) in beside.items())]
 
-    def is_awaited(self, author: bytes, prev: bytes) -> bool:
-        """Whether a record of this author waits here for the record `prev`."""
-        return prev in self._waiting.get(author, ())
+    # ------------------------------------------------------------ floors
 
-    def has_waiting(self, author: bytes) -> bool:
-        """Whether records of this author wait here for earlier ones."""
-        return bool(self._waiting.get(author))
+    def begin_above(self, floors: Mapping[bytes, Floor], named: Iterable[Record] = ()) -> None:
+        """Begin, in an empty ledger, above these heads of authors.
 
-    def watch(self, seen: Seen) -> None:
-        """Call `seen` with each record held, in any order, and from now on with each record added."""
-        for record in self.records():
-            seen(record)
-        self._watchers.append(seen)
+        The records up to there are never here, except `named` ones, which only `get` and `named` find.
+        """
+        assert not self._logs
+        self.is_whole = False
+        self._named = {record.id: record for record in named}
+        self._authors = sorted(floors)
+        self._logs = {author: Log(floors[author]) for author in self._authors}
+
+    def prune(
+        self, heads: Mapping[bytes, Head], gone: Iterable[bytes], is_wanted: Wanted, *, forget: bool
+    ) -> dict[bytes, Floor]:
+        """Make these heads the floors of their logs, and close the logs of the authors `gone`. Returns the floors.
+
+        Every head is on the followed branch. Of what lies below, or is in a closed log, nothing is taken any more. With
+        `forget` the records are dropped, except wanted ones, which `get` and `named` still find.
+        """
+        settled: list[tuple[int, bytes]] = []
+        dropped: list[bytes] = []
+        for author, (_, seq, record_id) in sorted(heads.items()):
+            log = self._logs[author]
+            if log.floor is None or log.floor.seq < seq:
+                assert log.id_at(seq) == record_id
+                below = log.raise_floor(Floor(seq, record_id, log.epoch_at(seq), log.since(seq)), forget=forget)
+                settled += below
+                dropped += [each for _, each in below] if forget else []
+                settled += self._drop_beside(author, log, dropped)
+        for author in gone:
+            if author in self._logs:
+                settled += self._above_floor(author)
+                dropped += self._close(author, forget=forget)
+        self._drop(dropped, is_wanted)
+        self.is_whole = self.is_whole and not forget
+        for _, note in self._watchers:
+            note(settled)
+        return self.floors()
+
+    def _drop_beside(self, author: bytes, log: Log, dropped: list[bytes]) -> list[tuple[int, bytes]]:
+        """Drop the branches that leave the log below its floor. Returns their epochs and ids."""
+        beside = self._beside.get(author)
+        if beside is None or log.floor is None:
+            return []
+        gone = []
+        for record, _ in sorted(beside.values(), key=lambda one: one[0].seq):
+            prev = record.header.prev
+            if record.seq <= log.floor.seq or not (log.id_at(record.seq - 1) == prev or prev in beside):
+                del beside[record.id]
+                gone.append((record.epoch, record.id))
+        if not beside:
+            del self._beside[author]
+        dropped += [each for _, each in gone]
+        return gone
+
+    def _close(self, author: bytes, *, forget: bool) -> list[bytes]:
+        """Take nothing of an author any more. Returns the ids of the records that are not held from now on."""
+        self._waiting.drop(author)
+        found = list(self._beside.pop(author, ()))
+        if not forget:
+            self._logs[author].is_closed = True
+            return found
+        self._authors.remove(author)
+        return [*found, *self._logs.pop(author).ids]
+
+    def _drop(self, dropped: Sequence[bytes], is_wanted: Wanted) -> None:
+        self._length -= len(dropped)
+        wanted = {r.id: r for r in map(self._shelf.get, dropped) if r is not None and is_wanted(r)}
+        self._named = {**{key: record for key, record in self._named.items() if is_wanted(record)}, **wanted}
+        self._shelf.drop(dropped)
+
+    def turn(self, epoch: int) -> None:
+        """It is this epoch now: drop the records that have waited for too long."""
+        self._waiting.turn(epoch)
 
     # ------------------------------------------------------------ adding
 
     def add(self, record: Record) -> list[Record]:
         """Add an accepted record; returns all records that now have their whole prefix, in order.
 
-        Raises GossipIgnore if the record is known, or if too many records wait for earlier ones.
+        Raises GossipIgnore if the record is known, if it is settled, or if too many records wait for earlier ones.
         """
         header = record.header
-        chain = self._chains.get(header.author)
-        if chain is None or header.seq != len(chain) or chain[-1].id != header.prev:  # not the next record of the chain
+        log = self._logs.get(header.author)
+        if log is None or log.is_closed or header.seq != log.end or log.last_id != header.prev:  # not the next one
             if record.id in self:
                 raise GossipIgnore("known")
+            if log is not None and log.is_settled(header.seq):
+                raise GossipIgnore("known" if log.id_at(header.seq) == record.id else BELOW)
             if not self._has_prefix(record):
-                self._wait(record)
+                self._waiting.put(record)
                 return []
         self._append(record)
         added = [record]
-        if header.author in self._waiting:
+        if self._waiting:
             self._take_waiting(added)
         return added
 
     def _has_prefix(self, record: Record) -> bool:
         if record.seq == 0:
             return True
-        before = self.get(record.header.prev)
+        prev, log = record.header.prev, self._logs.get(record.author)
+        if log is not None and log.floor is not None and log.floor.id == prev:
+            if log.floor.seq != record.seq - 1:
+                raise GossipIgnore("prev is not the record before")
+            return True
+        before = self.get(prev)
         if before is None:
             return False
         if before.author != record.author or before.seq != record.seq - 1:
             raise GossipIgnore("prev is not the record before")
         return True
 
-    def _wait(self, record: Record) -> None:
-        waiting = self._waiting.get(record.author, {})
-        if record.header.prev in waiting:
-            raise GossipIgnore("known")
-        if len(waiting) >= WAITING_PER_AUTHOR_MAX or self._waiting_count >= WAITING_MAX:
-            raise GossipIgnore("too many records wait for an earlier one")
-        self._waiting.setdefault(record.author, waiting)[record.header.prev] = record
-        self._waiting_count += 1
-
     def _take_waiting(self, added: list[Record]) -> None:
         """Append to `added` the record that waited for its last one, and so on."""
-        author = added[-1].author
-        waiting = self._waiting[author]
-        while (following := waiting.pop(added[-1].id, None)) is not None:
-            self._waiting_count -= 1
+        while (following := self._waiting.take(added[-1].author, added[-1].id)) is not None:
             if following.seq != added[-1].seq + 1:
                 break  # its `prev` has the wrong number: it never counts
             try:
@@ -127,51 +189,51 @@ class Ledger:
             except GossipIgnore:
                 break  # it can arrive again
             added.append(following)
-        if not waiting:
-            del self._waiting[author]
 
     def _append(self, record: Record) -> None:
         """Put a record with its whole prefix into its place. Raises GossipIgnore if a limit is reached."""
         header = record.header
-        chain = self._chains.get(header.author)
-        self._check_epoch(record, chain)
-        if chain is None:
-            bisect.insort(self._authors, header.author)
-            self._chains[header.author] = [record]
-        elif header.seq == len(chain) and chain[-1].id == header.prev:
-            chain.append(record)
+        author = header.author
+        log = self._logs.get(author)
+        since = self._check_epoch(record, log)
+        if log is None:
+            bisect.insort(self._authors, author)
+            log = self._logs[author] = Log()
+        if header.seq == log.end and (header.seq == 0 or log.last_id == header.prev):
+            log.append(record)
         else:
-            beside = self._beside.setdefault(header.author, {})
-            if len(beside) >= BRANCHES_MAX * WAITING_PER_AUTHOR_MAX:
+            beside = self._beside.setdefault(author, {})
+            if len(beside) >= BESIDE_MAX:
                 raise GossipIgnore("too many branches")
-            beside[record.id] = record
-            if header.seq < len(chain) and len(self._forks) < FORKS_MAX:
-                self._forks.setdefault((header.author, header.seq), (chain[header.seq], record))
-        self._by_id.setdefault(record.id, record)
+            beside[record.id] = record, since
+            if log.first <= header.seq < log.end and len(self._forks) < FORKS_MAX:
+                self._forks.setdefault((author, header.seq), (self._held(log.id_at(header.seq)), record))
+        self._shelf.put(record)
         self._length += 1
-        for seen in self._watchers:
-            seen(record)
+        for seen, _ in self._watchers:
+            seen(header.epoch, record.id)
 
-    def _check_epoch(self, record: Record, chain: list[Record] | None) -> None:
-        """Epochs in a log never decrease, and an epoch has a limit of records.
+    def _check_epoch(self, record: Record, log: Log | None) -> int:
+        """Epochs in a log never decrease, and an epoch has a limit of records. Returns where the record's epoch began.
 
-        This depends only on the branch, so all peers agree.
+        This depends only on the branch, so all peers agree. Of what is below the floor, a cut tells what is asked here.
         """
-        if chain is None or record.seq == 0:
-            return
-        on_chain = record.seq <= len(chain) and chain[record.seq - 1].id == record.header.prev
-        before = chain[record.seq - 1] if on_chain else self._by_id[record.header.prev]
-        if record.epoch < before.epoch:
+        if log is None or record.seq == 0:
+            return record.seq
+        epoch, since = self._run_of(record.author, record.seq - 1, record.header.prev)
+        if record.epoch < epoch:
             raise GossipIgnore("dated before the record before it")
-        first = record.seq - RECORDS_PER_EPOCH_MAX  # this record must be of an earlier epoch
-        if first < 0 or record.epoch > before.epoch:
-            return
-        while before.epoch == record.epoch and not (before.seq < len(chain) and chain[before.seq].id == before.id):
-            if before.seq <= first:
-                break
-            before = self._by_id[before.header.prev]
-        if before.epoch == record.epoch and (before.seq <= first or chain[first].epoch == record.epoch):
+        if record.epoch == epoch and record.seq - since >= RECORDS_PER_EPOCH_MAX:
             raise GossipIgnore("too many records in one epoch")
+        return since if record.epoch == epoch else record.seq
+
+    def _run_of(self, author: bytes, seq: int, record_id: bytes) -> tuple[int, int]:
+        """The epoch of a record that is here or at the floor, and the number at which it began on the branch."""
+        log = self._logs[author]
+        if log.id_at(seq) == record_id:
+            return log.epoch_at(seq), log.since(seq)
+        record, since = self._beside[author][record_id]
+        return record.epoch, since
 
     # ------------------------------------------------------------ branches
 
@@ -185,149 +247,31 @@ class Ledger:
         found, self._forks = self._forks, {}
         return list(found.values())
 
-    def is_forked(self, author: bytes) -> bool:
-        """Whether more than one branch of an author's log is held."""
-        return bool(self._beside.get(author))
-
     def follow(self, heads: Mapping[bytes, Head]) -> None:
-        """Make each branch that a certified cut names its author's chain. All heads of the cut must be here."""
+        """Make each branch that a certified cut names its author's chain. The heads must be here."""
         for author in sorted(self._beside):
             if author in heads:
                 self._follow(heads[author])
 
     def _follow(self, head: Head) -> None:
         author, seq, record_id = head
-        chain, beside = self._chains[author], self._beside[author]
-        if seq < len(chain) and chain[seq].id == record_id:
+        log, beside = self._logs[author], self._beside[author]
+        if log.id_at(seq) == record_id:
             return
-        branch = self._branch(record_id)
-        beside.update((left.id, left) for left in chain)
-        for taken in branch:
-            del beside[taken.id]
+        branch = self._branch(head)
+        left = [self._held(each) for each in log.ids[branch[0].seq - log.first :]]
+        since = {record.id: log.since(record.seq) for record in left}
+        log.shorten(branch[0].seq)
+        beside.update((record.id, (record, since[record.id])) for record in left)
         following: dict[bytes, Record] = {}
-        for record in sorted(beside.values(), key=lambda r: r.id, reverse=True):
+        for record, _ in sorted(beside.values(), key=lambda one: one[0].id, reverse=True):
             following[record.header.prev] = record
-        while (after := following.get(branch[-1].id)) is not None:
-            branch.append(beside.pop(after.id))  # so no record beside continues the chain; `add` relies on this
-        self._chains[author] = branch
-
-    def _branch(self, record_id: bytes) -> list[Record]:
-        branch = []
-        while record_id != NO_PREV:
-            record = self.get(record_id)
-            assert record is not None
-            branch.append(record)
-            record_id = record.header.prev
-        return branch[::-1]
-
-    def branches(self) -> Iterator[Record]:
-        """Records beside the followed chains: the evidence of forks."""
-        for author in sorted(self._beside):
-            yield from sorted(self._beside[author].values(), key=lambda r: (r.seq, r.id))
-
-    # ------------------------------------------------------------ reading
-
-    def head(self, author: bytes) -> Head | None:
-        chain = self._chains.get(author)
-        return None if chain is None else (author, len(chain) - 1, chain[-1].id)
-
-    def heads(self) -> tuple[Head, ...]:
-        """Heads of all authors, sorted."""
-        chains = self._chains
-        return tuple((author, len(chains[author]) - 1, chains[author][-1].id) for author in self._authors)
-
-    def moved(self, earlier: Mapping[bytes, Head]) -> list[Head]:
-        """Heads of the authors with more records here than in an earlier cut, sorted."""
-        found: list[Head] = []
-        for author in self._authors:
-            chain = self._chains[author]
-            before = earlier.get(author)
-            if before is None or before[1] < len(chain) - 1:
-                found.append((author, len(chain) - 1, chain[-1].id))
-        return found
-
-    def last(self, author: bytes) -> Record | None:
-        """The last record of an author's chain."""
-        chain = self._chains.get(author)
-        return chain[-1] if chain else None
-
-    def at(self, author: bytes, seq: int) -> Record | None:
-        """The record with a number on an author's chain."""
-        chain = self._chains.get(author, ())
-        return chain[seq] if 0 <= seq < len(chain) else None
-
-    def held(self, author: bytes) -> int:
-        """The number of records of an author held here, with those beside its chain and those that wait."""
-        beside, waiting = self._beside.get(author, ()), self._waiting.get(author, ())
-        return len(self._chains.get(author, ())) + len(beside) + len(waiting)
-
-    def chain(self, author: bytes) -> Iterator[Record]:
-        """The records of an author's chain, in order."""
-        return iter(self._chains.get(author, ()))
-
-    def chain_from(self, author: bytes, seq: int) -> Iterator[Record]:
-        """The records of an author's chain, from a number on."""
-        chain = self._chains.get(author, [])
-        return (chain[index] for index in range(seq, len(chain)))
-
-    def records(self) -> Iterable[Record]:
-        """All records with their prefix, by author, number and id."""
-        for author in self._authors:
-            beside = self._beside.get(author)
-            chain: Iterable[Record] = self._chains[author]
-            yield from sorted([*chain, *beside.values()], key=lambda r: (r.seq, r.id)) if beside else chain
-
-    def lacks(self, heads: Iterable[Head]) -> bytes | None:
-        """The id of a head whose record is not here; None if all are here."""
-        for author, seq, record_id in heads:
-            chain = self._chains.get(author)
-            if chain is not None and seq < len(chain) and chain[seq].id == record_id:
-                continue
-            record = self.get(record_id)
-            if record is None or record.author != author or record.seq != seq:
-                return record_id
-        return None
-
-    def extends(self, later: Mapping[bytes, Head], earlier: Iterable[Head]) -> bool:
-        """Whether a set of heads contains an earlier set, branch by branch. An unknown head contains nothing."""
-        return all(self._descends(later.get(head[0]), head) for head in earlier)
-
-    def _descends(self, later: Head | None, earlier: Head) -> bool:
-        if later is None or later[1] < earlier[1]:
-            return False
-        if later == earlier:
-            return self.lacks((later,)) is None
-        return self.lacks((later,)) is None and self.ancestor(later, earlier[1]) == earlier[2]
-
-    def ancestor(self, head: Head, seq: int) -> bytes:
-        """The id at `seq` on the branch that ends in `head`."""
-        return self._until(head)[seq].id
-
-    def _until(self, head: Head) -> list[Record]:
-        """A list that begins with the branch that ends in `head`."""
-        chain = self._chains[head[0]]
-        if head[1] < len(chain) and chain[head[1]].id == head[2]:
-            return chain
-        return self._branch(head[2])
-
-    def between(self, head: Head, first: int) -> list[Record]:
-        """The records on the branch that ends in `head`, from the number `first` on. The head must be here."""
-        return self._until(head)[first : head[1] + 1]
-
-    def backwards(self, head: Head, seq: int) -> Iterator[Record]:
-        """The records on the branch that ends in `head`, from the number `seq` down to 0. The head must be here."""
-        until = self._until(head)
-        return (until[index] for index in range(min(seq, head[1]), -1, -1))
-
-    def last_of(self, head: Head, kind: int) -> Record | None:
-        """The last record of a kind on the branch that ends in `head`. The head must be here."""
-        until = self._until(head)
-        return next((until[seq] for seq in range(head[1], -1, -1) if until[seq].kind == kind), None)
-
-    def statistics(self) -> dict[str, int]:
-        return {
-            "records": self._length,
-            "authors": len(self._authors),
-            "waiting": self._waiting_count,
-            "forked": sum(len(beside) for beside in self._beside.values()),
-        }
+        after: Record | None = branch[0]
+        chosen = iter(branch[1:])
+        while after is not None:
+            log.append(after)
+            del beside[after.id]
+            # To the end of the branch, so that no record beside continues the log; `add` relies on this.
+            after = next(chosen, None) or following.get(after.id)
+        if not beside:
+            del self._beside[author]

@@ -11,6 +11,7 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import RecordClaim, judge_content, not_ahead, peek, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import Head
+from p2pverify.core.replica.logs.shelf import SharedShelf
 from p2pverify.core.state.state import State
 
 JUDGED_MAX = 262_144
@@ -25,8 +26,8 @@ class Memo:
     """The cache of one network. It is bounded: the oldest results are dropped first, and computed again on demand."""
 
     def __init__(self) -> None:
-        #: The records of all ledgers, by id.
-        self.records: dict[bytes, Record] = {}
+        #: The records of all ledgers.
+        self.shelf = SharedShelf()
         self._network_id: bytes | None = None
         self._judged: BoundedDict[bytes, tuple[Record | None, Refused | None, RecordClaim | None]] = BoundedDict(
             JUDGED_MAX

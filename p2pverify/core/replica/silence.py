@@ -8,6 +8,10 @@ second payload for one slot convicts itself. So a started peer is silent until o
   with the other one. More than a third is more than may lie: with three or more weighted members it takes two of them.
 - The operator has said that nobody can show more (`alone`).
 
+A peer that began with a state from others also waits until it holds a certified cut of the newest RECENT_EPOCHS epochs,
+because that state may be an old one. And it waits until it holds the records of the cuts with which it began: without
+them it could sign what others refuse.
+
 A peer that starts before genesis with an empty log has signed nothing, and is silent until genesis. If others show an
 own record that the home did not hold, another process may run with this key; then the peer listens for a whole epoch.
 Afterwards it signs nothing for an epoch that began before the silence ended. This one rule holds for slots, seals,
@@ -22,6 +26,10 @@ SHOWN_MAX = 48
 #: If the clock moves by more between two events (or by more than an epoch, if longer), it was set or the machine slept.
 LEAP_MS = 60_000
 NEVER = 2**63
+#: The beginning of the reason if certified cuts contradict each other.
+CONTRADICTION = "certified cuts contradict each other"
+#: The most epochs between the clock and the newest cut of a peer that began with a state from others.
+RECENT_EPOCHS = 8
 
 
 class Silence:
@@ -42,6 +50,25 @@ class Silence:
         self.listens_through = -1  # listen for other uses of the key until this epoch is over
         self.hidden_epoch = -1  # epoch of the newest own record that was refused as ahead of our clock
         self._last_ms = 0
+        self._began_with_state = False
+        self._has_seen_recent = True
+
+    def doubt(self) -> None:
+        """The state with which this peer began is from others, and may be old."""
+        self._began_with_state = True
+        self._has_seen_recent = False
+
+    @property
+    def awaits(self) -> str:
+        """What a peer that began with a state lacks before it signs, for people; "" if it lacks nothing."""
+        latest = self._fold.latest
+        if self._is_alone or not self._began_with_state:
+            return ""
+        if not self._has_seen_recent:
+            return f"a final cut of the last {RECENT_EPOCHS} epochs; the state with which it began may be an old one"
+        if self._fold.ledger.lacks(latest.heads.values()) is not None:
+            return "the records of the cuts with which it began"
+        return ""
 
     def begin(self, now_ms: int, *, alone: bool = False) -> None:
         """Be silent from now on."""
@@ -83,9 +110,11 @@ class Silence:
             self.begin(now_ms)  # peers may have shown less than all under another clock
         self._last_ms = now_ms
         epoch = self._params.epoch_at(now_ms)
+        if self._fold.latest.epoch >= epoch - RECENT_EPOCHS:
+            self._has_seen_recent = True
         if self._is_alone:
             self.is_on = False
-        elif epoch <= self.listens_through:
+        elif self.awaits or epoch <= self.listens_through:
             self.is_on = True
         elif self._fold.latest.epoch > self.since_epoch:
             self.is_on = False
@@ -104,6 +133,11 @@ class Silence:
     def stop(self, why: str) -> None:
         """Sign nothing more in this run."""
         self.stopped = self.stopped or why
+
+    def contradict(self, one: bytes, other: bytes) -> str:
+        """Sign nothing more, because two certified cuts contradict each other. Returns the reason."""
+        self.stop(f"{CONTRADICTION}: {one.hex()} and {other.hex()}; at least a third of the weight signed both")
+        return self.stopped
 
     def lacking(self) -> list[bytes]:
         """The members with weight that have not shown our log, by key; none if the silence does not wait for them."""

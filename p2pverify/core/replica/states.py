@@ -23,6 +23,7 @@ from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.rows import JOIN_EPOCHS
+from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import CutOutcome, Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
@@ -35,8 +36,14 @@ OUTCOMES_KEPT = 65_536
 COUNTS_KEPT = 256
 #: New authors of one cut, without founders. Limited because keys are free and a cut has room for HEADS_MAX.
 NEW_AUTHORS_MAX = 16
+#: The kinds of records by which an author comes in.
+_ENTRIES = (Kind.JOIN, Kind.HANDOVER)
 
 T = TypeVar("T")
+
+
+class _Halted(Exception):
+    """A transition needs the outcome of a cut that this peer does not compute."""
 
 
 class _NeedsOthers(Exception):
@@ -56,7 +63,11 @@ class States:
     def __init__(
         self, network: Network, ledger: Ledger, memo: Memo | None = None, *, start: State | None = None
     ) -> None:
-        self.network = network
+        network = network.first or network
+        #: With which the network began.
+        self.definition = network
+        #: Which amendments this peer follows.
+        self.following = Following()
         self.network_id = network.id
         self.ledger = ledger
         self.genesis = first_state(network, start)
@@ -70,6 +81,24 @@ class States:
         self._needed: set[bytes] = set()  # cuts of which an outcome is needed now
         self._frame = Frame(self._outcomes_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
+
+    def _begin_with(self, states: Sequence[State]) -> None:
+        """Begin with the newest states of a path instead of the network's first one."""
+        self._states = {state.id: state for state in states}
+        self.latest = states[-1]
+
+    def _forget_below(self, index: int) -> None:
+        """Forget the states and outcomes of cuts whose records may be gone: those on cuts of the path before an index.
+
+        The records of the newest cuts are there.
+        """
+        self._states = {key: state for key, state in self._states.items() if state.index >= index}
+        self._outcomes.clear()
+
+    @property
+    def network(self) -> Network:
+        """The network with the rules in force at the newest certified cut."""
+        return self.latest.rules_in(self.definition)
 
     def tell_movements(self, note: Callable[[State, Movement], None]) -> None:
         """Have each movement of money told, with the state that it leads to. Of cuts that are cached none is told."""
@@ -94,7 +123,7 @@ class States:
             if cut.base not in self._states and cut.base not in self._faults:
                 todo.append(cut.base)
                 continue
-            if self.ledger.lacks(cut.moved) is not None:
+            if self.ledger.lacks(cut.moved) is not None or self._halt(top) is not None:
                 return None
             try:
                 self._find(top)
@@ -107,8 +136,23 @@ class States:
         return state
 
     def fault(self, cut_id: bytes) -> str | None:
-        """Why a cut does not hold; None if it holds or was not computed."""
-        return self._faults.get(cut_id)
+        """Why a cut does not hold, or is not computed by this peer; None if it holds or was not computed."""
+        found = self._faults.get(cut_id)
+        halt = self._halt(cut_id) if found is None and cut_id not in self._states else None
+        return found if halt is None else str(halt)
+
+    def halt(self, epoch: int) -> Halt | None:
+        """What keeps this peer from computing a cut of an epoch on the newest certified one."""
+        return self.following.halt(self.definition, self.latest, epoch)
+
+    def _halt(self, cut_id: bytes) -> Halt | None:
+        """What keeps this peer from computing a cut whose base is cached."""
+        record = self.ledger.get(cut_id)
+        if record is None or record.kind != Kind.CUT:
+            return None
+        cut = decode_cut(record.payload)
+        base = self._states.get(cut.base)
+        return None if base is None else self.following.halt(self.definition, base, cut.epoch)
 
     def _find(self, cut_id: bytes) -> None:
         """Compute the state at a cut. Its base must be known, and its records must all be here."""
@@ -149,6 +193,8 @@ class States:
             except _NeedsOthers as needs:
                 for cut_id in needs.cuts:
                     if self.state(cut_id) is None:
+                        if self._halt(cut_id) is not None:
+                            raise _Halted from None
                         self._outcomes.setdefault(cut_id, None)
 
     def _compute(self, cut_id: bytes) -> tuple[State | None, str | None]:
@@ -170,7 +216,7 @@ class States:
     def _check_roots(self, cut: Cut, state: State) -> str | None:
         if cut.ledger_root != state.ledger_root:
             return "the ledger root is not that of the heads"
-        if cut.view_root != view_root(self.network, state):
+        if cut.view_root != view_root(self.definition, state):
             return "the view root is not what the records give"
         if cut.state_root != state_root(self.network_id, state):
             return "the state root is not what the records give"
@@ -183,15 +229,15 @@ class States:
         moved = {head[0]: head for head in cut.moved}
         if not self.ledger.extends(moved, (base.heads[peer] for peer in moved if peer in base.heads)):
             return base, "the cut does not contain its base"
+        newcomers = [head for head in moved.values() if not _knows(base, head[0])]
+        if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
+            return base, "the cut takes in too many new authors"
+        if not all(self.may_come_in(base, head) for head in newcomers):
+            return base, "a new author has not joined lately"
         beta = vrf.proof_to_beta(cut.proof) if _holds(self.network_id, cut, base) else b""
         state = self._advance(base, cut.moved, cut_id, cut.epoch, next_beacon(base.beacon, beta))
         if not beta:
             return state, "VRF proof does not hold"
-        newcomers = [head for head in moved.values() if not _knows(base, head[0])]
-        if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
-            return state, "the cut takes in too many new authors"
-        if not all(self.has_joined(head, cut.epoch) for head in newcomers):
-            return state, "a new author has not joined lately"
         if cut.epoch < base.epoch + (base is not self.genesis):
             return state, "the cut is not of a later epoch than its base"
         if not self._is_based(base, state):
@@ -204,30 +250,35 @@ class States:
         return state, None
 
     def _is_based(self, base: State, state: State) -> bool:
-        step = Transition(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
+        rules = state.rules_in(self.definition)
+        step = Transition(rules, self.network_id, base, state, self._frame, class_steps(rules))
         return step.is_certified(base.id)
 
-    def has_joined(self, head: Head, epoch: int) -> bool:
-        """Whether a new author's last join is young enough, so that a dropped row comes back only by a new join."""
-        join = self.ledger.last_of(head, Kind.JOIN)
-        return join is not None and join.epoch > epoch - JOIN_EPOCHS
+    def may_come_in(self, base: State, head: Head) -> bool:
+        """Whether a cut on a base may hold the log of an author up to a head that is here.
 
-    def _may_come_in(self, base: State, head: Head, epoch: int) -> bool:
-        return _knows(base, head[0]) or self.has_joined(head, epoch)
+        A new author must have joined, or taken over another key's row, in a log that is young. So an author that was
+        forgotten never comes back, and nobody needs its records any more.
+        """
+        if _knows(base, head[0]):
+            return True
+        return self.is_young(base, head) and any(self.ledger.last_of(head, kind) is not None for kind in _ENTRIES)
+
+    def is_young(self, base: State, head: Head) -> bool:
+        """Whether the first record of a log is here, and of a recent epoch for a cut on a base."""
+        first = self.ledger.on(head, 0)
+        return first is not None and first.epoch > base.epoch - JOIN_EPOCHS
 
     def _records(self, base: State, heads: Iterable[Head]) -> Iterator[Record]:
-        """The records between a base and later heads. Those of a new author begin with its last join."""
+        """The records between a base and later heads."""
         for head in heads:
-            author = head[0]
-            before = base.heads.get(author)
-            join = None if before or author in base.members else self.ledger.last_of(head, Kind.JOIN)
-            first = join.seq if join is not None else 0 if before is None else before[1] + 1
-            yield from self.ledger.between(head, first)
+            before = base.heads.get(head[0])
+            yield from self.ledger.between(head, 0 if before is None else before[1] + 1)
 
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:
         heads = {head[0]: head for head in moved}
         return advance(
-            self.network,
+            self.definition,
             self.network_id,
             base,
             self._records(base, heads.values()),
@@ -256,13 +307,18 @@ class States:
 
     def propose(self, cut: Cut, author: bytes) -> Cut | None:
         """Fill in the roots of a proposal on top of `latest`; None if it would not hold."""
-        state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
+        if self.halt(cut.epoch) is not None:
+            return None
+        try:
+            state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
+        except _Halted:
+            return None
         if fault is not None:
             return None
         filled = replace(
             cut,
             ledger_root=state.ledger_root,
-            view_root=view_root(self.network, state),
+            view_root=view_root(self.definition, state),
             state_root=state_root(self.network_id, state),
         )
         self._proposal = author, filled, state
@@ -277,11 +333,20 @@ class States:
         """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest
         epoch = max(epoch, latest.epoch)
-        moved = tuple(head for head in self.ledger.moved(latest.heads) if self._may_come_in(latest, head, epoch))
+        halt = self.halt(epoch)
+        if halt is not None:
+            note = latest.amendments.get(halt.amendment)
+            if note is None:
+                return latest
+            epoch = max(note.starts - 1, latest.epoch)  # later records count by rules that it does not follow
+        moved = tuple(head for head in self.ledger.moved(latest.heads) if self.may_come_in(latest, head))
         what = (latest.id, epoch, moved)
         state = None if self._memo is None else self._memo.provisional(what)
         if state is None:
-            state = self._resolved(lambda: self._advance(latest, moved, bytes(32), epoch, latest.beacon))
+            try:
+                state = self._resolved(lambda: self._advance(latest, moved, bytes(32), epoch, latest.beacon))
+            except _Halted:
+                return latest
             if self._memo is not None:
                 self._memo.keep_provisional(what, state)
         return state

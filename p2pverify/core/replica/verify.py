@@ -13,6 +13,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import Cut, decode_cut, decode_cut_signature
+from p2pverify.core.replica.base import Base
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
@@ -58,12 +59,25 @@ def verify(
 
 
 def verified_fold(
-    network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes], start: bytes = b""
+    network_id: bytes,
+    definition: bytes,
+    cut_id: bytes,
+    records: Iterable[bytes],
+    start: bytes = b"",
+    base: Base | None = None,
 ) -> Fold:
-    """The fold of records in which the cut is certified and holds. Raises VerificationFailed."""
+    """The fold of records in which the cut is certified and holds. Raises VerificationFailed.
+
+    With a `base` the fold begins there, and what came before is taken for true.
+    """
     network = _network(network_id, definition)
     ledger = Ledger()
     fold = Fold(network, ledger, start=_start(network, start))
+    if base is not None:
+        try:
+            fold.start_from(base)
+        except DecodeError as error:
+            raise VerificationFailed(f"the state at the beginning does not hold: {error.reason}") from None
     waiting = _take_all(fold, Rules(network, network_id, FAR_FUTURE), records)
     if waiting:
         number = min(waiting)
@@ -86,13 +100,14 @@ def recomputed(fold: Fold, cut_id: bytes) -> Verified:
     assert last is not None
     assert state is not None  # a certified cut was folded
     in_cut = sum(head[1] + 1 for head in state.heads.values())
+    held_of_cut = sum(max(0, head[1] + 1 - ledger.first(head[0])) for head in state.heads.values())
     return Verified(
         network,
         cut_id,
         decode_cut(last.payload),
         fold.latest.epoch,
         in_cut,
-        len(ledger) - in_cut,
+        len(ledger) - held_of_cut,
         state.index,
         len(_signers(ledger, cut_id)),
         scores(network, state),

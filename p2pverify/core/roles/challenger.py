@@ -142,6 +142,7 @@ class Challenger(Part):
             del self._plans[planned]
         for key in [k for k in self._audited if k[0] < oldest]:
             del self._audited[key]
+        self._duties_done = {done for done in self._duties_done if done >= oldest}
         self.evidence.drop_before(self._oldest_evidence(epoch))
 
     # ------------------------------------------------------------ one slot
@@ -149,15 +150,18 @@ class Challenger(Part):
     def _derive(self, plan: EpochPlan, slot: SlotPlan) -> Effects[None]:
         """Let an engine write the prompt. Within the class only, it also computes this peer's own answer."""
         context = self._context
+        if slot.panel.is_across and not context.fold.following.can_judge(slot.panel.contract):
+            return self._give_up(slot, ComputeFailed(0, referee.NO_REFEREE))
         slot.phase = SlotPhase.DERIVING
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)
         question = slot_question(context, slot.panel.contract, slot.slot, (), context.key)
-        model, ask = question.manifest, question.ask
+        model, ask, params = question.manifest, question.ask, slot.panel.contract.params
         if slot.panel.is_across:
-            wanted = (context, slot.slot, derived)
+            wanted = (context, params, slot.slot, derived)
             return referee.write_prompt(*wanted, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
-        return derive(context, slot.slot, ask, derived, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+        asked = (context, params, slot.slot, ask, derived)
+        return derive(*asked, model=model, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
     def _reveal_ms(self, plan: EpochPlan) -> int:
         """The latest time at which a duty is published. Its audits must be published by then."""
@@ -263,11 +267,12 @@ class Challenger(Part):
 
     # ------------------------------------------------------------ evidence
 
-    def find_evidence(self, key: DisputeKey, which: int, *, is_open: bool) -> Output | None:
+    def find_evidence(self, key: DisputeKey, which: int) -> Output | None:
         """The answer of an asked peer in an own slot. None unless the audit is in dispute, or is certain to be."""
         audit = self._audited.get((key.epoch, key.slot))
         if audit is None or which >= len(audit.asked):
             return None
+        is_open = key in self._context.fold.latest.disputes
         if not (is_open or (audit.differ and key.epoch in self._duties_done)):
             return None
         return self.evidence.of(key.epoch, key.slot).get(audit.asked[which].responder)

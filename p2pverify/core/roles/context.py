@@ -1,13 +1,14 @@
 """The shared state of a machine's parts: keys, the ledger and its fold, own records, and jobs in flight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import box, sign, vrf
 from p2pverify.core.encoding.canon import encode
+from p2pverify.core.errors import GossipIgnore, GossipReject, LocalProtocolError
 from p2pverify.core.events import (
     OWN,
     AskFailed,
@@ -26,11 +27,19 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.floors import Floor
+from p2pverify.core.records.judge import judge_payload
+from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.replica.base import Base, floors_of
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.horizon import Horizon
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.logs.shelf import Shelf
+from p2pverify.core.replica.logs.waiting import WAITING_PER_AUTHOR_MAX
 from p2pverify.core.replica.memo import Memo
-from p2pverify.core.replica.silence import Silence
+from p2pverify.core.replica.silence import LEAP_MS, Silence
 from p2pverify.core.settle.exchange import Pay
+from p2pverify.core.state.rules.following import Following, Halt
 from p2pverify.core.state.state import State
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
@@ -53,10 +62,13 @@ class Context:
         memo: Memo | None = None,
         *,
         start: State | None = None,
+        base: Base | None = None,
         held: HeldModel | None = None,
+        shelf: Shelf | None = None,
+        forgets: bool = True,
+        following: Following | None = None,
+        next_key: bytes | None = None,
     ) -> None:
-        self.network = network
-        self.params = network.params
         self.network_id = network.id
         self.seed = seed
         self.key = sign.public_key(seed)
@@ -64,12 +76,17 @@ class Context:
         self.vrf_key = vrf.public_key(self.vrf_seed)
         self.box_secret = box.derive_secret(seed)
         self.box_key = box.public_key(self.box_secret)
+        self.next_key = next_key  # digest of the key that may take over from this one
         self.class_index = class_index
         #: The models that this peer's engine runs, by the digests of their manifests.
         self.held = {} if held is None else {held.manifest.digest: held}
         self.memo = memo
-        self.ledger = Ledger() if memo is None else Ledger(memo.records)
+        self.ledger = Ledger(shelf if memo is None else memo.shelf, WAITING_PER_AUTHOR_MAX)
         self.fold = Fold(network, self.ledger, memo, start=start)
+        self.horizon = Horizon(self.fold, self.key, forgets=forgets)
+        self.fold.following = following or self.fold.following
+        if base is not None:
+            self.begin_at(base)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
@@ -77,14 +94,45 @@ class Context:
         self.signed_before = 0  # the disk says that own records with lower numbers were signed
         self.cannot_store = ""  # why nothing can be written to disk now, or ""
         self.is_leaving = False
+        #: How far this peer has come with the row of another key; "" if it takes over none.
+        self.takes_over: Callable[[], str] = lambda: ""
         self._jobs: dict[int, JobDone] = {}
         self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
 
+    def begin_at(self, base: Base, floors: Mapping[bytes, Floor] | None = None, named: Iterable[Record] = ()) -> None:
+        """Begin at a base, before any record is here: see `Fold.start_from`."""
+        self.fold.start_from(base, floors, named)
+        oldest, above = self.fold.kept(base.oldest), self.ledger.floors()
+        is_bottom = oldest is not None and above == floors_of(oldest)
+        self.horizon.begin_above(above, base.oldest if is_bottom else b"")
+
+    @property
+    def network(self) -> Network:
+        """The network with the rules in force at the newest certified cut."""
+        return self.fold.network
+
+    @property
+    def params(self) -> Params:
+        return self.fold.network.params
+
     def provisional(self, now_ms: int) -> State:
         """The state from all records held here. Nothing in it is final."""
         return self.fold.provisional(self.params.epoch_at(now_ms))
+
+    @property
+    def moves_to(self) -> bytes | None:
+        """The key to which this peer's row is about to move, or has moved, by the newest certified cut."""
+        found = self.fold.latest.handovers.get(self.key) or self.fold.latest.moved.get(self.key)
+        return None if found is None else found.successor
+
+    @property
+    def is_succeeded(self) -> bool:
+        """Whether this key has nothing to sign any more: it gave its row away, and no cut needs its weight."""
+        latest = self.fold.latest
+        found = latest.handovers.get(self.key)
+        return self.key in latest.moved or (found is not None and found.is_signed and not latest.weight_of((self.key,)))
 
     # ------------------------------------------------------------ own records
 
@@ -96,11 +144,21 @@ class Context:
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
-        last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
-        if last is None or last.epoch < epoch:
-            return True
-        first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
-        return last.epoch == epoch and (first is None or first.epoch < epoch)
+        if self.halt(now_ms) is not None:
+            return False
+        newest, epoch = self.ledger.newest_epoch(self.key), self.params.epoch_at(now_ms)
+        return newest is None or newest[0] < epoch or (newest[0] == epoch and newest[1] < OWN_RECORDS_PER_EPOCH_MAX)
+
+    def halt(self, now_ms: int) -> Halt | None:
+        """What keeps this peer from going on from the newest cut: rules that it cannot run, or was not told to."""
+        return self.fold.halt(self.params.epoch_at(now_ms))
+
+    def wait_until_ms(self, now_ms: int) -> int:
+        """When to check again whether this peer may write."""
+        at_ms = max(self.quiet_until_ms, self.params.genesis_ms)
+        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
+            at_ms = self.params.epoch_start_ms(self.params.epoch_at(now_ms) + 1)
+        return min(at_ms, now_ms + LEAP_MS // 2) if self.silence.is_on else at_ms
 
     @property
     def own_missing(self) -> int | None:
@@ -122,7 +180,10 @@ class Context:
         return epoch >= self.silence.first_epoch
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Effects[Record]:
-        """Sign the next own record; it is persisted before it is published."""
+        """Sign the next own record; it is persisted before it is published.
+
+        Raises LocalProtocolError if others would refuse it, because they would then refuse all later ones, too.
+        """
         assert self._is_awake(now_ms)
         head = self.ledger.head(self.key)
         record = make_record(
@@ -135,6 +196,10 @@ class Context:
             kind=kind,
             payload=payload,
         )
+        try:
+            judge_payload(record, Rules(self.network, self.network_id, record.epoch))
+        except (GossipIgnore, GossipReject) as error:
+            raise LocalProtocolError(f"others would refuse this {kind.name.lower()}: {error.reason}") from None
         self.ledger.add(record)
         self.fold.take(record)
         self.has_signed = True

@@ -36,6 +36,8 @@ PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
 SIGN_WAIT_PERMILLE = 50
 EPOCHS_KEPT = 4
+#: Own proposals, and own signatures, that are remembered: those of the newest cuts decide what may be signed.
+OWN_CUTS_KEPT = 1024
 #: Most proposals of one epoch that are remembered of one author, and of all authors without weight in the newest view.
 PROPOSALS_PER_AUTHOR_MAX = 4
 PROPOSALS_BESIDE_MAX = 64
@@ -81,8 +83,8 @@ class Cutter(Part):
         self._context = context
         self._objector = objector
         self._proposals: dict[int, dict[bytes, _Seen]] = {}  # epoch -> id
-        self._proposed: set[tuple[int, bytes]] = set()
-        self._signed: set[bytes] = set()
+        self._proposed: BoundedDict[tuple[int, bytes], None] = BoundedDict(OWN_CUTS_KEPT)
+        self._signed: BoundedDict[bytes, None] = BoundedDict(OWN_CUTS_KEPT)
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
         self._proofs: BoundedDict[bytes, bytes] = BoundedDict(EPOCHS_KEPT)
         self._awaited: set[bytes] = set()  # ids of records that proposals hold and we lack
@@ -99,11 +101,11 @@ class Cutter(Part):
     def _note_own(self, record: Record) -> None:
         if record.kind == Kind.CUT_SIGNATURE:
             cut_id = decode_cut_signature(record.payload).cut
-            self._signed.add(cut_id)
+            self._signed[cut_id] = None
             self._last_signed = (cut_id, record.seq)
         elif record.kind == Kind.CUT:
             cut = decode_cut(record.payload)
-            self._proposed.add((cut.epoch, cut.base))
+            self._proposed[cut.epoch, cut.base] = None
 
     def take(self, record: Record, now_ms: int) -> None:
         """Note a proposal that arrived with its whole prefix, or a record that a proposal waits for."""
@@ -199,7 +201,7 @@ class Cutter(Part):
         if filled is None:
             return
         self._retry_ms = 0
-        self._proposed.add((epoch, latest.id))
+        self._proposed[epoch, latest.id] = None
         if not self._objector.refuses(context.fold.proposed):
             proposal = yield from context.write(Kind.CUT, filled.encode(), now_ms)
             self.take(proposal, now_ms)
@@ -260,7 +262,7 @@ class Cutter(Part):
         moved = context.ledger.moved(latest.heads)
         weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
         joining = [h for h in moved if h[0] not in latest.heads and h[0] not in latest.members]
-        joining = [head for head in joining if context.fold.has_joined(head, epoch)]
+        joining = [head for head in joining if context.fold.may_come_in(latest, head)]
         signed = self._signed_cut
         bound = () if signed is None else {head[0] for head in decode_cut(signed.payload).moved}
         since = self._taken_in(latest)
@@ -342,7 +344,7 @@ class Cutter(Part):
 
     @staticmethod
     def _is_newer(before: Head | None, head: Head | None) -> bool:
-        """Whether a log has grown. Another branch of the same length (a fork) shows nothing new."""
+        """Whether a log has grown. A fork of the same length shows nothing new."""
         return head is not None and (before is None or head[1] > before[1])
 
     def _sign(self, epoch: int, now_ms: int) -> Effects[None]:
@@ -359,14 +361,14 @@ class Cutter(Part):
                 if cut_id in self._signed:
                     break
                 if self._may_sign(cut_id, latest):
-                    self._signed.add(cut_id)
+                    self._signed[cut_id] = None
                     record = yield from context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), now_ms)
                     self._last_signed = (cut_id, record.seq)
                     return
 
     @property
     def _wait_ms(self) -> int:
-        """The time in ms that is left for a better proposal to arrive."""
+        """The time in ms for a better proposal to arrive."""
         return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
 
     def _may_sign(self, cut_id: bytes, latest: State) -> bool:
@@ -380,21 +382,19 @@ class Cutter(Part):
             return False
         proposal = self._context.ledger.get(cut_id)
         assert proposal is not None
-        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(state, proposal, latest):
-            return False
-        if self._objector.refuses(state):
+        leaves_out = self._omissions.are_in(state.epoch, state, latest)
+        if leaves_out or not self._shows_more(state, proposal, latest) or self._objector.refuses(state):
             return False
         if self._last_signed is None:
             return True
         (signed_id, seq), record, own = self._last_signed, self._signed_cut, state.heads.get(self._context.key)
-        if own is None or own[1] < seq or record is None:
+        if own is None or own[1] < seq:
             return False
+        final = latest.heads.get(self._context.key)
+        is_forgotten = signed_id not in latest.noted and final is not None and final[1] >= seq
+        if record is None:
+            return is_forgotten  # it lies below the horizon
         head = state.heads.get(record.author)
         if not state.is_forked(record.author, record.seq) and (head is None or head[1] < record.seq):
             return False  # that cut itself must be inside, so that its convictions are carried on
-        if signed_id in latest.path:
-            return True
-        final = latest.heads.get(self._context.key)
-        if signed_id not in latest.noted and final is not None and final[1] >= seq:
-            return True  # the fold has forgotten that cut, so nothing of it is carried on any more
-        return fold.contains_cut(state, signed_id)
+        return signed_id in latest.path or is_forgotten or fold.contains_cut(state, signed_id)

@@ -6,12 +6,15 @@ A record is signed at once or not at all. The operator waits for the answer, and
 from collections.abc import Callable, Mapping
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.errors import GossipReject
 from p2pverify.core.events import Effects, Respond, WriteRecord
 from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record, body_of
+from p2pverify.core.records.judge import judge_payload
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import rule_of
+from p2pverify.core.records.payloads.amendment import decode_amendment, decode_approval
 from p2pverify.core.records.payloads.data import decode_dataset, decode_erasure
+from p2pverify.core.records.payloads.keys.handover import decode_object
 from p2pverify.core.records.payloads.lines.recall import decode_recall
 from p2pverify.core.records.payloads.lines.release import decode_signed_release
 from p2pverify.core.records.payloads.lines.rotation import decode_rotation
@@ -21,6 +24,7 @@ from p2pverify.core.records.payloads.settle.payment import decode_payment
 from p2pverify.core.records.payloads.settle.pledge import decode_pledge
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.history.datasets import live_roots, refuse_dataset, refuse_erasure, refuse_statement
+from p2pverify.core.state.keys.take import refuse_object
 from p2pverify.core.state.lines.take import (
     refuse_author,
     refuse_recall,
@@ -29,6 +33,8 @@ from p2pverify.core.state.lines.take import (
     refuse_serve,
 )
 from p2pverify.core.state.lines.versions import notes_of
+from p2pverify.core.state.rules.notes import rules_of
+from p2pverify.core.state.rules.take import refuse_amendment, refuse_approval, why_not
 from p2pverify.core.state.settle.take import refuse_cheque, refuse_payment, refuse_pledge
 from p2pverify.core.state.state import State
 
@@ -45,6 +51,12 @@ def _refuse_recall(network: Network, state: State, author: bytes, payload: bytes
 def _refuse_rotation(network: Network, state: State, author: bytes, payload: bytes) -> str | None:
     rotation = decode_rotation(payload)
     return refuse_author(state, author) or refuse_rotation(notes_of(network, state, rotation.line), rotation)
+
+
+def _refuse_amendment(network: Network, state: State, author: bytes, payload: bytes) -> str | None:
+    amendment = decode_amendment(payload)
+    reason = why_not(rules_of(network, state.rules), amendment, state.epoch)
+    return reason or refuse_amendment(network, state, author, amendment)
 
 
 NOT_NOW = "this peer may not sign now"
@@ -64,8 +76,15 @@ _REFUSE: Mapping[Kind, Callable[[Network, State, bytes, bytes], str | None]] = {
     Kind.SERVE: lambda network, state, author, payload: refuse_serve(
         network, state, author, decode_serve(payload).manifest
     ),
+    Kind.OBJECT: lambda _network, state, author, payload: refuse_object(
+        state, author, decode_object(payload).successor
+    ),
     Kind.PLEDGE: lambda network, state, author, payload: refuse_pledge(network, state, author, decode_pledge(payload)),
     Kind.CHEQUE: lambda _network, state, author, payload: refuse_cheque(state, author, decode_cheque(payload)),
+    Kind.AMENDMENT: _refuse_amendment,
+    Kind.APPROVAL: lambda _network, state, author, payload: refuse_approval(
+        state, author, decode_approval(payload).amendment
+    ),
     Kind.PAYMENT: lambda network, state, author, payload: refuse_payment(
         network, state, author, decode_payment(payload)
     ),
@@ -97,8 +116,8 @@ class Publisher:
     def _refuse(self, order: WriteRecord, now_ms: int, *, is_awake: bool) -> str | None:
         """Why this peer does not sign a payload. Counted by the records that it holds, final or not."""
         context = self._context
-        rule, refuse = rule_of(order.kind, context.network), _REFUSE.get(order.kind)
-        if rule is None or refuse is None:
+        refuse = _REFUSE.get(order.kind)
+        if rule_of(order.kind, context.network) is None or refuse is None:
             return "this network has no such records"
         if not is_awake or context.is_leaving or not context.may_write(now_ms):
             return NOT_NOW
@@ -108,8 +127,8 @@ class Publisher:
         )
         record = Record(header, b"", order.payload, b"", b"")
         try:
-            rule.check(rule.decode(header, order.payload), record, Rules(context.network, context.network_id, epoch))
-        except (DecodeError, GossipReject) as error:
+            judge_payload(record, Rules(context.network, context.network_id, epoch))
+        except GossipReject as error:
             return error.reason
         if order.kind == Kind.SERVE and decode_serve(order.payload).manifest not in context.held:
             return NOT_HELD

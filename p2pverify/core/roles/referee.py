@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import REFEREE, ComputeFailed, Effects, MeasureDone
@@ -17,16 +18,25 @@ from p2pverify.core.inference.question import Question
 from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.roles.slot_plan import derive
 
+NO_REFEREE = "this peer does not have the referee of the rules"
 NO_ANSWER = Ask((), 0, 0, NO_KEY)
 Measured = Callable[[Measures | ComputeFailed, bytes, int], Effects[None]]
 """Takes the measures or the failure, a digest that only peers that scored the answers know, and the time in ms."""
 
 
 def write_prompt(
-    context: Context, slot: sortition.Slot, done: JobDone, *, model: bytes, purpose: Purpose, deadline_ms: int
+    context: Context,
+    params: Params,
+    slot: sortition.Slot,
+    done: JobDone,
+    *,
+    model: bytes,
+    purpose: Purpose,
+    deadline_ms: int,
 ) -> Effects[None]:
     """Have the referee write the prompt of a slot across classes, with a model."""
-    return derive(context, slot, NO_ANSWER, done, model=model, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
+    wanted = (context, params, slot, NO_ANSWER, done)
+    return derive(*wanted, model=model, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
 
 
 def measure_all(

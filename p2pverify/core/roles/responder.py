@@ -164,7 +164,8 @@ class Responder:
         if isinstance(event, Computed):
             self._keep(key, event.output)
             credit = self._creditor.gave(key[0], now_ms)
-            yield Persist(answers=(StoredAnswer(*key, event.output),), credit=credit)
+            epoch = max(0, self._context.params.epoch_at(now_ms))
+            yield Persist(answers=(StoredAnswer(*key, event.output, epoch),), credit=credit)
         for ticket, request in self._waiting.pop(key).requests:
             if isinstance(event, Computed):
                 yield self._respond(ticket, request, event.output, event)

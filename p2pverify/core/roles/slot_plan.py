@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.lengths import context_tokens
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import vrf
 from p2pverify.core.events import OWN, Effects
@@ -94,13 +94,14 @@ def make_plan(context: Context, epoch: int, anchor: Anchor) -> EpochPlan | None:
     member = anchor.cut.members.get(context.key)
     if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
         return None
-    params = context.params
+    rules = anchor.cut.rules_in(context.network)
+    params = rules.params
     proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.cut.beacon))
     beta = vrf.proof_to_beta(proof)
     last = epoch + covered_epochs(params, anchor.cut, context.key, epoch) - 1
     plan = EpochPlan(epoch, last, anchor.id, anchor.cut.beacon, beta, proof)
     for slot in owed_slots(params, anchor.cut, context.key, epoch, beta):
-        panel = make_panel(context.network, anchor.cut, context.key, beta, slot)
+        panel = make_panel(rules, anchor.cut, context.key, beta, slot)
         phase = SlotPhase.PLANNED if panel.targets else SlotPhase.GIVEN_UP
         plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), phase))
     return plan
@@ -118,6 +119,7 @@ def slot_question(
 
 def derive(
     context: Context,
+    params: Params,
     slot: sortition.Slot,
     ask: Ask,
     done: JobDone,
@@ -127,7 +129,10 @@ def derive(
     deadline_ms: int,
     role: str = OWN,
 ) -> Effects[None]:
-    """Have an engine write the prompt of a slot and, while it holds the prompt, answer `ask` with it."""
+    """Have an engine write the prompt of a slot and, while it holds the prompt, answer `ask` with it.
+
+    `params` are those of the rules by which the slot is judged.
+    """
     return context.compute(
         done,
         ask,
@@ -135,9 +140,9 @@ def derive(
         purpose=purpose,
         deadline_ms=deadline_ms,
         prompt_seed=slot.prompt_seed,
-        prompt_tokens=slot.prompt_tokens(context.params),
+        prompt_tokens=slot.prompt_tokens(params),
         role=role,
-        context_tokens=context_tokens(context.params) if slot.is_open(context.params) else 0,
+        context_tokens=context_tokens(params) if slot.is_open(params) else 0,
     )
 
 

@@ -151,6 +151,7 @@ class MoveReason(StrEnum):
     CHEQUE = "cheque"
     PAYMENT = "payment"
     WRITTEN_OFF = "written off"
+    HANDOVER = "handover"
 
 
 #: The slot of an audit (challenger, epoch, slot), the id of a record, or None for the cut itself.

@@ -21,6 +21,9 @@ from p2pverify.core.settle.books import (
 
 K = TypeVar("K")
 
+#: The sums of an account.
+_SUMS = ("answers", "audits", "votes", "training", "forfeited")
+
 #: Escrow vests at multiples of a fraction of `vest_epochs`, so that a source has few entries in an account.
 VEST_STEPS = 4
 #: Entries of escrow in an account, beyond which pay of further sponsors vests at once.
@@ -161,6 +164,40 @@ class Posting:
         if left:
             self.vested(creditor, -left, MoveReason.PAYMENT, cause)
             self.vested(debtor, left, MoveReason.PAYMENT, cause)
+
+    def hand_over(self, old: bytes, new: bytes) -> None:
+        """Give a new key what an old one has: its account, what debtors owe it, and its pledges with their escrow.
+
+        What the old key owes by cheques stays with it, because they name the key that signed them.
+        """
+        books = self.books
+        if old in books.accounts:
+            had, got = books.accounts.pop(old), books.account(new)
+            escrow = dict(got.escrow)
+            for entry, amount in had.escrow.items():
+                escrow[entry] = escrow.get(entry, 0) + amount
+            sums = {name: min(UINT_MAX, getattr(had, name) + getattr(got, name)) for name in _SUMS}
+            books.accounts[new] = Account(had.vested + got.vested, escrow, **sums)
+            self._note_move(old, new, MoneyPart.VESTED, had.vested)
+            self._note_move(old, new, MoneyPart.ESCROW, sum(had.escrow.values()))
+        for (debtor, until), claim in books.claims.pop(old, {}).items():
+            held = sum(claim.escrow.values())
+            books.put_claim(new, (debtor, until), claim)
+            self._note_move(old, new, MoneyPart.ESCROW, held)
+            self._note_move(old, new, MoneyPart.CLAIMS, claim.owed - held)
+        for line, sponsor in [key for key in books.pledges if key[1] == old]:
+            books.pledges[line, new] = books.pledges.pop((line, sponsor))
+        for key, account in list(books.accounts.items()):
+            if any(source == old for _, source in account.escrow):
+                escrow = {}
+                for (at, source), amount in account.escrow.items():
+                    entry = (at, new if source == old else source)
+                    escrow[entry] = escrow.get(entry, 0) + amount
+                books.accounts[key] = replace(account, escrow=escrow)
+
+    def _note_move(self, old: bytes, new: bytes, part: MoneyPart, amount: int) -> None:
+        self.note(old, part, -amount, MoveReason.HANDOVER)
+        self.note(new, part, amount, MoveReason.HANDOVER)
 
     def write_off(self, key: bytes) -> None:
         """Close the account of a key that the network forgets: escrow goes to its source, the rest to the pool."""

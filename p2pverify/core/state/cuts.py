@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.cut import decode_cut, decode_cut_signature
+from p2pverify.core.state.keys.move import owner_of
+from p2pverify.core.state.keys.take import is_above
 from p2pverify.core.state.memory import PROPOSALS_MAX, UNKNOWN_SIGNED_MAX, forget_cuts, has_recent_weight
 from p2pverify.core.state.transition import Transition
 
@@ -29,6 +31,7 @@ def take(step: Transition, proposals: Sequence[Record], signatures: Sequence[Rec
     signed = [
         (record.author, decode_cut_signature(record.payload).cut) for record in signatures if _counts(step, record)
     ]
+    late = {r.author for r in signatures if is_above(state, r.author, r.seq)}
     for record in proposed:
         if len(state.proposals.get((record.author, record.epoch), ())) < PROPOSALS_MAX:
             _remember(step, record)
@@ -38,7 +41,7 @@ def take(step: Transition, proposals: Sequence[Record], signatures: Sequence[Rec
             _remember(step, record)
     for signer, cut_id in signed:
         if cut_id in state.cuts:
-            _sign(step, signer, cut_id)
+            _sign(step, signer, cut_id, may_convict=signer not in late)
     _trim(step, frozenset(record.author for record in proposed))
 
 
@@ -69,11 +72,11 @@ def carry_convictions(step: Transition) -> None:
     """Take over the convictions of the supported cuts that this one is the first to contain."""
     for convictions in step.carried:
         for peer, reason in convictions:
-            step.state.convict(peer, reason)
+            step.state.convict(owner_of(step.state, peer), reason)
 
 
 def _counts(step: Transition, record: Record) -> bool:
-    return has_recent_weight(step.state, record.author, step.network.params)
+    return has_recent_weight(step.state, record.author, step.reach)
 
 
 def _remember(step: Transition, record: Record) -> None:
@@ -83,7 +86,8 @@ def _remember(step: Transition, record: Record) -> None:
     state.proposals[record.author, cut.epoch] = (*others, record.id)
     state.cuts[record.id] = cut
     state.noted[record.id] = state.index
-    if any(state.cuts[other].base == cut.base and state.cuts[other] != cut for other in others):
+    is_late = is_above(state, record.author, record.seq)
+    if not is_late and any(state.cuts[other].base == cut.base and state.cuts[other] != cut for other in others):
         state.convict(record.author, "two proposals for one epoch")
 
 
@@ -124,14 +128,14 @@ def _note_unknown(step: Transition, signed: list[tuple[bytes, bytes]]) -> None:
             state.noted.setdefault(cut_id, state.index)
 
 
-def _sign(step: Transition, signer: bytes, cut_id: bytes) -> None:
-    """Count a signature. A signer whose cuts are not nested convicts itself."""
+def _sign(step: Transition, signer: bytes, cut_id: bytes, *, may_convict: bool) -> None:
+    """Count a signature. A signer whose cuts are not nested convicts itself, unless its row was handed over before."""
     state = step.state
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {signer}
     before = state.last_signed.get(signer)
     state.last_signed[signer] = cut_id
     # Only records inside this cut may decide, because the records outside can differ from peer to peer.
-    if before is None or not step.holds(cut_id) or not step.holds(before):
+    if not may_convict or before is None or not step.holds(cut_id) or not step.holds(before):
         return
     if not step.is_nested(before, cut_id):
         state.convict(signer, "signed two cuts that are not nested")

@@ -99,14 +99,17 @@ def _without(value: int, losses: tuple[Loss, ...], gone: Collection[DisputeKey])
 def _without_log(member: Member) -> Member:
     """A row whose log has not begun. An active member is like a founder before its join, so it keeps its weight."""
     if not member.active:
-        return replace(member, forks=frozenset())
+        return replace(member, forks=frozenset(), successor=None)
     return replace(member, forks=frozenset(), active=False, joined_index=0)
 
 
 def forked_network(network: Network, cut_id: bytes, start: State) -> Network:
-    """The definition of the network that goes on from a cut of another one with the state `start`, by its rules."""
+    """The definition of the network that goes on from a cut of another one with the state `start`.
+
+    `network` has the rules at that cut. Those are the rules with which the new network begins.
+    """
     origin = Origin(network.id, cut_id, state_root(network.id, start))
-    return replace(network, founders=(), origin=origin)
+    return replace(network, founders=(), origin=origin, first=None)
 
 
 def read_start(network: Network, written: bytes) -> State:
@@ -126,7 +129,7 @@ def read_start(network: Network, written: bytes) -> State:
         raise DecodeError("a network begins with a row that is active or of no class")
     classes, lines = len(network.classes), len(network.lines)
     if any(
-        line >= lines or any(len(version.bounds) != classes for version in notes.versions)
+        line >= lines or any(len(version.bounds) > classes for version in notes.versions)
         for line, notes in state.lines.items()
     ):
         raise DecodeError("a network begins with versions of a model that has no line")

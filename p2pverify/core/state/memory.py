@@ -53,9 +53,10 @@ def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
     Only such a peer's proposals and signatures matter: a cut needs the weight of its base, and the base is remembered.
     """
     member = state.members.get(peer)
+    oldest = max(0, state.index - memory_cuts(params))
     if member is None:
-        return False
-    return member.weight > 0 or member.lost_weight_index >= max(0, state.index - memory_cuts(params))
+        return peer in state.moved and state.moved[peer].weighted_index >= oldest
+    return member.weight > 0 or member.lost_weight_index >= oldest
 
 
 def refuse_audit(audit: Audit, params: Params) -> str | None:
@@ -110,6 +111,7 @@ def forget(state: State, params: Params) -> None:
     for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
         del state.dropped[author]
         del state.heads[author]
+        state.tails.pop(author, None)
         state.forgotten[author] = state.index
     state.forgotten = {author: at for author, at in state.forgotten.items() if at >= cuts_from}
     state.recent = (*state.recent[1 - NEAR_CARRY : -1], *(newest_ids(ids) for ids in state.recent[-1:]))

@@ -5,7 +5,6 @@ Duties, disputes and weights have their own modules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, Record
@@ -15,11 +14,15 @@ from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.history import datasets
+from p2pverify.core.state.keys import move
+from p2pverify.core.state.keys import take as keys
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.past.notes import ids_of
+from p2pverify.core.state.past.tails import with_tails
 from p2pverify.core.state.rounds import phases
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.rules import take as amendments
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, EarlyConflict, State
@@ -42,16 +45,11 @@ def advance(
 ) -> State:
     """The state at a cut (or at a provisional set of heads) on top of its base."""
     state = base.successor(cut_id, base.epoch, heads)
+    network = amendments.activate(state, base, network, epoch)
     step = Transition(network, network_id, base, state, frame, class_steps(network))
     weights.update(state, network.params)
     state.epoch, state.beacon = epoch, beacon
-    by_kind: dict[int, list[Record]] = {}
-    authors: set[bytes] = set()
-    for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
-        by_kind.setdefault(record.kind, []).append(record)
-        authors.add(record.author)
-        state.count("records")
-    state.recent = (*base.recent, ids_of(chain.from_iterable(by_kind.values())))
+    authors, by_kind = _by_kind(step, records)
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))
     # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
@@ -60,7 +58,7 @@ def advance(
         _conflict(step, record)
     for record in by_kind.get(Kind.SPONSOR, ()):
         sponsors.take(step, record)
-    _take_lines(step, by_kind)
+    _take_rules(step, by_kind)
     cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     cuts.contain(step)
     for record in by_kind.get(Kind.AUDIT, ()):
@@ -94,14 +92,43 @@ def advance(
     if network.is_trained:
         phases.open_rounds(step)
     objections.forget_contested(state)
-    memory.forget(state, network.params)
+    memory.forget(state, step.reach)
     if network.tariff is not None:
         settling.take(step, by_kind)
     return state
 
 
-def _take_lines(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
-    """Releases come before the recalls of a step, and the old publishers' words before those of new ones."""
+def _by_kind(step: Transition, records: Iterable[Record]) -> tuple[set[bytes], dict[int, list[Record]]]:
+    """The authors of a step's records, and the records that count by kind, each kind by author and number.
+
+    The state notes where the logs end, and takes all changes of keys. No record above the head of a handover counts.
+    """
+    state, base = step.state, step.base
+    ordered = sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id))
+    state.tails = with_tails(base.tails, sorted(ordered, key=lambda r: (r.author, r.seq)))
+    state.recent = (*base.recent, ids_of(ordered))
+    move.finish(step)
+    keys.take_handovers(step, (record for record in ordered if record.kind == Kind.HANDOVER))
+    by_kind: dict[int, list[Record]] = {}
+    for record in ordered:
+        state.count("records")
+        if keys.is_void(state, record.author, record.seq, record.kind):
+            state.count("records of a key after its handover")
+        else:
+            by_kind.setdefault(record.kind, []).append(record)
+    for record in by_kind.get(Kind.OBJECT, ()):
+        keys.take_object(step, record)
+    for record in by_kind.get(Kind.REKEY, ()):
+        keys.take_rekey(step, record)
+    return {record.author for record in ordered}, by_kind
+
+
+def _take_rules(step: Transition, by_kind: Mapping[int, Sequence[Record]]) -> None:
+    """Amendments come first. Releases come before the recalls of a step.
+
+    The old publishers' words come before those of new ones.
+    """
+    amendments.take(step, by_kind)
     take.take_releases(step, by_kind.get(Kind.RELEASE, ()))
     for record in by_kind.get(Kind.RECALL, ()):
         take.take_recall(step, record)
@@ -132,6 +159,8 @@ def _conflict(step: Transition, record: Record) -> None:
     one, two = conflict.first, conflict.second
     accused = one.header.author
     forks = frozenset((one.header.seq,)) if one.header.seq == two.header.seq else frozenset()
+    if keys.take_late_conflict(step.state, accused, min(one.header.seq, two.header.seq), forks):
+        return
     found = EarlyConflict(forks, conflict_kind(one, two) == "slot", step.state.index)
     if accused in step.state.members:
         _blame(step, accused, found)
@@ -160,6 +189,9 @@ def _blame(step: Transition, accused: bytes, found: EarlyConflict) -> None:
     for _ in forks - known:
         until = step.state.epoch + step.network.params.fork_epochs
         step.state.change(accused, fork_until=until, forks=forks)
+        member = step.state.members[accused]
+        if member.successor is not None and not member.founder:
+            step.state.change(accused, suspended_until=-1)  # the weight does not come back with the end of the handover
         step.state.count("forks")
 
 
@@ -169,7 +201,7 @@ def _audit(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author)
     if member is None or not member.active:
         return
-    refused = memory.refuse_audit(audit, step.network.params)
+    refused = memory.refuse_audit(audit, step.reach)
     if refused is not None:
         duties.void(step, audit.key, refused)
         return

@@ -6,8 +6,8 @@
 | had weight once | after TOMBSTONE_CUTS cuts without a record in a cut; if it was convicted, the key stays banned |
 | has weight | never |
 
-The head of a dropped author is kept as long as other cuts, because a later cut must contain earlier ones. After that
-its log begins anew with its last join (`Ledger.between`).
+The head of a dropped author is kept as long as other cuts, because a later cut must contain earlier ones. Until then a
+new join brings its row back. After that the author is forgotten for good: its log is too old for a new author's.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,6 +15,9 @@ from dataclasses import replace
 
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.membership import decode_join
+from p2pverify.core.state.keys.take import is_successor
+from p2pverify.core.state.memory import NEAR_CUTS
+from p2pverify.core.state.rules.take import refuse_class
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.transition import Transition
 
@@ -23,8 +26,9 @@ WEIGHTLESS_MAX = 4096
 #: A row gives its place to a newcomer only if it began at least this many cuts ago.
 PLACE_CUTS = 64
 SILENT_CUTS = 4096
-#: A new author's last join must be younger than this many epochs. So a silent row comes back only by a new join.
-JOIN_EPOCHS = 4096
+#: The log of a new author must have begun less than this many epochs before the base of the cut that takes it in. The
+#: head of a dropped author is kept for more cuts than that, so a forgotten author is never a new one again.
+JOIN_EPOCHS = NEAR_CUTS
 TOMBSTONE_CUTS = 65_536
 #: `seen_index` of a row lags by up to this many cuts, so that a row does not change with each record.
 SEEN_STEP = 64
@@ -32,17 +36,29 @@ SEEN_STEP = 64
 
 def take(step: Transition, moves: Sequence[Record]) -> None:
     """Take joins and leaves, sorted by author and number."""
-    places = _Places(step.state)
+    state, places = step.state, _Places(step.state)
     for record in moves:
-        member = step.state.members.get(record.author)
+        member = state.members.get(record.author)
         if record.kind == Kind.LEAVE:
             if member is not None and member.active:
-                step.state.change(record.author, active=False)
-        elif member is not None or (record.author not in step.state.banned and places.take()):
+                state.change(record.author, active=False)
+            continue
+        if is_successor(state, record.author):
+            state.count("join: author waits for the row of another key")
+            continue
+        refused = refuse_class(step.network, state, decode_join(record.payload).class_index)
+        if refused is not None:
+            state.count(f"join: {refused}")
+        elif member is not None or (_may_come_in(state, record.author) and places.take()):
             _join(step, record)
-        else:
-            step.state.dropped[record.author] = step.state.index  # its head is forgotten like that of a dropped row
-    _clear(step.state, places.yielded)
+            continue
+        if member is None:
+            state.dropped[record.author] = state.index  # its head is forgotten like that of a dropped row
+    _clear(state, places.yielded)
+
+
+def _may_come_in(state: State, author: bytes) -> bool:
+    return author not in state.banned and author not in state.moved
 
 
 def note_seen(state: State, authors: Sequence[bytes]) -> None:
@@ -108,6 +124,7 @@ def _join(step: Transition, record: Record) -> None:
         class_index=join.class_index,
         vrf_key=join.vrf_key,
         box_key=join.box_key,
+        next_key=join.next_key if member.next_key is None else member.next_key,
         hardware=join.hardware,
         contacts=contacts,
         joined_epoch=state.epoch,

@@ -18,6 +18,7 @@ from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import Books
 from p2pverify.core.state.history.notes import LiveDataset
+from p2pverify.core.state.keys.notes import MovedKey, OpenHandover
 from p2pverify.core.state.lines.notes import LineNotes, ServedVersion
 from p2pverify.core.state.past.notes import (
     NOTHING_PAST,
@@ -29,7 +30,9 @@ from p2pverify.core.state.past.notes import (
     shared,
 )
 from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster
+from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.rounds.notes import LineRounds
+from p2pverify.core.state.rules.notes import NumberedRules, OpenAmendment
 from p2pverify.core.state.verdicts.notes import AuditNote, Dispute, DutyNote
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
@@ -69,6 +72,7 @@ class Member:
     class_index: int = 0
     vrf_key: bytes = bytes(32)
     box_key: bytes | None = None
+    next_key: bytes | None = None  # digest of the key to which its row may move
     hardware: str = ""
     joined_epoch: int = 0
     joined_index: int = 0
@@ -80,7 +84,12 @@ class Member:
     rests_from: int = -1  # `duties_met` at which its weight was put to rest; -1 if it does not rest
     sponsors: frozenset[bytes] = frozenset()  # members with weight that stand for it
     sponsored_epoch: int = -1  # epoch at which it last sponsored another peer
-    suspended_until: int = -1  # last epoch without weight because a peer that it sponsored was convicted
+    suspended_until: int = -1  # last epoch without weight because a peer that it sponsored was convicted, or of a move
+    successor: bytes | None = None  # the key to which its row is about to move; then the row is frozen
+    handovers: int = 0  # how often its row moved to another key
+    handed_epoch: int = -1  # epoch at which its row moved last
+    objected_until: int = -1  # last epoch in which only a handover with both signatures counts
+    rekeyed_epoch: int = -1  # epoch at which it changed its VRF key last
     agreements: int = 0
     dissents: int = 0
     inconclusive: int = 0
@@ -202,10 +211,15 @@ class State(Roster):
     totals: dict[str, int] = field(default_factory=dict)
     datasets: dict[bytes, LiveDataset] = field(default_factory=dict)  # those offered now, by the id of the record
     rounds: dict[int, LineRounds] = field(default_factory=dict)  # by index of a trained line
+    rules: NumberedRules = field(default_factory=dict)  # those that amendments have made, at most one
+    amendments: Mapping[bytes, OpenAmendment] = field(default_factory=dict)  # by the id of the record
     past: dict[bytes, PastCut] = field(default_factory=dict)  # newest cuts of the path before this one, oldest first
     beside: dict[bytes, PastCut | None] = field(default_factory=dict)  # cuts beside the path that this one contains
     recent: tuple[CutIds, ...] = ()  # records of the newest cuts of the path, this one last
     forgotten: dict[bytes, int] = field(default_factory=dict)  # author -> index at which its head was forgotten
+    tails: dict[bytes, LogTail] = field(default_factory=dict)  # by author, of the logs with a head
+    handovers: dict[bytes, OpenHandover] = field(default_factory=dict)  # by old key
+    moved: dict[bytes, MovedKey] = field(default_factory=dict)  # tombstones, by old key
     books: Books | None = None  # None in a network without a tariff
     admitted_epoch: int = -1  # of the newest admission without sponsors
     sponsored_epoch: int = -1  # of the newest admission with sponsors
@@ -254,10 +268,15 @@ class State(Roster):
             dict(self.totals),
             dict(self.datasets),
             dict(self.rounds),
+            self.rules,
+            self.amendments,
             {**self.past, self.id: self.as_past()},
             dict(self.beside),
             self.recent,
             dict(self.forgotten),
+            self.tails,
+            dict(self.handovers),
+            dict(self.moved),
             None if self.books is None else self.books.copy(),
             self.admitted_epoch,
             self.sponsored_epoch,
@@ -286,6 +305,7 @@ class State(Roster):
                 shared(before.lines, self.lines),
                 shared(before.disputes, past_disputes(self.disputes)),
                 shared(before.rounds, past_rounds(rounds)),
+                shared(before.rules, self.rules),
             )
         return self._as_past
 
@@ -306,8 +326,8 @@ class State(Roster):
 
     def is_forked(self, author: bytes, seq: int) -> bool:
         """Whether an author is known to have forked its log at this number or before it."""
-        member = self.members.get(author)
-        return member is not None and any(fork <= seq for fork in member.forks)
+        found = self.members.get(author) or self.moved.get(author)
+        return found is not None and any(fork <= seq for fork in found.forks)
 
     def change(self, peer: bytes, **changes: object) -> None:
         """Change a member in this state only: it is copied before its first change."""

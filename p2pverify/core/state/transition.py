@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.odds import TestSteps, test_steps
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Head
@@ -19,6 +19,7 @@ from p2pverify.core.settle.rounds import DecidedRound
 from p2pverify.core.state import memory
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.core.state.past.notes import PastCut, id_at
+from p2pverify.core.state.rules.notes import in_force, longest
 from p2pverify.core.state.state import Convictions, Loss, Member, State
 
 
@@ -46,6 +47,8 @@ class Frame:
 class Transition:
     """A step in progress: the state under construction, and the evidence of this step.
 
+    `network` has the rules in force in this step.
+
     `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat, and
     `long_evidence` of those in long audits. `bets` has each peer's judged answers in the pooled test. `earned` and
     `rounds` are what the step settles in a network with a tariff. `carried` are the
@@ -64,8 +67,16 @@ class Transition:
     earned: list[Earned] = field(default_factory=list)
     rounds: list[DecidedRound] = field(default_factory=list)
     carried: list[Convictions] = field(default_factory=list)
+    _reach: Params | None = None
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
+
+    @property
+    def reach(self) -> Params:
+        """The parameters for how long things wait: the longest since the oldest remembered cut."""
+        if self._reach is None:
+            self._reach = reach_of(self.network, self.state)
+        return self._reach
 
     def test_of(self, member: Member, across: int | None) -> TestSteps:
         """The test steps of the member's class, or of the class `across` if an answer was judged across classes."""
@@ -277,6 +288,14 @@ class Transition:
             return False
         signed = base.weight_of(self.state.signatures.get(cut_id, frozenset()))
         return 3 * signed >= thirds * base.total_weight
+
+
+def reach_of(network: Network, state: State) -> Params:
+    """The longest deadlines and the largest sizes in force at a state, or at a remembered cut before it."""
+    if not state.rules:
+        return network.params
+    past = {id(cut.rules): cut.rules for cut in state.past.values()}
+    return longest(network.params, (in_force(network, rules).params for rules in past.values()))
 
 
 def class_steps(network: Network) -> tuple[TestSteps, ...]:

@@ -59,6 +59,9 @@ class Score:
     contested_by: tuple[bytes, ...]  # members without whose objected decisions the conviction would not stand
     fork_until: int | None  # last epoch of a fork's penalty, None if there is none now
     speed: Speed | None  # None if it claims no hardware; it decides nothing
+    handovers: int = 0  # how often its row moved to another key
+    handed_epoch: int | None = None  # of the newest move
+    moves_to: bytes | None = None  # the key to which its row is about to move
     version: int | None = None  # the number of the version that it serves; None if its model has no line
     is_behind: bool = False  # that version is retired or recalled, so it is not asked
 
@@ -73,7 +76,7 @@ class _Table:
     """The rows of a state, one at a time, with what they have in common."""
 
     def __init__(self, network: Network, state: State) -> None:
-        self._network = network
+        self._network = network = state.rules_in(network)
         self._state = state
         self.weighted = frozenset(weighted_peers(state))
         self._steps = class_steps(network)
@@ -162,6 +165,9 @@ def _score(
         tuple(contesting(network, state, member)),
         member.fork_until if state.epoch <= member.fork_until else None,
         speed,
+        member.handovers,
+        member.handed_epoch if member.handovers else None,
+        member.successor,
     )
 
 
@@ -302,6 +308,7 @@ def _score_row(score: Score, member: Member) -> list[object]:
         score.conviction,
         list(score.contested_by),
         _speed_value(score.speed),
+        [score.handovers, member.handed_epoch + 1, score.moves_to],
     ]
 
 

@@ -30,7 +30,7 @@ ROW_BYTES_MAX = 61_440
 #: Items of the head of a network without lines and without a tariff.
 _HEAD_ITEMS = 10
 #: Places in a row (protocol/view.md).
-_STANDING, _WEIGHT, _COUNTS, _CONVICTION, _CONTESTED, _ROW_FIELDS = 5, 6, 8, 14, 15, 17
+_STANDING, _WEIGHT, _COUNTS, _CONVICTION, _CONTESTED, _HANDED, _ROW_FIELDS = 5, 6, 8, 14, 15, 17, 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,7 @@ class ShownRow:
     contested_by: tuple[bytes, ...]
     manifest: bytes | None = None  # of the version that it serves (32 B); None if its model has no line
     is_behind: bool = False
+    handed: tuple[int, int, bytes | None] = (0, -1, None)  # moves to other keys, epoch of the newest, and the next one
 
 
 def read_score_row(data: bytes) -> ShownRow:
@@ -187,7 +188,14 @@ def read_score_row(data: bytes) -> ShownRow:
         as_text(row[_CONVICTION], "conviction", 256),
         tuple(as_bytes(peer, "contested by", size=32) for peer in as_array(row[_CONTESTED], "contested by")),
         *_version(row[_ROW_FIELDS:]),
+        _handed(row[_HANDED]),
     )
+
+
+def _handed(value: Value) -> tuple[int, int, bytes | None]:
+    handovers, epoch, moves_to = as_array(value, "handed over", length=3)
+    successor = None if moves_to is None else as_bytes(moves_to, "moves to", size=32)
+    return as_uint(handovers, "handovers"), as_uint(epoch, "epoch", EPOCH_MAX + 1) - 1, successor
 
 
 def _version(items: Sequence[Value]) -> tuple[bytes | None, bool]:

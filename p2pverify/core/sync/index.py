@@ -6,10 +6,9 @@ chunks and the running totals between them. The ledger decides which ids are in 
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.records.envelope import Record
 
 CHUNK_IDS_MAX = 128
 KNOWN_MAX = 4096
@@ -57,7 +56,7 @@ def _first_key(chunk: _Chunk) -> Key:
 
 
 class RecordIndex:
-    """A grow-only set of (epoch, id); ids are 32 bytes. Positions count from 0 and hold until the next change."""
+    """A set of (epoch, id); ids are 32 bytes. Positions count from 0 and hold until the next change."""
 
     __slots__ = ("_chunks", "_counted", "_counts", "_firsts", "_fresh", "_known", "_size", "_sums")
 
@@ -77,14 +76,30 @@ class RecordIndex:
 
     # ------------------------------------------------------------ changing
 
-    def add(self, record: Record) -> None:
+    def add(self, epoch: int, record_id: bytes) -> None:
         """Add a record that is not in the set yet."""
-        self._fresh.append((record.header.epoch, record.id))
+        self._fresh.append((epoch, record_id))
 
-    def remove(self, record: Record) -> None:
-        """Remove a record that is in the set."""
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Remove records that are in the set."""
         self.settle()
-        epoch, record_id = record.header.epoch, record.id
+        for epoch, record_id in keys:
+            self._remove(epoch, record_id)
+
+    def discard(self, keys: Iterable[Key]) -> None:
+        """Remove those of some records that are in the set."""
+        self.remove([key for key in keys if self.has(*key)])
+
+    def has(self, epoch: int, record_id: bytes) -> bool:
+        """Whether a record is in the set."""
+        self.settle()
+        chunk = self._chunks[self._chunk_of((epoch, record_id))] if self._chunks else None
+        if chunk is None or chunk.epoch != epoch:
+            return False
+        place = bisect_left(chunk.ids, record_id)
+        return place < len(chunk.ids) and chunk.ids[place] == record_id
+
+    def _remove(self, epoch: int, record_id: bytes) -> None:
         at = self._chunk_of((epoch, record_id))
         chunk = self._chunks[at]
         place = bisect_left(chunk.ids, record_id)

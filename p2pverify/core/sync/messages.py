@@ -1,10 +1,12 @@
 """The messages by which two peers make their sets of records equal: requests, and an answer to each.
 
-    request  = [ "reconcile", network, message ]    answer = [ "reconcile", message ]
+    request  = [ "common", network, [ *64 id ] ]    answer = [ "common", null / id, null / cut ]
+             / [ "between", id, number ]                   / [ "records", [ *512 record ] ]
+             / [ "reconcile", id, message ]                / [ "reconcile", message ]
              / [ "fetch", [ 1*512 id ] ]                   / [ "records", [ *512 record ] ]
              / [ "final" ]                                 / [ "final", null / cut ]
-             / [ "digests", epoch ]                        / [ "digests", [ *1024 [ epoch, digest ] ], more ]
-             / [ "list", epoch, id ]                       / [ "ids", [ *2000 id ] ]
+             / [ "digests", id, epoch ]                    / [ "digests", [ *1024 [ epoch, digest ] ], more ]
+             / [ "list", id, epoch, id ]                   / [ "ids", [ *2000 id ] ]
 
 This module has only bytes and their limits (see `protocol/sync.md`). `session` decides which requests are sent.
 """
@@ -20,23 +22,46 @@ from p2pverify.core.sync.negentropy import MESSAGE_BYTES_MAX
 
 REQUEST_BYTES_MAX = MESSAGE_BYTES_MAX + 64
 ANSWER_BYTES_MAX = 524_288
+COMMON_IDS_MAX = 64
 FETCH_IDS_MAX = 512
 DIGESTS_MAX = 1_024
 LIST_IDS_MAX = 2_000
 RECORD_ITEM_BYTES_MAX = RECORD_BYTES_MAX + 5  # with its length before it
-_INDEX_MAX = 2**40
+_INDEX_MAX = _SKIP_MAX = 2**40
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Reconcile:
-    """A negentropy message about the asker's set."""
+class AskCommon:
+    """Asks for the first of these cuts that the answerer knows. The network's id stands for the beginning."""
 
     network: bytes
+    cuts: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        return encode(["common", self.network, list(self.cuts)])
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Asks for the records from a cut to the newest one, in the order of the cuts, without the first `skip`."""
+
+    cut: bytes
+    skip: int
+
+    def encode(self) -> bytes:
+        return encode(["between", self.cut, self.skip])
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """A negentropy message about the asker's set above a cut."""
+
+    cut: bytes
     message: bytes
 
     def encode(self) -> bytes:
-        return encode(["reconcile", self.network, self.message])
+        return encode(["reconcile", self.cut, self.message])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +84,28 @@ class AskFinal:
 
 @dataclass(frozen=True, slots=True)
 class AskDigests:
-    """Asks for the digests of all epochs with records, from `epoch` on."""
+    """Asks for the digests of all epochs with records above a cut, from `epoch` on."""
 
+    cut: bytes
     epoch: int
 
     def encode(self) -> bytes:
-        return encode(["digests", self.epoch])
+        return encode(["digests", self.cut, self.epoch])
 
 
 @dataclass(frozen=True, slots=True)
 class AskIds:
-    """Asks for the ids of one epoch that are greater than `after`."""
+    """Asks for the ids of one epoch above a cut that are greater than `after`."""
 
+    cut: bytes
     epoch: int
     after: bytes
 
     def encode(self) -> bytes:
-        return encode(["list", self.epoch, self.after])
+        return encode(["list", self.cut, self.epoch, self.after])
 
 
-Request = Reconcile | Fetch | AskFinal | AskDigests | AskIds
+Request = AskCommon | Between | Reconcile | Fetch | AskFinal | AskDigests | AskIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +145,22 @@ class Final:
     cut: FinalCut | None
 
     def encode(self) -> bytes:
-        cut = self.cut
-        fields = None if cut is None else [cut.cut, cut.index, cut.ledger_root, cut.view_root]
-        return encode(["final", fields])
+        return encode(["final", _final_fields(self.cut)])
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The common cut, None if there is none, and the newest certified cut."""
+
+    cut: bytes | None
+    final: FinalCut | None
+
+    def encode(self) -> bytes:
+        return encode(["common", self.cut, _final_fields(self.final)])
+
+
+def _final_fields(cut: FinalCut | None) -> list[object] | None:
+    return None if cut is None else [cut.cut, cut.index, cut.ledger_root, cut.view_root]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +184,7 @@ class Ids:
         return encode(["ids", list(self.ids)])
 
 
-Answer = Reconciled | Records | Final | Digests | Ids
+Answer = Common | Reconciled | Records | Final | Digests | Ids
 
 # ---------------------------------------------------------------- reading
 
@@ -169,12 +209,17 @@ def _named(value: Value, what: str, readers: Mapping[str, tuple[int, Callable[[S
     return reader(as_array(value, what, length=length)[1:])
 
 
+def _ask_common(fields: Sequence[Value]) -> Request:
+    return AskCommon(as_bytes(fields[0], "network", size=32), _ids(fields[1], COMMON_IDS_MAX))
+
+
+def _ask_between(fields: Sequence[Value]) -> Request:
+    return Between(as_bytes(fields[0], "cut", size=32), as_uint(fields[1], "number", _SKIP_MAX))
+
+
 def _reconcile(fields: Sequence[Value]) -> Request:
-    network, message = fields
-    return Reconcile(
-        as_bytes(network, "network", size=32),
-        as_bytes(message, "message", size_max=MESSAGE_BYTES_MAX),
-    )
+    cut, message = fields
+    return Reconcile(as_bytes(cut, "cut", size=32), as_bytes(message, "message", size_max=MESSAGE_BYTES_MAX))
 
 
 def _fetch(fields: Sequence[Value]) -> Request:
@@ -191,12 +236,12 @@ def _ask_final(_fields: Sequence[Value]) -> Request:
 
 
 def _ask_digests(fields: Sequence[Value]) -> Request:
-    return AskDigests(as_uint(fields[0], "epoch", EPOCH_MAX))
+    return AskDigests(as_bytes(fields[0], "cut", size=32), as_uint(fields[1], "epoch", EPOCH_MAX))
 
 
 def _ask_ids(fields: Sequence[Value]) -> Request:
-    epoch, after = fields
-    return AskIds(as_uint(epoch, "epoch", EPOCH_MAX), as_bytes(after, "id", size=32))
+    cut, epoch, after = fields
+    return AskIds(as_bytes(cut, "cut", size=32), as_uint(epoch, "epoch", EPOCH_MAX), as_bytes(after, "id", size=32))
 
 
 def _reconciled(fields: Sequence[Value]) -> Answer:
@@ -208,17 +253,24 @@ def _records(fields: Sequence[Value]) -> Answer:
     return Records(tuple(as_bytes(item, "record", size_max=RECORD_BYTES_MAX) for item in records))
 
 
+def _common(fields: Sequence[Value]) -> Answer:
+    cut = None if fields[0] is None else as_bytes(fields[0], "cut", size=32)
+    return Common(cut, _final_cut(fields[1]))
+
+
 def _final(fields: Sequence[Value]) -> Answer:
-    if fields[0] is None:
-        return Final(None)
-    cut, index, ledger_root, view_root = as_array(fields[0], "cut", length=4)
-    return Final(
-        FinalCut(
-            as_bytes(cut, "cut", size=32),
-            as_uint(index, "index", _INDEX_MAX),
-            as_bytes(ledger_root, "ledger root", size=32),
-            as_bytes(view_root, "view root", size=32),
-        )
+    return Final(_final_cut(fields[0]))
+
+
+def _final_cut(value: Value) -> FinalCut | None:
+    if value is None:
+        return None
+    cut, index, ledger_root, view_root = as_array(value, "cut", length=4)
+    return FinalCut(
+        as_bytes(cut, "cut", size=32),
+        as_uint(index, "index", _INDEX_MAX),
+        as_bytes(ledger_root, "ledger root", size=32),
+        as_bytes(view_root, "view root", size=32),
     )
 
 
@@ -248,13 +300,16 @@ def _ids(value: Value, length_max: int) -> tuple[bytes, ...]:
 
 
 _REQUESTS: dict[str, tuple[int, Callable[[Sequence[Value]], Request]]] = {
+    "common": (3, _ask_common),
+    "between": (3, _ask_between),
     "reconcile": (3, _reconcile),
     "fetch": (2, _fetch),
     "final": (1, _ask_final),
-    "digests": (2, _ask_digests),
-    "list": (3, _ask_ids),
+    "digests": (3, _ask_digests),
+    "list": (4, _ask_ids),
 }
 _ANSWERS: dict[str, tuple[int, Callable[[Sequence[Value]], Answer]]] = {
+    "common": (3, _common),
     "reconcile": (2, _reconciled),
     "records": (2, _records),
     "final": (2, _final),

@@ -1,7 +1,9 @@
 """A sync session: it fetches from one neighbour the records that are missing here.
 
-The session reconciles the two sets (`negentropy`), fetches the missing records in pages, oldest epochs first, and
-compares the newest certified cuts. Fingerprints are sums, so an author of records can forge one. If a neighbour's
+The session finds a cut that both peers know (`above`). A peer that is far behind first takes the records of the cuts
+after it. The session then reconciles the two sets above the cut (`negentropy`), fetches the missing records in pages,
+oldest epochs first, and compares the newest certified cuts. Without a common cut the session is over (`is_gone`).
+Fingerprints are sums, so an author of records can forge one. If a neighbour's
 certified cut stays unknown although the sets seem equal, the session therefore compares epochs by digests that nobody
 can forge, and lists ids. Each side fetches for itself. The set also holds the records of convicted peers and all
 branches of a fork.
@@ -12,14 +14,12 @@ judges and takes the records that a session returns.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.payloads.cut import decode_cut
-from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.sync.above import SetsAbove, SyncContext
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.memory import SyncMemory
 from p2pverify.core.sync.messages import (
@@ -27,9 +27,12 @@ from p2pverify.core.sync.messages import (
     FETCH_IDS_MAX,
     LIST_IDS_MAX,
     RECORD_ITEM_BYTES_MAX,
+    AskCommon,
     AskDigests,
     AskFinal,
     AskIds,
+    Between,
+    Common,
     Digests,
     Fetch,
     Final,
@@ -46,24 +49,9 @@ from p2pverify.core.sync.negentropy import Initiator
 REQUESTS_MAX = 4_096  # of one session
 ROUNDS_MAX = 256  # of reconciliation in a row that find nothing to fetch
 USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused on arrival
+STREAM_CUTS = 4  # a peer that is so many cuts behind takes them in order
 AGAIN_MAX = 512  # records that one session asks for again, because a proposal names a later record of their author
 NO_ID = bytes(32)
-
-
-class SyncContext(Protocol):
-    """The attributes of a machine's `Context` that a sync reads."""
-
-    @property
-    def key(self) -> bytes: ...
-
-    @property
-    def network_id(self) -> bytes: ...
-
-    @property
-    def ledger(self) -> Ledger: ...
-
-    @property
-    def fold(self) -> Fold: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +69,23 @@ class SyncTurn:
 class SyncSession:
     """Fetches missing records from one neighbour.
 
-    `index` holds the ledger's records. `memory` is this neighbour's, from earlier sessions. `claimed` holds the ids
+    `sets` are those of this peer. `memory` is this neighbour's, from earlier sessions. `claimed` holds the ids
     that sessions with other neighbours are fetching now. `start` returns the first request; `receive` reads an answer
     and returns the next step. Call `end` after the last step, and `release` after the session in any case.
     """
 
-    def __init__(self, context: SyncContext, index: RecordIndex, memory: SyncMemory, claimed: set[bytes]) -> None:
+    def __init__(self, context: SyncContext, sets: SetsAbove, memory: SyncMemory, claimed: set[bytes]) -> None:
         self._context = context
         self._memory = memory
         self._claimed = claimed
-        self._initiator = Initiator(index)
-        self._index = index
+        self._sets = sets
+        self._cut = NO_ID  # the common cut
+        self._index = RecordIndex()
+        self._initiator = Initiator(self._index)
         self._sent: Request = AskFinal()
+        self._has_common = False
+        self._skip: int | None = None  # how many records of the cuts after the common one have come
+        self._may_stream = True
         self._requests = 0
         self._message: bytes | None = None  # the next message of the reconciliation
         self._rounds = 0  # in a row without an id to fetch
@@ -109,6 +102,8 @@ class SyncSession:
         self._has_ended = False
         self._gave_up = False
         self._lacks_own = False
+        #: Whether the neighbour has forgotten all records that could follow on ours, or we on its ones.
+        self.is_gone = False
         self.fetched = 0  # records that arrived
         self.taken = 0  # arrived records that were new and are kept
         self.useless = 0  # ids that were announced and not delivered, or refused on arrival
@@ -118,7 +113,6 @@ class SyncSession:
     def start(self) -> bytes:
         """The first request."""
         self._memory.begin()
-        self._message = self._initiator.initiate()
         request = self._next()
         assert request is not None
         return request
@@ -129,6 +123,11 @@ class SyncSession:
         answer = decode_answer(data)
         records: tuple[bytes, ...] = ()
         match self._sent, answer:
+            case AskCommon(), Common():
+                self._read_common(answer)
+            case Between(), Records():
+                self._read_between(answer.records)
+                records = answer.records
             case Reconcile(), Reconciled():
                 self._read_message(answer.message)
             case Fetch(), Records():
@@ -157,7 +156,7 @@ class SyncSession:
 
         No own record may be missing, whether it was refused, withheld, or waits for an earlier record.
         """
-        is_whole = self._has_ended and not (self._gave_up or self._lacks_own)
+        is_whole = self._has_ended and not (self._gave_up or self._lacks_own or self.is_gone)
         ledger = self._context.ledger
         return (
             is_whole and self._memory.unknown_cut == NO_ID and all(record_id in ledger for record_id in self._elsewhere)
@@ -183,17 +182,23 @@ class SyncSession:
         return request.encode()
 
     def _choose(self) -> Request | None:
+        if self._skip is not None:
+            return Between(self._cut, self._skip)
+        if self.is_gone:
+            return None
+        if not self._has_common:
+            return AskCommon(self._context.network_id, self._sets.offered())
         self._fetching = self._claim()
         if self._fetching:
             return Fetch(self._fetching)
         if self._message is not None:
             message, self._message = self._message, None
-            return Reconcile(self._context.network_id, message)
+            return Reconcile(self._cut, message)
         if self._epochs:
-            return AskIds(self._epochs[0], self._after)
+            return AskIds(self._cut, self._epochs[0], self._after)
         if self._digest_epoch is not None:
             epoch, self._digest_epoch = self._digest_epoch, None
-            return AskDigests(epoch)
+            return AskDigests(self._cut, epoch)
         if not self._has_asked_final:
             self._has_asked_final = True
             return AskFinal()
@@ -214,6 +219,40 @@ class SyncSession:
         return tuple(found)
 
     # ------------------------------------------------------------ reading
+
+    def _read_common(self, answer: Common) -> None:
+        assert isinstance(self._sent, AskCommon)
+        cut, final = answer.cut, answer.final
+        if cut is None:
+            self.is_gone = True
+            return
+        if cut not in self._sent.cuts:
+            raise RemoteProtocolError("a common cut that was not offered")
+        self._cut = cut
+        if self._may_stream and final is not None and final.index >= self._context.fold.latest.index + STREAM_CUTS:
+            self._may_stream, self._skip = False, 0
+            return
+        index = self._sets.above(cut)
+        if index is None:
+            raise RemoteProtocolError("a common cut that is known no more")
+        if final is None or self._is_final_here(final):
+            self._has_asked_final = True  # the answer would say nothing new
+            self._memory.unknown_cut = NO_ID
+        self._has_common, self._index = True, index
+        self._initiator = Initiator(index)
+        self._message = self._initiator.initiate()
+
+    def _read_between(self, records: tuple[bytes, ...]) -> None:
+        """Note the records of cuts. They are followed by a new common cut."""
+        assert self._skip is not None
+        self._skip = self._skip + len(records) if records else None
+        for data in records:
+            claim = peek(data)
+            if claim is None:
+                raise RemoteProtocolError("not a record")
+            if claim.id not in self._context.ledger:
+                self._delivered[claim.id] = claim
+        self.fetched += len(records)
 
     def _read_message(self, message: bytes) -> None:
         self._message, found = self._initiator.reconcile(message)

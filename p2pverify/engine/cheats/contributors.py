@@ -53,7 +53,7 @@ class CopyingContributor(Contributor):
         found = next(self._others(Kind.UPDATE, current, place), None)
         if place in self._opened or found is None:
             return
-        self._opened.add(place)
+        self._opened[place] = None
         update = replace(decode_update(found.payload), certificate=state.id)
         yield from self._context.write(Kind.UPDATE, update.encode(), now_ms)
 

@@ -4,7 +4,6 @@ The transport is TCP + Noise + Yamux from py-libp2p; accepting, limits and lifet
 registered by name with `handle`. The `attend` argument of `run` is the work for each new connection.
 """
 
-import errno
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +18,7 @@ from p2pverify.net.border.link import Link, StreamHandler
 from p2pverify.net.border.noise_yamux import OwnKeyError, UpgradeError, Upgrader, remote_of
 from p2pverify.net.border.roundtrip import RoundTrips, tcp_round_trip
 from p2pverify.net.border.sockets import bind_all, keep_alive
+from p2pverify.node.endpoints.accepting import PatientListener
 from p2pverify.node.endpoints.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0
@@ -26,8 +26,6 @@ DIAL_SECONDS_MAX = 15.0
 OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that inbound ones cannot take every place
 #: Inbound connections of members beyond peers_max. Their duties and ours lead to requests between us.
 WANTED_INBOUND_MAX = 16
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_EXHAUSTED_PAUSE_S = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -120,16 +118,9 @@ class Host:
 
     async def _serve(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         """Accept the connections of one listening address."""
+        patient = PatientListener(listener, lambda: self._counters.count("accepts_failed"))
         while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                self._counters.count("accepts_failed")
-                await trio.sleep(_EXHAUSTED_PAUSE_S)
-                continue
-            nursery.start_soon(self._accept, stream)
+            nursery.start_soon(self._accept, await patient.accept())
 
     async def dial(self, address: Address) -> Link:
         """The link to the peer at an address, or the existing link to that peer. Raises DialError."""

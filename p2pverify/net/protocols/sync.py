@@ -1,4 +1,4 @@
-"""Sync, /p2pverify/sync/2, makes record sets equal: sessions with the neighbours in turn, and answers to theirs.
+"""Sync, /p2pverify/sync/3, makes record sets equal: sessions with the neighbours in turn, and answers to theirs.
 
 One stream is one session. The peer that opened it sends requests and the other answers, one frame each, in turn. Every
 few seconds there is a session with the next neighbour. A new neighbour gets a session at once. The node defines the
@@ -21,7 +21,7 @@ from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.node.ports import Inbox, SyncSessionPort
 
-PROTOCOL = "/p2pverify/sync/2"
+PROTOCOL = "/p2pverify/sync/3"
 #: The time to encrypt and send one byte, measured.
 SECONDS_PER_BYTE = 5e-8
 

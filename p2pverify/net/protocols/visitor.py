@@ -16,6 +16,8 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.inference.stream import AnswerReader
 from p2pverify.core.limits import BoundedDict
+from p2pverify.core.snapshot.messages import StateRequest
+from p2pverify.net.border.connection_limits import group_of
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
@@ -33,9 +35,11 @@ from p2pverify.net.peers.peer_list import (
 from p2pverify.net.peers.signed_addresses import SignedAddresses, seen_address, usable
 from p2pverify.net.protocols.blob import BlobLimits, BlobProtocol
 from p2pverify.net.protocols.requests import CHEQUES, PASSPORTS, RequestLimits, Requests, cheque_limits, passport_limits
+from p2pverify.net.protocols.state import StateLimits, StateProtocol
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address
 from p2pverify.node.ports import AskError, AskingPort, BlobPort, Hear, Reply, unheard
+from p2pverify.node.snapshot.ports import StatePort
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -47,7 +51,7 @@ PEERS_MET_MAX = 32
 log = logging.getLogger(__name__)
 
 
-class Visitor(AskingPort, BlobPort):
+class Visitor(AskingPort, BlobPort, StatePort):
     """One visit to a network. `seed` is the visitor's identity (32 B)."""
 
     def __init__(self, seed: bytes, network_id: bytes) -> None:
@@ -62,6 +66,7 @@ class Visitor(AskingPort, BlobPort):
         )
         self._cheques = Requests(_serve_nobody, _is_member, cheque_limits(RequestLimits()), counters, speech=CHEQUES)
         self._blobs = BlobProtocol(None, _is_member, BlobLimits(), counters)
+        self._states = StateProtocol(None, _is_member, StateLimits(), counters)
         self._known: BoundedDict[bytes, tuple[Address, ...]] = BoundedDict(PEERS_KNOWN_MAX)
         self._met: dict[bytes, Link] = {}
 
@@ -102,6 +107,15 @@ class Visitor(AskingPort, BlobPort):
     async def fetch_blob(self, peer: bytes, sha256: bytes, offset: int, length: int) -> bytes:
         """See the port."""
         return await self._blobs.fetch(await self._reach(peer), BlobRequest(sha256, offset, length))
+
+    async def fetch_state(self, peer: bytes, request: StateRequest) -> bytes:
+        """See the port."""
+        return await self._states.fetch(await self._reach(peer), request)
+
+    def group(self, peer: bytes) -> str:
+        """The address group of a peer that was met; "" if it counts for none, as on loopback or behind a relay."""
+        link = self._met.get(peer)
+        return "" if link is None or link.relay is not None else group_of(link.remote)
 
     async def _reach(self, peer: bytes) -> Link:
         """The link to a peer that was met, or that is met now. Raises AskError."""

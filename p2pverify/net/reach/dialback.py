@@ -2,7 +2,8 @@
 
 The request names a port, and no address: the server dials only where the connection comes from, once a minute for each
 peer, and one connection for one request. So it serves neither to scan ports of others nor to multiply traffic. It dials
-under a fresh key, because a second connection of its own key would close the first. Page: protocol/dialback.md.
+under a fresh key, because a second connection of its own key would close the first. The answer tells the server's time.
+Page: protocol/dialback.md.
 """
 
 import logging
@@ -35,6 +36,8 @@ PENDING_MAX = 16
 _DEPTH_MAX = 1
 #: The answers: dialled, not dialled because of a limit, tried without success.
 DONE, REFUSED, FAILED = b"\x00", b"\x01", b"\x02"
+ANSWER_BYTES = 9
+TIME_MS_MAX = 2**53 - 1  # Unix ms
 
 
 def encode_dialback(nonce: bytes, port: int) -> bytes:
@@ -52,15 +55,41 @@ def decode_dialback(data: bytes) -> tuple[bytes, int]:
     return canon.as_bytes(nonce, "the nonce", size=NONCE_BYTES), number
 
 
+def encode_answer(outcome: bytes, time_ms: int) -> bytes:
+    """One byte, and the server's clock in Unix ms, 8 bytes, the highest first."""
+    return outcome + max(0, min(TIME_MS_MAX, time_ms)).to_bytes(8, "big")
+
+
+def decode_answer(data: bytes) -> tuple[bytes, int]:
+    """Raises DecodeError."""
+    time_ms = int.from_bytes(data[1:], "big")
+    if len(data) != ANSWER_BYTES or data[:1] not in (DONE, REFUSED, FAILED) or time_ms > TIME_MS_MAX:
+        raise DecodeError("not an answer to a dial-back")
+    return data[:1], time_ms
+
+
 log = logging.getLogger(__name__)
 
 
 class Dialback:
-    """Both sides of the protocol for one host. `dialler` makes a host with a fresh key, which dials once."""
+    """Both sides of the protocol for one host. `dialler` makes a host with a fresh key, which dials once.
 
-    def __init__(self, host: Host, counters: Counters, dialler: Callable[[bytes], Host] | None = None) -> None:
+    `clock` gives Unix milliseconds. `told` is called with a link and by how many ms the clock of its peer is ahead.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        counters: Counters,
+        dialler: Callable[[bytes], Host] | None = None,
+        *,
+        clock: Callable[[], int],
+        told: Callable[[Link, int], None],
+    ) -> None:
         self._host = host
         self._counters = counters
+        self._clock = clock
+        self._told = told
         self._dialler = dialler or (lambda seed: Host(seed, (), Counters()))
         self._served: BoundedDict[bytes, float] = BoundedDict(ASKERS_MAX)
         self._at_work = 0
@@ -76,7 +105,8 @@ class Dialback:
             with trio.fail_after(ANSWER_SECONDS_MAX):
                 async with await link.open_stream(DIALBACK) as stream:
                     await write_frame(stream, encode_dialback(nonce, port))
-                    answer = await read_frame(stream, 1)
+                    answer, time_ms = decode_answer(await read_frame(stream, ANSWER_BYTES))
+            self._told(link, time_ms - self._clock())
         except (StreamBrokenError, NotSupportedError, RemoteProtocolError, trio.TooSlowError):
             return True if came.is_set() else None
         finally:
@@ -91,7 +121,7 @@ class Dialback:
             nonce, port = decode_dialback(await read_frame(stream, REQUEST_BYTES_MAX))
         if not self._may_serve(stream):
             self._counters.count("dialbacks_refused")
-            await write_frame(stream, REFUSED)
+            await write_frame(stream, encode_answer(REFUSED, self._clock()))
             return
         self._served[stream.peer] = trio.current_time()
         self._at_work += 1
@@ -100,7 +130,7 @@ class Dialback:
         finally:
             self._at_work -= 1
         self._counters.count("dialbacks_done" if has_reached else "dialbacks_failed")
-        await write_frame(stream, DONE if has_reached else FAILED)
+        await write_frame(stream, encode_answer(DONE if has_reached else FAILED, self._clock()))
 
     def _may_serve(self, stream: Stream) -> bool:
         """Only peers of our network, with an address of their own, each once a minute."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import trio
 
 from p2pverify.core.counters import Counters
+from p2pverify.net.border.connection_limits import group_of
 from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.circuit.client import Circuits
 from p2pverify.net.circuit.server import RelayServer, register
 from p2pverify.net.peers.signed_addresses import OwnAddresses
+from p2pverify.net.reach.clocks import PeerClocks
 from p2pverify.net.reach.dialback import Dialback
 from p2pverify.net.reach.reachability import Reachability
 from p2pverify.net.reach.relays import RelayReservations
@@ -63,7 +65,8 @@ class Reaching:
         self._relays = RelayReservations(
             host.peer, self._circuits, links, is_member, counters, clock=clock, changed=self._relays_have_changed
         )
-        self._dialback = Dialback(host, counters)
+        self._clocks = PeerClocks()
+        self._dialback = Dialback(host, counters, clock=clock, told=self._note_clock)
         self._reachability = Reachability(host, own, self._dialback, self._relays, links, counters, dice, tell)
         self._server = RelayServer(
             host,
@@ -93,10 +96,16 @@ class Reaching:
 
     def report(self) -> Reach:
         """What is known now."""
-        found = replace(self._reachability.report(), serves=len(self._server.reserved))
+        clocks, ahead_ms = self._clocks.report()
+        found = replace(
+            self._reachability.report(), serves=len(self._server.reserved), clocks=clocks, clock_ahead_ms=ahead_ms
+        )
         if self._mapping is None:
             return found
         return replace(found, mapped=self._mapping.told, mapping_failed=self._mapping.failed)
+
+    def _note_clock(self, link: Link, ahead_ms: int) -> None:
+        self._clocks.note(group_of(link.remote, loopback_counts=True), ahead_ms)
 
     def _can_relay(self) -> bool:
         return self._settings.relay and self._reachability.can_relay and bool(self._direct())

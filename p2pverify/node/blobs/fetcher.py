@@ -5,9 +5,9 @@ for nothing more. What was fetched before an interruption is not fetched again.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -17,26 +17,14 @@ from p2pverify.core.blobs.messages import PIECE_BYTES_MAX
 from p2pverify.core.blobs.plan import ChunkPlan, SourceFault
 from p2pverify.core.contract.history.files import FileEntry
 from p2pverify.core.counters import Counters
-from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.blobs.download import Download, told
 from p2pverify.node.blobs.ports import Allowed, BlobKeeper, PartialBlob
-from p2pverify.node.ports import AskError, BlobPort
+from p2pverify.node.ports import BlobPort
 from p2pverify.node.user_error import UserError
 
 #: For one piece of at most 1 MiB, dialling included.
 PIECE_SECONDS_MAX = 30.0
-_FAULTS = {
-    **dict.fromkeys(("unknown", "not-served", "beyond", "unsupported"), SourceFault.MISSING),
-    **dict.fromkeys(("busy", "unconfirmed"), SourceFault.BUSY),
-    **dict.fromkeys(("malformed", "too-large"), SourceFault.FALSE),
-}
-#: The counter of each fault, and what people are told of a peer that was dropped for it.
-_TOLD = {
-    SourceFault.FALSE: ("blobs_false", "sent false bytes"),
-    SourceFault.MISSING: ("blobs_missing", "without the file"),
-    SourceFault.BUSY: ("blobs_busy", "too busy"),
-    SourceFault.FAILED: ("blobs_failed", "out of reach"),
-}
 _AGAIN = (
     "try again later: fetched chunks are kept; or copy the file to this machine by other means, and name it with "
     "'p2pverify model add FILE'"
@@ -106,7 +94,7 @@ class BlobFetcher:
             await self._fill(part, entry, chunks, plan, progress)
             if not plan.is_done:
                 left = f"{plan.left} of {len(chunks.hashes)} chunks of {entry.path} are missing"
-                raise FetchError(f"{left}: {_told({**ended, **plan.ended()})}", _AGAIN)
+                raise FetchError(f"{left}: {told({**ended, **plan.ended()})}", _AGAIN)
             path = await trio.to_thread.run_sync(part.finish)
         finally:
             part.close()
@@ -132,9 +120,10 @@ class BlobFetcher:
 
         plan = ChunkPlan([0], peers)
         length = list_bytes(entry.size)
-        await _Download(self._port, entry.chunks, plan, lambda _: (0, length), take, self.counters).run()
+        ask = partial(self._pieces, entry.chunks, lambda _: (0, length))
+        await Download(plan, ask, take, self.counters).run()
         if not plan.is_done:
-            raise FetchError(f"no peer sent the chunk list of {entry.path}: {_told(plan.ended())}", _AGAIN)
+            raise FetchError(f"no peer sent the chunk list of {entry.path}: {told(plan.ended())}", _AGAIN)
         return found[0], plan.ended()
 
     async def _fill(
@@ -151,110 +140,17 @@ class BlobFetcher:
             tell()
 
         tell()
-        await _Download(self._port, entry.sha256, plan, chunks.span, part.write, self.counters, took).run()
+        ask = partial(self._pieces, entry.sha256, chunks.span)
+        await Download(plan, ask, part.write, self.counters, took).run()
 
-
-class _Download:
-    """The chunks of a plan, of one blob. `span` says where a chunk is, and `write` takes it unless it is false.
-
-    `took` is called after each chunk.
-    """
-
-    def __init__(
-        self,
-        port: BlobPort,
-        sha256: bytes,
-        plan: ChunkPlan,
-        span: Callable[[int], tuple[int, int]],
-        write: Callable[[int, bytes], bool],
-        counters: Counters,
-        took: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._port = port
-        self._sha256 = sha256
-        self._plan = plan
-        self._span = span
-        self._write = write
-        self._counters = counters
-        self._took = took
-        self._changed = trio.Event()
-        self._asking: dict[bytes, trio.CancelScope] = {}
-        self._failure: UserError | None = None
-
-    async def run(self) -> None:
-        """Ask until nothing is missing, or no source is left. Raises UserError if a chunk cannot be written."""
-        running: set[bytes] = set()
-        async with trio.open_nursery() as nursery:
-            while not self._plan.is_done and self._failure is None and (active := self._plan.active()):
-                for source in active:
-                    if source not in running:
-                        running.add(source)
-                        nursery.start_soon(self._work, source)
-                await self._changed.wait()
-            nursery.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
-
-    async def _work(self, source: bytes) -> None:
-        plan = self._plan
-        while source not in plan.ended() and not plan.is_done:
-            changed, now_ms = self._changed, _now_ms()
-            chunk = plan.next(source, now_ms)
-            if chunk is None:
-                wait_ms = plan.wait_ms(source, now_ms)
-                with trio.move_on_after(float("inf") if wait_ms is None else wait_ms / 1000):
-                    await changed.wait()
-                continue
-            with trio.CancelScope() as scope:
-                self._asking[source] = scope
-                await self._ask(source, chunk)
-            if scope.cancelled_caught:
-                plan.forgone(source, chunk)
-            self._changed.set()
-            self._changed = trio.Event()
-
-    async def _ask(self, source: bytes, chunk: int) -> None:
-        """Ask one source for one chunk, and take it."""
-        try:
-            data = await self._pieces(source, *self._span(chunk))
-            fault = None if await trio.to_thread.run_sync(self._write, chunk, data) else SourceFault.FALSE
-        except AskError as error:
-            log.debug("%s did not send chunk %d: %s", peer_id(source), chunk, error.detail)
-            fault = _FAULTS.get(error.reason, SourceFault.FAILED)
-        except trio.TooSlowError:
-            fault = SourceFault.FAILED
-        except UserError as error:
-            self._failure = error  # our own disk ends the download
-            self._plan.forgone(source, chunk)
-            return
-        if fault is None:
-            for other in self._plan.delivered(source, chunk):
-                self._asking[other].cancel()
-            self._took()
-            return
-        self._counters.count(_TOLD[fault][0])
-        if fault is SourceFault.FALSE:
-            log.warning("%s sent a false chunk, and is asked for nothing more", peer_id(source))
-        self._plan.dropped(source, chunk, fault, _now_ms())
-
-    async def _pieces(self, source: bytes, offset: int, length: int) -> bytes:
-        """Bytes from one source, piece by piece. Raises AskError, TooSlowError."""
+    async def _pieces(self, sha256: bytes, span: Callable[[int], tuple[int, int]], source: bytes, chunk: int) -> bytes:
+        """A chunk of a blob from one source, piece by piece. Raises AskError, TooSlowError."""
+        offset, length = span(chunk)
         data = b""
         for at in range(offset, offset + length, PIECE_BYTES_MAX):
             with trio.fail_after(PIECE_SECONDS_MAX):
                 size = min(PIECE_BYTES_MAX, offset + length - at)
-                piece = await self._port.fetch_blob(source, self._sha256, at, size)
-            self._counters.count("blobs_fetched_bytes", len(piece))
+                piece = await self._port.fetch_blob(source, sha256, at, size)
+            self.counters.count("blobs_fetched_bytes", len(piece))
             data += piece
         return data
-
-
-def _told(ended: Mapping[bytes, SourceFault]) -> str:
-    """What became of the sources, for people."""
-    counts = Counter(ended.values())
-    told = [f"{counts[fault]} {text}" for fault, (_, text) in _TOLD.items() if counts[fault]]
-    return "of the peers asked, " + ", ".join(told) if told else "there is no peer to ask"
-
-
-def _now_ms() -> int:
-    return int(trio.current_time() * 1000)

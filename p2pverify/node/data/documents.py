@@ -6,7 +6,19 @@ from typing import Literal
 from p2pverify.node.reports.documents.shape import ApiDocument, Count
 
 SignedKind = Literal[
-    "dataset", "erasure", "statement", "release", "recall", "rotation", "serve", "pledge", "cheque", "payment"
+    "dataset",
+    "erasure",
+    "statement",
+    "release",
+    "recall",
+    "rotation",
+    "serve",
+    "pledge",
+    "cheque",
+    "payment",
+    "amendment",
+    "approval",
+    "object",
 ]
 
 

@@ -1,6 +1,6 @@
 """The proof that the node of a home answers at an address, and not another program. It costs one hash.
 
-The asker sends a fresh nonce in one header. Only a process that has read the home's token and its identity can answer,
+The asker sends a fresh nonce in one header. Only a process that has read the home's token and its key file can answer,
 in another header, with the HMAC-SHA-256 of the nonce. Neither secret travels, so a process that took over the port
 learns nothing.
 """
@@ -14,9 +14,9 @@ NONCE_BYTES = 32
 _DOMAIN = b"p2pverify/home/1\0"
 
 
-def home_key(token: str, seed: bytes) -> bytes:
-    """The HMAC key of a home's proofs (32 B), from its token and the seed of its identity."""
-    return hmac.digest(token.encode(), _DOMAIN + seed, hashlib.sha256)
+def home_key(token: str, identity: str) -> bytes:
+    """The HMAC key of a home's proofs (32 B), from its token and the text of its key file, which may be locked."""
+    return hmac.digest(token.encode(), _DOMAIN + identity.encode(), hashlib.sha256)
 
 
 def prove(key: bytes, nonce: bytes) -> bytes:

@@ -12,7 +12,8 @@ class Reach:
 
     `relays` are the addresses at which relays take connections for this node. `serves` is how many peers have reserved
     at this node. `mapped` is the address that the router maps, "" if --upnp is off or does not work; then
-    `mapping_failed` may say why.
+    `mapping_failed` may say why. `clocks` peers, each at another address, told their time; their median is
+    `clock_ahead_ms` ahead of ours.
     """
 
     state: ReachState = "unknown"
@@ -23,6 +24,8 @@ class Reach:
     serves: int = 0
     mapped: str = ""
     mapping_failed: str = ""
+    clocks: int = 0
+    clock_ahead_ms: int | None = None
 
     def why(self) -> str:
         """One sentence without a full stop."""

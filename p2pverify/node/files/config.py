@@ -29,6 +29,7 @@ from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.files.modelfile import read_model
 from p2pverify.node.files.textfile import FileMissingError, user_path
+from p2pverify.node.journal import History
 
 CONFIG_BYTES_MAX = 65_536
 LISTEN_MAX = 4
@@ -62,6 +63,10 @@ TEMPLATE = """\
 # With "/dnsaddr/example.org" they are taken from DNS: TXT records "dnsaddr=ADDRESS" of _dnsaddr.example.org. Without
 # any, those of the network file are used.
 # bootstrap = []
+
+# The id of a cut to trust, as 'p2pverify status' shows it as the checkpoint to somebody whom you trust. A node with an
+# empty home then begins with the state that follows from it, and not with the network's first record.
+# trust = ""
 
 # Whether this node and the peers of the local network find each other by mDNS. It is always off for a node that
 # listens on loopback only.
@@ -141,6 +146,15 @@ TEMPLATE = """\
 # corpus = "/path/to/prompts.txt"
 # replay = "/path/to/requests.jsonl"
 
+# What this node does with amendments of the network's rules that members with two thirds of the weight have approved:
+# "follow" them, or "ask": then it stops at the cut with which one takes effect, until 'p2pverify network accept ID'.
+# amendments = "follow"
+
+# Which records this node keeps: with "window" those of the newest 128 cuts or a few more, and the state before them.
+# "all" keeps every record, as for an archive: some 400 MB a day in a network of 100 members. Scores are the same.
+# Records that a node with "window" has deleted do not come back with "all".
+# history = "window"
+
 # "debug", "info", "warning" or "error".
 # log_level = "info"
 
@@ -214,6 +228,7 @@ class Config(BaseModel):
     listen: tuple[str, ...] = Field(default=("/ip4/0.0.0.0/tcp/4747",), max_length=LISTEN_MAX)
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    trust: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     relay: bool = True
     upnp: bool = False
     mdns: bool = True
@@ -236,10 +251,17 @@ class Config(BaseModel):
     cover_per_epoch: float = Field(default=0.0, ge=0, le=COVER_PER_EPOCH_MAX)
     corpus: Path | None = None
     replay: Path | None = None
+    history: History = "window"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     blobs: BlobsConfig = BlobsConfig()
+    amendments: Literal["follow", "ask"] = "follow"
     upgrade: UpgradeConfig = UpgradeConfig()
     credit: CreditConfig = CreditConfig()
+
+    @property
+    def trusted_cut(self) -> bytes | None:
+        """The id (32 B) of the cut that the operator trusts."""
+        return bytes.fromhex(self.trust) or None
 
     @field_validator("listen", mode="before")
     @classmethod

@@ -8,12 +8,8 @@ Every command imports this module, so it needs little more than the standard lib
 
 import errno
 import fcntl
-import json
 import os
 import shlex
-import stat
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,27 +17,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from p2pverify.node.endpoints.proof import home_key
-from p2pverify.node.files.textfile import TextError, decode_text, user_path
-from p2pverify.node.user_error import UserError
+from p2pverify.node.files.textfile import user_path
+from p2pverify.node.identity.holder import describe_process, name_holder
+from p2pverify.node.identity.private import HomeError, HomeMissingError, read_file, read_private, translated
 
 ENVIRONMENT = "P2PVERIFY_HOME"
 SEED_BYTES = 32
 TOKEN_BYTES = 32
 _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
-_ARGV_CHARS_MAX = 300
 _RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
 _DELETE = "delete it and restart the node"
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # errors of file systems without hard links
-
-
-class HomeError(UserError):
-    """The home directory cannot be used as asked: `reason` says why, `hint` says what to do."""
-
-
-class HomeMissingError(HomeError):
-    """There is no such home directory, or no identity in it."""
-
-    is_usage = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,32 +105,32 @@ class Home:
         """Whether the directory has an identity."""
         return self.identity_path.exists()
 
-    def init(self, config: str = "") -> bool:
-        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing.
+    def init(self, config: str = "", seed: bytes | None = None) -> bool:
+        """Make the directory (0700), config.toml with this text, and an identity (new or of `seed`), as far as missing.
 
         Returns True if the identity is new. An empty config.toml counts as missing. An existing identity is never
         replaced, and none is made next to the records of an earlier one. If this fails half way, it removes what it has
         made. Raises HomeError.
         """
-        with _translated(self.path):
+        with translated(self.path):
             made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         is_config_new = False
         try:
-            with _translated(self.path):
+            with translated(self.path):
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.is_initialised() and self.database_path.exists():
                 raise HomeError(
                     f"{self.identity_path} is missing, and {self.database_path} holds the records of its peer",
                     "put identity.key back from a copy of this home, or begin as a new peer in another home",
                 )
-            with _translated(self.config_path):
+            with translated(self.config_path):
                 if config and not (self.config_path.exists() and self.config_path.stat().st_size > 0):
                     is_config_new = True
                     with atomic_file(self.config_path, mode=0o644) as file:
                         file.write(config.encode())
             if not self.is_initialised():
                 _create_private(self.unused_path, "The identity of this home has signed nothing yet.")
-            return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+            return _create_private(self.identity_path, (seed or os.urandom(SEED_BYTES)).hex())
         except BaseException:
             with suppress(OSError):
                 if is_config_new:
@@ -156,12 +142,23 @@ class Home:
             raise
 
     def load_identity(self) -> bytes:
-        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
-        text = _read_private(self.identity_path, _RESTORE)
+        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others, damaged or locked."""
+        from p2pverify.node.identity.keyfile import read_seed  # noqa: PLC0415 - most commands need no key
+
+        return read_seed(self.identity_text(), self.identity_path)
+
+    def identity_text(self) -> str:
+        """The text of the key file. Raises HomeError."""
+        text = read_private(self.identity_path, _RESTORE)
         if text is None:
             what = "has no identity" if self.path.is_dir() else "does not exist"
             raise HomeMissingError(f"the home {self.path} {what}", f"{self._init_hint()}, or name another --home")
-        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE)
+        return text
+
+    def write_identity(self, text: str) -> None:
+        """Replace the text of the key file."""
+        with translated(self.identity_path), atomic_file(self.identity_path, mode=0o600) as file:
+            file.write(f"{text}\n".encode())
 
     def _init_hint(self) -> str:
         return f"make it with 'p2pverify --home {shlex.quote(str(self.path))} init'"
@@ -176,7 +173,7 @@ class Home:
 
     def read_token(self) -> str | None:
         """The local API's bearer token, or None before the first start."""
-        text = _read_private(self.token_path, _DELETE)
+        text = read_private(self.token_path, _DELETE)
         if text is None:
             return None
         return _from_hex(text, TOKEN_BYTES, self.token_path, _DELETE).hex()
@@ -184,18 +181,18 @@ class Home:
     def key(self) -> bytes | None:
         """The key with which the node of this home proves itself (see `proof`), or None before the first start."""
         token = self.read_token()
-        return None if token is None else home_key(token, self.load_identity())
+        return None if token is None else home_key(token, self.identity_text())
 
     def write_api(self, url: str) -> None:
         """Publish the URL of the running node's API. Readers see the old URL or the new one, never a part."""
         if not _is_url(url):
             raise HomeError(f"{url!r} is not a URL of a local API", "give http://host:port")
-        with _translated(self.api_path), atomic_file(self.api_path, mode=0o600) as file:
+        with translated(self.api_path), atomic_file(self.api_path, mode=0o600) as file:
             file.write(f"{url}\n".encode())
 
     def read_api(self) -> str | None:
         """The URL of the node's API, or None if no node has written one. The node may have died since."""
-        data = _read(self.api_path)
+        data = read_file(self.api_path)
         if data is None:
             return None
         url = data.decode(errors="replace").removesuffix("\n")
@@ -205,7 +202,7 @@ class Home:
 
     def clear_api(self) -> None:
         """Remove the URL of the API: it no longer listens."""
-        with _translated(self.api_path):
+        with translated(self.api_path):
             self.api_path.unlink(missing_ok=True)
 
     def take_unused(self) -> bool:
@@ -216,14 +213,14 @@ class Home:
         """
         was_unused = self.unused_path.exists()
         if was_unused:
-            with _translated(self.unused_path):
+            with translated(self.unused_path):
                 self.unused_path.unlink()
             _sync_directory(self.path)
         return was_unused
 
     def keep_leave(self) -> None:
         """Remember that this peer leaves its network for good, even if it cannot sign the leave now."""
-        with _translated(self.leaving_path), atomic_file(self.leaving_path, mode=0o600) as file:
+        with translated(self.leaving_path), atomic_file(self.leaving_path, mode=0o600) as file:
             file.write(b"This peer leaves its network for good; 'p2pverify join --rejoin' takes part again.\n")
 
     def wants_leave(self) -> bool:
@@ -232,7 +229,7 @@ class Home:
 
     def forget_leave(self) -> None:
         """Forget a wish to leave, so that this peer takes part again."""
-        with _translated(self.leaving_path):
+        with translated(self.leaving_path):
             self.leaving_path.unlink(missing_ok=True)
         _sync_directory(self.path)
 
@@ -243,17 +240,17 @@ class Home:
         The kernel drops the lock with its process, so a lock never outlives a crash. The lock matters because two
         processes with one key would sign the same sequence number twice, and other peers convict a peer for that.
         """
-        with _translated(self.lock_path):
+        with translated(self.lock_path):
             handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            with _translated(self.lock_path):
+            with translated(self.lock_path):
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
             with suppress(OSError):  # only information, so a full disk does no harm; the kernel holds the lock
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, _describe_process(), 0)
+                os.pwrite(handle, describe_process(), 0)
             try:
                 yield
             finally:
@@ -264,14 +261,7 @@ class Home:
 
     def _held(self, data: bytes) -> HomeError:
         hint = "look with 'p2pverify status', stop that process, or name another --home"
-        try:
-            holder = json.loads(data)
-            pid, since, argv = int(holder["pid"]), int(holder["started"]), str(holder["argv"])
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
-        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
-            return HomeError(f"{self.path} is in use by another process", hint)
-        command = "".join(c if c.isprintable() else "?" for c in argv)
-        return HomeError(f"{self.path} is in use by process {pid} since {when} ({command})", hint)
+        return HomeError(f"{self.path} is in use by {name_holder(data)}", hint)
 
 
 @contextmanager
@@ -318,7 +308,7 @@ def _name(unfinished: Path, path: Path) -> None:
 
 def _create_private(path: Path, text: str) -> bool:
     """Create a 0600 file with one line, completely or not at all. False if a file of that name exists."""
-    with _translated(path):
+    with translated(path):
         if path.exists():
             return False
         try:
@@ -327,39 +317,6 @@ def _create_private(path: Path, text: str) -> bool:
         except FileExistsError:
             return False
     return True
-
-
-def _read_private(path: Path, hint: str) -> str | None:
-    """The text of a file that only its owner may read, or None if it is missing.
-
-    `hint` goes into the error for a file that is not text.
-    """
-    data = _read(path, private=True)
-    if data is None:
-        return None
-    try:
-        return decode_text(data).strip()
-    except TextError as error:
-        raise HomeError(f"{path} {error}", hint) from None
-
-
-def _read(path: Path, *, private: bool = False) -> bytes | None:
-    with _translated(path):
-        try:
-            # O_NONBLOCK, because opening a FIFO of this name would wait for its writer.
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise HomeError(f"{path} is not a file", "move it away")
-            if private and status.st_mode & 0o077:
-                raise HomeError(f"{path} can be read or written by other users", f"run 'chmod 600 {path}'")
-            data = file.read(_FILE_BYTES_MAX + 1)
-    if len(data) > _FILE_BYTES_MAX:
-        raise HomeError(f"{path} is longer than {_FILE_BYTES_MAX} bytes", "restore or delete it")
-    return data
 
 
 def _from_hex(text: str, size: int, path: Path, hint: str) -> bytes:
@@ -373,27 +330,9 @@ def _is_url(url: str) -> bool:
     return clean and url.startswith(("http://", "https://"))
 
 
-def _describe_process() -> bytes:
-    argv = " ".join(sys.argv)[:_ARGV_CHARS_MAX]
-    return json.dumps({"pid": os.getpid(), "started": int(time.time()), "argv": argv}).encode()
-
-
 def _sync_directory(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise HomeMissingError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
-    except OSError as error:
-        hint = "check its owner, mode and disk"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            hint = "free some space and try again"
-        raise HomeError(f"{path} cannot be used ({error.strerror})", hint) from error

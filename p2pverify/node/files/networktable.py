@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from p2pverify.core.contract.history.lines import LINE_EPOCHS_MAX, PUBLISHERS_MAX, ModelLine, Publishers
 from p2pverify.core.contract.history.lora import LORA_BOUNDS, RANK_MAX, ROW_TOKENS_MAX, STEPS_MAX, LoraRule
 from p2pverify.core.contract.history.training import HOUSE_MAX, REPORTED, RULE_BOUNDS, TrainingRule
-from p2pverify.core.contract.network import PARAM_BOUNDS, Params
+from p2pverify.core.contract.network import NOTICE_EPOCHS, PARAM_BOUNDS, Params
 from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.encoding.sign import is_valid_key
@@ -50,7 +50,9 @@ DEFAULTS = {
     "temperature_spread": 0,
     "long_permille": 0,
     "long_tokens": 0,
+    "handover_epochs": 1440,
     "audits_per_epoch": 0,
+    "notice_epochs": NOTICE_EPOCHS,
 }
 
 

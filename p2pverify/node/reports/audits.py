@@ -21,7 +21,7 @@ from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.duties import find_fault
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.node.ports import UnknownAudit
-from p2pverify.node.reports.disputes import any_dispute, contract_about
+from p2pverify.node.reports.disputes import any_dispute, contract_told
 from p2pverify.node.reports.documents.audits import AskedPeerDocument, AuditDocument, AuditStatus, DisputeDocument
 
 #: Whether the decision of a dispute is this node's own result; None if it has none.
@@ -77,7 +77,7 @@ class AuditLog:
         is_own = None if dispute.decision is None else self._finding(dispute.key)
         rerun: Literal["confirmed", "refuted"] | None = None if is_own is None else "confirmed" if is_own else "refuted"
         context = self._context
-        told = any_dispute(contract_about(context.network, context.fold.latest, dispute), dispute)
+        told = any_dispute(contract_told(context.network, context.fold.latest, dispute), dispute)
         return DisputeDocument(id=audit_name(dispute.key), **vars(told), rerun=rerun)
 
     def find(self, name: str) -> Audit:

@@ -8,7 +8,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.notes import Dispute
@@ -35,7 +35,7 @@ def any_dispute(network: Network, dispute: Dispute) -> AnyDispute:
 
 def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes | None) -> WholeDispute:
     """All of a dispute. `own` is the output that this node would vote for, None if it does not know."""
-    network = contract_about(network, state, dispute)
+    network = contract_told(network, state, dispute)
     outputs = sorted({vote.output for vote in dispute.votes.values()} | {dispute.decision or b""} - {b""})
     return WholeDispute(
         **vars(any_dispute(network, dispute)),
@@ -45,10 +45,10 @@ def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes |
     )
 
 
-def contract_about(network: Network, state: State, dispute: Dispute) -> Network:
+def contract_told(network: Network, state: State, dispute: Dispute) -> Network:
     """The contract among the peers that serve the version that a dispute is about, as a state knows it."""
     receipt = next((asked.receipt for asked in dispute.audit.asked if asked.receipt is not None), None)
-    return network if receipt is None else contract_at(network, state, receipt.class_index, dispute.version)
+    return network if receipt is None else contract_about(network, state, receipt.class_index, dispute)
 
 
 def losers(network: Network, dispute: Dispute) -> list[bytes]:

@@ -34,19 +34,24 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import (
+    ClockDocument,
     FinalCutDocument,
     JobsDocument,
     ReachDocument,
     RecentCut,
     StatusDocument,
+    StoredDocument,
 )
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
 from p2pverify.node.reports.watch import CutWatch
+from p2pverify.node.rules.documents import RulesDocument
+from p2pverify.node.rules.report import coming_amendments, rules_document
 from p2pverify.node.settle.cheques import cheques_document
 from p2pverify.node.settle.documents import AccountsDocument, ChequesDocument, MovementsDocument
 from p2pverify.node.settle.movements import Bookkeeper
 from p2pverify.node.settle.report import accounts_document
+from p2pverify.node.snapshot.serving import ServedStates
 from p2pverify.node.training.documents import RoundsDocument
 from p2pverify.node.training.report import rounds_document, waiting_rounds
 
@@ -69,6 +74,7 @@ class NodeReports(Reports):
         door: Door | None = None,
         blobs: BlobFiles | None = None,
         lines: Callable[[ScoreOf], LineReports] | None = None,
+        states: ServedStates | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
@@ -78,6 +84,7 @@ class NodeReports(Reports):
         self._cover = cover
         self._door = door
         self._blobs = blobs
+        self._states = states
         self.line_reports = (lines or partial(LineReports, self._machine))(self._score_of)
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
@@ -94,6 +101,7 @@ class NodeReports(Reports):
         recent = self._recent_cuts(machine.fold.latest)
         own = self._score_of(machine.key)
         waits = outlook.report(self._node)
+        reach = self._network.reach()
         return StatusDocument(
             schema="p2pverify/status/1",
             peer_id=peer_id(machine.key),
@@ -106,9 +114,11 @@ class NodeReports(Reports):
             engine=self._info.engine,
             uptime_s=max(0, self._driver.now_ms() - self._started_ms) // 1000,
             addresses=tuple(self._network.addresses()),
-            reach=_reach(self._network.reach()),
+            reach=_reach(reach),
+            clock=ClockDocument(peers=reach.clocks, ahead_ms=reach.clock_ahead_ms),
             neighbours=len(self._network.neighbours()),
             records=len(context.ledger),
+            stored=_stored(self._journal),
             standing=None if own is None else own.standing.value,
             own=None if own is None else score_document(own, self._rerun(machine.fold.latest, machine.key)),
             ready=not reasons,
@@ -123,7 +133,10 @@ class NodeReports(Reports):
             quiet=self._is_quiet(),
             jobs=_jobs(self._driver.engine_statistics()),
             version=self.line_reports.own(),
+            coming=tuple(coming_amendments(self._machine)),
             rounds=tuple(waiting_rounds(self._machine)),
+            checkpoint=None if self._states is None else self._states.checkpoint(),
+            began_with=None if self._states is None else self._states.began_with(),
         )
 
     def peers(self) -> PeersDocument:
@@ -167,6 +180,9 @@ class NodeReports(Reports):
 
     def cheques(self) -> ChequesDocument:
         return cheques_document(self._machine, self._driver.now_ms())
+
+    def rules(self) -> RulesDocument:
+        return rules_document(self._machine, self._driver.now_ms())
 
     def rounds(self) -> RoundsDocument:
         return rounds_document(self._machine)
@@ -318,6 +334,16 @@ def _reach(found: Reach) -> ReachDocument:
         relays=found.relays,
         serves=found.serves,
         mapped=found.mapped,
+    )
+
+
+def _stored(journal: Journal) -> StoredDocument:
+    figures = journal.statistics()
+    return StoredDocument(
+        history=journal.history,
+        records=figures.get("records", 0),
+        from_epoch=figures.get("horizon_epoch", 0),
+        bytes=figures.get("bytes", 0),
     )
 
 

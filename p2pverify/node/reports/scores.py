@@ -48,6 +48,9 @@ def score_document(score: view.Score, rerun: LossesRerun | None = None) -> Score
         hardware=None if score.speed is None else _speed(score.speed),
         version=score.version,
         behind=score.is_behind,
+        handovers=score.handovers,
+        handed_epoch=score.handed_epoch,
+        moves_to=None if score.moves_to is None else peer_id(score.moves_to),
     )
 
 
@@ -62,6 +65,8 @@ def _reason(score: view.Score) -> str | None:
         if score.capital > 0:
             return FAR_OFF
         return WRONG_WHEN_LONG if score.long_cusum > score.cusum else LOST_DISPUTES
+    if score.moves_to is not None:
+        return f"about to move to {peer_id(score.moves_to)}"
     if score.rests:
         return "its weight rests, because it was silent for long"
     return None

@@ -2,12 +2,17 @@
 
 import logging
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
+from p2pverify.core.replica.silence import CONTRADICTION
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
-SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
-STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD))
+SILENT, TWIN, FAULTY, TORN, RULES = "silent", "twin", "faulty", "torn", "rules"
+AHEAD, LEFT, CLOCK = "ahead", "left", "clock"
+#: The kinds about changes of keys: this identity moves away, it has moved, or it waits for another one's row.
+MOVES, MOVED, TAKES_OVER = "moves", "moved", "takes over"
+STOPPED = frozenset((SILENT, TWIN, FAULTY, TORN, AHEAD, RULES, MOVED))
 log = logging.getLogger(__name__)
 
 
@@ -34,8 +39,15 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     silence = context.silence
     last = context.ledger.last(context.key)
     found: dict[str, str] = {}
-    if silence.stopped == SELFTEST_FAILED:
+    if context.is_succeeded:
+        found[MOVED] = _moved(machine)
+    elif silence.stopped == SELFTEST_FAILED:
         found[FAULTY] = f"{SELFTEST_FAILED}. Its results cannot be trusted, so this node signs nothing any more"
+    elif silence.stopped.startswith(CONTRADICTION):
+        found[TORN] = (
+            f"{silence.stopped}. This node signs nothing any more. Ask several people which of both cuts their nodes "
+            "hold, and start a new home with --trust CUT"
+        )
     elif silence.stopped:
         found[TWIN] = (
             f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
@@ -50,6 +62,14 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "nothing is signed until then. If this clock is wrong, correct it. "
             "If it was ahead before, wait, or start with a new identity"
         )
+    halt = context.halt(now_ms)
+    if halt is not None:
+        found[RULES] = f"stopped at cut {halt.cut.hex()[:16]}: {halt.reason}, so this node signs nothing"
+    if context.moves_to is not None and MOVED not in found:
+        found[MOVES] = _moves(machine)
+    takes_over = context.takes_over()
+    if takes_over:
+        found[TAKES_OVER] = takes_over
     if context.is_leaving:
         found[LEFT] = _leaving(machine)
     ahead = machine.clocks.ahead
@@ -60,6 +80,23 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "correct it"
         )
     return found
+
+
+def _moved(machine: Machine) -> str:
+    latest, key = machine.fold.latest, machine.key
+    found = latest.moved.get(key)
+    where = peer_id(machine.context.moves_to or key)
+    if found is None:
+        return f"this identity is handed over to {where}: stop this node, and run that identity"
+    return f"this identity moved to {where} in epoch {found.epoch}: stop this node, and run that identity"
+
+
+def _moves(machine: Machine) -> str:
+    where = peer_id(machine.context.moves_to or machine.key)
+    found = machine.fold.latest.handovers.get(machine.key)
+    if found is not None and found.is_signed:
+        return f"this identity is handed over to {where}: keep this node running until its weight is taken"
+    return f"{where} takes over from this identity: if that is not you, call 'p2pverify identity object'"
 
 
 def _leaving(machine: Machine) -> str:
@@ -75,6 +112,8 @@ def _leaving(machine: Machine) -> str:
 
 def _silent(machine: Machine, epoch: int) -> str:
     silence = machine.context.silence
+    if silence.awaits:
+        return f"silent until it holds {silence.awaits}"
     if silence.hidden_epoch > epoch + 1:
         return (
             f"silent: others hold a record of this identity of epoch {silence.hidden_epoch}, and by this clock it is "

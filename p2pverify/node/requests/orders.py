@@ -1,5 +1,7 @@
 """What the operator of a home may have its node do."""
 
+from dataclasses import replace
+
 from p2pverify.core.events import Leave
 from p2pverify.core.records.envelope import Kind
 from p2pverify.node.driver import Driver
@@ -8,6 +10,8 @@ from p2pverify.node.lines.documents import FetchDocument
 from p2pverify.node.lines.fetching import VersionDownloads
 from p2pverify.node.ports import Orders
 from p2pverify.node.reports.signing import STOPPED, standstill
+from p2pverify.node.rules.accepted import keep_accepted
+from p2pverify.node.user_error import UserError
 
 
 class HomeOrders(Orders):
@@ -29,6 +33,18 @@ class HomeOrders(Orders):
 
     async def sign(self, kind: Kind, payload: bytes) -> tuple[bytes | None, str | None]:
         return await self._driver.sign(kind, payload)
+
+    def accept(self, amendment: bytes) -> str | None:
+        fold = self._driver.machine.fold
+        if amendment not in fold.latest.amendments:
+            return "no such amendment is open"
+        try:
+            keep_accepted(self._home.path, amendment)
+        except (OSError, UserError) as error:
+            return f"it cannot be remembered: {error}"
+        fold.follow(replace(fold.following, accepted=fold.following.accepted | {amendment}))
+        self._driver.look_again()
+        return None
 
     def fetch(self, line: str, number: int) -> FetchDocument:
         return self._downloads.order(line, number)

@@ -94,7 +94,7 @@ def make_proof(network: Network, manifest: Manifest, cases: Iterable[WrongCase])
 
     Those that need a ledger, because only it says which version of the model was asked, are left out.
     """
-    proof = RerunProof(network.encode(), manifest.encode(), ())
+    proof = RerunProof((network.first or network).encode(), manifest.encode(), ())
     for case in cases:
         if not shows_model(network, manifest.digest, case.computed):
             continue

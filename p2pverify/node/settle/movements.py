@@ -33,6 +33,8 @@ class Bookkeeper:
         machine = self._machine
         if machine.network.tariff is None:
             raise NoMovements("this network has no tariff, so it keeps no accounts")
+        if not machine.fold.ledger.is_whole:
+            raise NoMovements("this node has pruned old records; an archive's export shows them")
         books = await self._books()
         row = _row(books.rows, key)
         if row is None:

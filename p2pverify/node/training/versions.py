@@ -185,8 +185,8 @@ class TrainedVersions:
 def voted_results(ledger: Ledger, voters: Iterable[bytes], wanted: AbstractSet[bytes]) -> dict[bytes, RoundResult]:
     """The results with these digests, from the votes of some members (keys) that a ledger has."""
     found: dict[bytes, RoundResult] = {}
-    for voter in voters:
-        for record in ledger.chain(voter):
+    for records in (ledger.named(), *map(ledger.chain, voters)):
+        for record in records:
             if record.kind == Kind.ROUND_VOTE:
                 result = decode_round_vote(record.payload).result
                 if result.digest in wanted:

@@ -9,16 +9,17 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import NO_PREV, decode_record
 from p2pverify.node.journal import decode_output, decode_stored_evidence
 from p2pverify.store import schema
-from p2pverify.store.errors import is_damage, translated
+from p2pverify.store.errors import StoreError, is_damage, translated
 from p2pverify.store.integrity.inspection import fault_of, is_described
 from p2pverify.store.reading import reading, stored_rows
+from p2pverify.store.window.base import read_base
 
 _FAULTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class HomeFault:
-    """A difference from what was written. `kind` is "file", "record", "missing", "answer" or "evidence".
+    """A difference from what was written. `kind` is "file", "state", "record", "missing", "answer" or "evidence".
 
     If the fault is in one record, `author` is a public key and `number` the record's number in its log.
     """
@@ -67,7 +68,7 @@ def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
                 for line in lines:
                     faults.add(HomeFault("file", line))
                 if schema.are_of_indexes(lines):
-                    return _walk(connection, faults, network_id, own)
+                    return _walk(connection, database, faults, network_id, own)
                 faults.add(HomeFault("file", "its rows were not read, since they may be anything"))
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not is_damage(error):
@@ -76,15 +77,19 @@ def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
     return Checkup(network_id or b"", own, 0, 0, 0, 0, tuple(faults.found), faults.more)
 
 
-def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | None, own: bytes) -> Checkup:
+def _walk(
+    connection: sqlite3.Connection, database: Path, faults: _Faults, network_id: bytes | None, own: bytes
+) -> Checkup:
     network, key = schema.owner(connection)
     schema.check_owner(connection, network_id or network, own)
-    records, own_records = _walk_records(connection, key, faults)
+    horizon = _horizon(connection, database, faults)
+    records, own_records = _walk_records(connection, key, faults, horizon)
     answers = evidence = 0
-    for requester, question, data in connection.execute("SELECT requester, question, response FROM answers"):
+    for row in connection.execute("SELECT requester, question, response, epoch FROM answers"):
         answers += 1
+        requester, question, data, epoch = row
         try:
-            decode_output(requester, question, data)
+            decode_output(requester, question, data, epoch)
         except DecodeError as error:
             faults.add(
                 HomeFault("answer", f"to question {question.hex()[:16]} of {peer_id(requester)}: {error.reason}")
@@ -100,7 +105,19 @@ def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | N
     return Checkup(network, key, records, own_records, answers, evidence, tuple(faults.found), faults.more)
 
 
-def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -> tuple[int, int]:
+def _horizon(connection: sqlite3.Connection, database: Path, faults: _Faults) -> dict[bytes, int]:
+    """Check the stored base. Returns the number up to which an author's records may be gone, by author."""
+    try:
+        base = read_base(connection, database)
+    except StoreError as error:
+        faults.add(HomeFault("state", error.reason))
+        return dict(connection.execute("SELECT author, seq FROM horizon").fetchall())
+    return {} if base is None else base.numbers
+
+
+def _walk_records(
+    connection: sqlite3.Connection, own: bytes, faults: _Faults, horizon: dict[bytes, int]
+) -> tuple[int, int]:
     """Check each row by itself, then look for missing records. Returns the number of all rows and of own rows."""
     records = own_records = 0
     held: set[bytes] = set()
@@ -112,10 +129,12 @@ def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -
         if reason is None:
             record = decode_record(row.data)
             held.add(record.id)
-            if record.header.prev != NO_PREV:
+            if record.header.prev != NO_PREV and record.seq - 1 > horizon.get(record.author, -1):
                 awaited[record.header.prev] = (record.author, record.seq)
             own_records += record.author == own
-            reason = None if is_described(row, record) else "the columns beside it are not its own"
+            reason = (
+                None if row.is_as_written and is_described(row, record) else "the columns beside it are not its own"
+            )
         if reason is not None:
             faults.add(HomeFault("record", reason, row.id, row.author, row.seq))
             held.add(row.id)  # named once already

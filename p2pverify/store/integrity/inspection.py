@@ -3,15 +3,18 @@
 A record proves itself: its id is the hash of its header, the header names the digest of its payload, and its author has
 signed it. So a damaged row can be recognised alone, and any peer that has the record can replace it. The core decides
 what a record means, and whether it counts.
+
+A signature takes much longer to verify than a checksum. So it is only verified if the checksum beside it does not hold.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record, decode_record
 from p2pverify.core.replica.load import Outcome
+from p2pverify.store.integrity.checksum import sum_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,12 @@ class StoredRow:
     kind: int
     epoch: int
     data: bytes
+    sum: int
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the bytes are those that were written, by their checksum."""
+        return self.sum == sum_of(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +73,39 @@ def name_damage(damage: Damage, own: bytes) -> str:
 class Inspection:
     """Passes the rows of a store to a loader one by one, and notes the damaged ones.
 
-    `own` is the node's public key. `own_log` has the numbers and ids of its records from the table `own_log`.
+    `own` is the node's public key. `own_log` has the numbers and ids of its records from the table `own_log`. `horizon`
+    has the number up to which an author's records are no longer needed; their rows are left out.
     """
 
-    def __init__(self, rows: Iterable[StoredRow], own: bytes, own_log: Iterable[tuple[int, bytes]]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[StoredRow],
+        own: bytes,
+        own_log: Iterable[tuple[int, bytes]],
+        horizon: Mapping[bytes, int] | None = None,
+    ) -> None:
         self._rows = iter(rows)
         self._own = own
-        self._own_log = dict(own_log)
+        self._horizon = horizon or {}
+        self._own_log = {seq: record_id for seq, record_id in own_log if seq > self._horizon.get(own, -1)}
         self._row: StoredRow | None = None
+        self._is_as_written = True
         self._verified: dict[bytes, int] = {}  # own records: number by id
         self._claimed: dict[bytes, int] = {}  # damaged own records: number by id, both from their columns
         self.damaged: list[Damage] = []
         self.misdescribed: list[tuple[StoredRow, Record]] = []  # whole records with a wrong column
 
     def records(self) -> Iterator[bytes]:
-        """The bytes of all rows in order. Call `take_outcome` before asking for the next one."""
+        """The bytes of all whole rows in order. Call `take_outcome` before asking for the next one."""
         for row in self._rows:
-            self._row = row
-            yield row.data
+            if row.seq <= self._horizon.get(row.author, -1):
+                continue
+            self._row, self._is_as_written = row, row.is_as_written
+            fault = None if self._is_as_written else fault_of(row)
+            if fault is None:
+                yield row.data
+            else:
+                self._note_damage(row, fault)
 
     def take_outcome(self, outcome: Outcome) -> None:
         """Note the outcome of the last record. A refused record is not always damaged: it may have come too early."""
@@ -90,15 +114,18 @@ class Inspection:
         record = outcome if isinstance(outcome, Record) else None
         fault = None if record is not None else fault_of(row)
         if fault is not None:
-            self.damaged.append(Damage(row.place, row.id, row.author, row.seq, fault))
-            if row.author == self._own:
-                self._claimed[row.id] = row.seq
+            self._note_damage(row, fault)
             return
         record = decode_record(row.data) if record is None else record
         if record.author == self._own:
             self._verified[record.id] = record.seq
-        if not is_described(row, record):
+        if not (self._is_as_written and is_described(row, record)):
             self.misdescribed.append((row, record))
+
+    def _note_damage(self, row: StoredRow, fault: str) -> None:
+        self.damaged.append(Damage(row.place, row.id, row.author, row.seq, fault))
+        if row.author == self._own:
+            self._claimed[row.id] = row.seq
 
     @property
     def signed_before(self) -> int:
@@ -107,7 +134,7 @@ class Inspection:
         A number counts only if the own log and the record's row do not contradict each other, so that one damaged
         column cannot invent a record that was never signed.
         """
-        return max(self._numbers(), default=-1) + 1
+        return max(self._numbers(), default=self._horizon.get(self._own, -1)) + 1
 
     @property
     def misnumbered(self) -> list[tuple[int, bytes, int]]:

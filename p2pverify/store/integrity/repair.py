@@ -1,7 +1,7 @@
 """Repairs a database after damage, as far as whole records show its right content.
 
-The tables are append-only: their triggers refuse every UPDATE and DELETE. A repair removes the triggers within its
-transaction.
+The tables are append-only above the horizon: their triggers refuse other changes. A repair removes the triggers within
+its transaction.
 """
 
 import sqlite3
@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from p2pverify.core.records.envelope import Record
+from p2pverify.store.integrity.checksum import sum_of
 from p2pverify.store.integrity.inspection import StoredRow
 
-_DESCRIBE = "UPDATE records SET id = ?, author = ?, seq = ?, kind = ?, epoch = ? WHERE place = ?"
+_DESCRIBE = "UPDATE records SET id = ?, author = ?, seq = ?, kind = ?, epoch = ?, sum = ? WHERE place = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Repair:
         with _changeable(database):
             database.executemany("DELETE FROM records WHERE place = ?", [(place,) for place in self.superseded])
             for row, record in self.misdescribed:
-                described = (record.id, record.author, record.seq, int(record.kind), record.epoch)
+                described = (record.id, record.author, record.seq, int(record.kind), record.epoch, sum_of(record.data))
                 database.execute(_DESCRIBE, (*described, row.place))
             database.executemany("DELETE FROM own_log WHERE seq = ?", [(wrong,) for wrong, _, _ in self.misnumbered])
             database.executemany(

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.reports.documents.jsonform import DocumentError, parse
 from p2pverify.node.reports.documents.shape import ApiDocument
 

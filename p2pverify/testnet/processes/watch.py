@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import trio
 
 from p2pverify.core.limits import BoundedDict
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
+from p2pverify.node.identity.private import HomeError
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.me import MeDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument

@@ -82,6 +82,7 @@ class WorldPlan:
     line_epochs: tuple[int, int, int] = (3, 4, 2)  # notice, overlap, and the time after a recall
     rounds: RoundsPlan | None = None  # with some, members train a line, and a sponsor pays for it
     tariff: bool = False  # whether duties are paid
+    archives: int = 0  # the first peers, which forget no records
     #: Whether a third of the weight or more may be hostile. The invariants of cuts do not hold then.
     beyond_third: bool = False
 

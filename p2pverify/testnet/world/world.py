@@ -137,6 +137,7 @@ class World:
             hardware=self.plan.hardware,
             start=self._start,
             publishers=SimulatedPublishers(self.plan.seed) if actor and self.plan.upgrades else None,
+            forgets=identity.number >= self.plan.archives,
         )
 
     def _engine(self, actor: Actor) -> SimulatedEngine:
@@ -233,7 +234,7 @@ class World:
         self.links.heal()
         for peer in self.peers:
             if peer.held is not None:
-                self._resume(peer)
+                self.resume(peer)
             if peer.kind != HONEST and peer.is_up:
                 self.stop(peer)
             elif peer.kind == HONEST and not peer.is_up:
@@ -289,7 +290,7 @@ class World:
             if fault.kind is FaultKind.CRASH and not peer.is_up:
                 self.start(peer)
             elif fault.kind is FaultKind.PAUSE and peer.held is not None:
-                self._resume(peer)
+                self.resume(peer)
 
     def stop(self, peer: Peer) -> None:
         """Kill a peer: writes that are not done are lost, and the others see its links end."""
@@ -297,7 +298,7 @@ class World:
         self.links.close_all(peer)
         peer.stop()
 
-    def _resume(self, peer: Peer) -> None:
+    def resume(self, peer: Peer) -> None:
         held, peer.held = peer.held or [], None
         for item in held:
             self.schedule.post(self.now_ms, peer.number, item)

@@ -26,6 +26,7 @@ from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.duty import decode_duty
@@ -136,8 +137,9 @@ class _Journal(StoreJournal):
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
         credit: Sequence[StoredCredit] = (),
+        prune: Prune | None = None,
     ) -> None:
-        await super().persist(records, answers, evidence, evidence_from, credit)
+        await super().persist(records, answers, evidence, evidence_from, credit, prune)
         self._missing -= len(records)
         if self._missing <= 0:
             self.full.set()
@@ -174,9 +176,9 @@ def round_trips(records: list[Record]) -> dict[str, int]:
     mine, others = RecordIndex(), RecordIndex()
     for number, record in enumerate(records):
         if number not in ours:
-            mine.add(record)
+            mine.add(record.epoch, record.id)
         if number not in theirs:
-            others.add(record)
+            others.add(record.epoch, record.id)
     mine.settle()
     others.settle()
     initiator, responder = Initiator(mine), RangeResponder(others)

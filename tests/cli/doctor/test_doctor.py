@@ -3,13 +3,18 @@
 import json
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
+from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.files.home import Home
-from p2pverify.node.files.networkfile import dump_network, new_network
+from p2pverify.node.files.networkfile import dump_network, load_network, manifest_of, new_network
+from p2pverify.node.lines.served import ServedFile, keep_version
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import run
 from tests.support.documents import STATUS
@@ -46,6 +51,32 @@ def test_a_home_before_its_first_start(joined: Home) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "class     skipped  the model was not run" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_the_version_that_is_served_is_tested(home: Home, tmp_path: Path) -> None:
+    """A home that serves a fetched version needs the weights of version 0 no more. Nor does the doctor."""
+    home.init(CONFIG + 'engine = "toy"\n')
+    base, fetched = tmp_path / "base.bin", tmp_path / "next.bin"
+    base.write_bytes(b"version 0")
+    fetched.write_bytes(b"version 1")
+    line = ("--line", "tiny", "--publisher", peer_id(public_key(bytes(32))), "--notice", "1", "--overlap", "4")
+    made = run(
+        home.path, "network", "new", "--engine", "toy", "--weights", str(base), "-o", str(home.network_path), *line
+    )
+    assert made.returncode == 0, made.stderr
+    base.unlink()
+    assert examine(home, code=1)["class"][0] == "fault"
+    network, _ = load_network(home.network_path)
+    digest = sha256(fetched.read_bytes())
+    place = home.blobs_path / digest.hex()[:2] / digest.hex()
+    place.parent.mkdir(parents=True)
+    fetched.rename(place)
+    info = open_engine("toy", EngineOpening(weights=place)).info
+    keep_version(home.version_path, ServedFile(network.classes[0].manifest, manifest_of(info)))
+    found = run(home.path, "doctor", "--json")
+    findings = {each["check"]: each for each in json.loads(found.stdout)["findings"]}
+    assert "of the version that this node serves" in findings["weights"]["text"]
+    assert findings["class"]["health"] == "ok", findings["class"]
 
 
 def test_no_home(home: Home) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.cli.doctor.findings import Health
-from p2pverify.cli.doctor.running import AVAILABILITY_MIN, LATE_EPOCHS, NEIGHBOURS_WANTED, look_at
+from p2pverify.cli.doctor.running import AVAILABILITY_MIN, CLOCKS_WANTED, LATE_EPOCHS, NEIGHBOURS_WANTED, look_at
 from p2pverify.node.reports.documents.scores import ScoreDocument
-from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.reports.documents.status import ClockDocument, StatusDocument
 from tests.support.documents import STATUS
 
 assert STATUS.own is not None
@@ -31,6 +31,14 @@ def healths(status: StatusDocument) -> dict[str, str]:
     return {found.check: found.health.value for found in look_at(status)}
 
 
+QUARTER_MS = 15_000
+
+
+def clock(ahead_ms: int | None, peers: int = 3) -> StatusDocument:
+    """With epochs of a minute."""
+    return replace(HEALTHY, epoch_s=60.0, clock=ClockDocument(peers=peers, ahead_ms=ahead_ms))
+
+
 def own(**changed: object) -> StatusDocument:
     return replace(HEALTHY, own=replace(OWN, **changed))  # type: ignore[arg-type]
 
@@ -48,6 +56,15 @@ def test_a_healthy_node() -> None:
         (replace(HEALTHY, reach=replace(STATUS.reach, state="relayed")), "reached", "warning"),
         (replace(HEALTHY, reach=replace(STATUS.reach, state="unreachable")), "reached", "fault"),
         (replace(HEALTHY, reach=replace(STATUS.reach, state="unknown", advice="")), "reached", "skipped"),
+        (clock(None, 0), "clock", "skipped"),
+        (clock(1_900), "clock", "ok"),
+        (clock(2_100), "clock", "warning"),
+        (clock(-2_100), "clock", "warning"),
+        (clock(QUARTER_MS + 1), "clock", "fault"),
+        (clock(-QUARTER_MS - 1), "clock", "fault"),
+        (clock(QUARTER_MS + 1, CLOCKS_WANTED - 1), "clock", "warning"),
+        (replace(clock(700), epoch_s=1.0), "clock", "fault"),
+        (replace(clock(400), epoch_s=1.0), "clock", "ok"),
         (replace(HEALTHY, final_age_s=10**6), "cuts", "fault"),
         (replace(HEALTHY, final=None, final_age_s=None), "cuts", "fault"),
         (replace(HEALTHY, final=None, final_age_s=None, uptime_s=0), "cuts", "warning"),
@@ -66,7 +83,7 @@ def test_a_healthy_node() -> None:
 def test_each_trouble_is_found_and_says_what_to_do(status: StatusDocument, check: str, health: str) -> None:
     found = next(found for found in look_at(status) if found.check == check)
     assert found.health == Health(health)
-    assert bool(found.todo) is (health in ("warning", "fault"))
+    assert bool(found.todo) is (health in ("warning", "fault")) or health == "skipped"
     others = {name: each for name, each in healths(status).items() if name != check}
     assert "fault" not in others.values() or not status.ready or status.final_age_s != 0
 

@@ -10,8 +10,9 @@ from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network, load_network, new_network
+from p2pverify.node.identity.private import HomeError
 from p2pverify.store.errors import StoreError
 from p2pverify.store.sqlite import Store
 from tests.cli.transcript import run

@@ -54,9 +54,12 @@ def home(world: World, tmp_path: Path) -> Home:
 def damage(home: Home, record: Record) -> str:
     """Flip a bit of a record. Returns the record's id."""
     with closing(sqlite3.connect(home.database_path, isolation_level=None)) as database:
+        find = "SELECT sql FROM sqlite_master WHERE name = 'records_no_update'"
+        (trigger,) = database.execute(find).fetchone()
         database.execute("DROP TRIGGER records_no_update")
         changed = record.data[:-3] + bytes([record.data[-3] ^ 1]) + record.data[-2:]
         database.execute("UPDATE records SET bytes = ? WHERE id = ?", (changed, record.id))
+        database.execute(trigger)
     return record.id.hex()
 
 

@@ -16,7 +16,7 @@ from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.store import reading, snapshot
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import PutRecord
+from p2pverify.store.writes import PutBase, PutRecord
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.versions import MANIFEST
 from tests.cli.transcript import DEADLINE_S, PROGRAM, environment, run
@@ -46,13 +46,14 @@ def kept(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home.path
 
 
-async def fill(path: Path, network: Network, records: list[Record]) -> None:
+async def fill(path: Path, network: Network, records: list[Record], *more: PutBase) -> None:
     with closing(Store.open(path, network.id, network.founders[0])) as store:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             await store.append(
                 [PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=True) for r in records]
             )
+            await store.append(more)
             nursery.cancel_scope.cancel()
 
 

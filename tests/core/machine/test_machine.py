@@ -217,7 +217,7 @@ def test_a_fault_leaves_the_effects_that_came_before_it(monkeypatch: pytest.Monk
         yield Note("info", "just before")
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(machine._voter, "tick", broken)
+    monkeypatch.setattr(machine._parts.voter, "tick", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         machine.handle(Tick(), network.params.genesis_ms)
     written = [record for effect in machine.effects if isinstance(effect, Persist) for record in effect.records]

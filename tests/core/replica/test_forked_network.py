@@ -1,10 +1,13 @@
 """The ledger of a network that goes on from a cut of another one: its first cuts, and verifying it offline."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.errors import GossipReject
+from p2pverify.core.proofs.archiving import Archiving
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
@@ -13,6 +16,7 @@ from p2pverify.core.replica.verify import VerificationFailed, verify
 from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
+from tests.support.archives import segments_of
 from tests.support.book import Book
 from tests.support.networks import make_network, seeds
 
@@ -71,6 +75,21 @@ def test_members_go_on_with_their_rows_and_logs_of_their_own(book: Book) -> None
     assert KEYS[3] not in state.heads
     book.step(SEEDS[2], LAST_EPOCH + 3, SEEDS[1:3])
     assert book.fold.latest.index == LAST_EPOCH + 2
+
+
+def test_the_segments_of_its_archive_have_the_first_state(book: Book) -> None:
+    for seed in SEEDS[1:3]:
+        join(book, seed, LAST_EPOCH + 2)
+    for epoch in range(LAST_EPOCH + 2, LAST_EPOCH + 12):
+        book.step(SEEDS[1], epoch, SEEDS[1:3])
+    first, second = segments_of(Archiving(book.fold), 9)
+    assert first.states == second.states[:1] == (write_start(book.network, book.fold.genesis),)
+    assert (first.audit().first_epoch, second.audit().first_epoch) == (LAST_EPOCH, 8)
+    for states in (second.states[1:2], (first.states[0][:-1] + b"x",)):
+        with pytest.raises(VerificationFailed):
+            replace(first, states=states).audit()
+    with pytest.raises(VerificationFailed, match="the state with which the network begins is missing"):
+        replace(first, states=(), header=replace(first.header, has_start=False)).audit()
 
 
 def test_without_two_thirds_of_the_carried_weight_no_cut_is_final(book: Book) -> None:

@@ -97,7 +97,7 @@ def test_a_ledger_holds_only_what_was_added_to_it() -> None:
     first = make_record(seed, author, seq=0, prev=NO_PREV, **rest)  # type: ignore[arg-type]
     second = make_record(seed, author, seq=1, prev=first.id, **rest)  # type: ignore[arg-type]
     memo = Memo()
-    one, two = Ledger(memo.records), Ledger(memo.records)
+    one, two = Ledger(memo.shelf), Ledger(memo.shelf)
     assert one.add(first) == [first]
     assert one.add(second) == [first, second][1:]
     assert first.id not in two

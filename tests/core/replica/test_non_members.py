@@ -10,7 +10,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.payloads.cut import Cut, Head
 from p2pverify.core.records.payloads.membership import Join
-from p2pverify.core.replica import called, non_members
+from p2pverify.core.replica.strangers import called, non_members
 from tests.support.networks import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(4)

@@ -12,6 +12,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.state.memory import NEAR_CARRY
 from p2pverify.testnet.world import World
+from tests.support.cited_beside import BELOW, CitedBeside
 from tests.support.late_support import BEFORE, LateSupport
 from tests.support.started import WatchedFold, assert_goes_on_alike, folded
 from tests.support.worlds import make_world
@@ -66,3 +67,19 @@ def test_support_that_comes_late_counts_for_all_or_for_nobody(gap: int) -> None:
     full = folded(attack.book.network, records)
     for at in {BEFORE, BEFORE + gap, BEFORE + gap + 1} | ({BEFORE + gap // 2} if gap > 3 else set()):
         assert assert_goes_on_alike(full, path[: at + 1], records) >= gap + BEFORE + 3 - at
+
+
+@pytest.mark.parametrize("gap", [0, 5, 6])
+def test_what_cites_a_cut_beside_the_path_counts_for_all_or_for_nobody(gap: int) -> None:
+    """Its anchor is a certified cut that the path contains and did not go on from. Six cuts later the duty is too late.
+
+    A fold that starts above that cut knows it from the state alone.
+    """
+    story = CitedBeside()
+    before = story.duties_met
+    story.cite(gap)
+    assert story.duties_met == before + (gap < 6)
+    records, path = story.book.order, story.book.fold.latest.path
+    full = folded(story.book.network, records)
+    for at in range(BELOW + 1, len(path) - 1):
+        assert assert_goes_on_alike(full, path[: at + 1], records) >= len(path) - at - 1

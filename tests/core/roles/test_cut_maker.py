@@ -103,9 +103,9 @@ def test_who_finds_no_room_in_a_cut_comes_in_with_the_next_one(monkeypatch: pyte
             ledger.add(decode_record(data))
     base = {key: (key, 0, ledger.ancestor(head, 0)) for key in keys[:13] if (head := ledger.head(key)) is not None}
     latest = machine.fold.genesis.successor(bytes(32), 3, base)
-    one = machine._cutter._moved(latest, latest.epoch + 1)
+    one = machine._parts.cutter._moved(latest, latest.epoch + 1)
     assert [head[0] for head in one] == sorted([*keys[:7], *keys[13:]])
     later = latest.successor(bytes(32), 4, {**base, **{head[0]: head for head in one}})
-    two = machine._cutter._moved(later, later.epoch + 1)
+    two = machine._parts.cutter._moved(later, later.epoch + 1)
     assert [head[0] for head in two] == sorted(keys[7:13])
     assert all(head == ledger.head(head[0]) for head in (*one, *two))

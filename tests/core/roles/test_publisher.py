@@ -71,8 +71,8 @@ def test_it_counts_like_every_record() -> None:
     ("kind", "payload", "reason"),
     [
         (Kind.VOTE, b"", "this network has no such records"),
-        (Kind.DATASET, b"\xff", "indefinite length"),
-        (Kind.STATEMENT, encode([]), "statement: not 5 items"),
+        (Kind.DATASET, b"\xff", "malformed dataset: indefinite length"),
+        (Kind.STATEMENT, encode([]), "malformed statement: statement: not 5 items"),
         (Kind.DATASET, dataset_of(until=1).encode(), "a data set that is over when it begins"),
         (Kind.ERASURE, Erasure(bytes(32), bytes(32), 0, 0).encode(), "no live data set of the author"),
     ],

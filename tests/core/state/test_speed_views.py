@@ -137,7 +137,7 @@ def test_the_view_holds_the_speed(world: World) -> None:
     """The view's bytes have the speed, and its root depends on it."""
     state = final(world)
     rows: list[Any] = [decode(row, size_max=4096) for row in score_rows(world.network, state)]
-    by_name = {world.by_key[row[0]].number: row[-1] for row in rows}
+    by_name = {world.by_key[row[0]].number: row[16] for row in rows}
     claim, fit, challengers, times = by_name[SLOW]
     assert (claim, fit) == ("testbox", "inconsistent")
     assert challengers >= 3
@@ -179,5 +179,5 @@ def _written(peer: Peer, kind: Kind, payload: bytes, now_ms: int) -> list[Effect
 def test_a_join_with_a_malformed_claim_is_refused(claim: object) -> None:
     key = vrf.public_key(vrf.derive_seed(seeds(1)[0]))
     with pytest.raises(DecodeError, match="hardware"):
-        decode_join(encode([0, key, claim, None]))
-    assert decode_join(encode([0, key, "box", None])).hardware == "box"
+        decode_join(encode([0, key, claim, None, None]))
+    assert decode_join(encode([0, key, "box", None, None])).hardware == "box"

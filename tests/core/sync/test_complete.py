@@ -57,8 +57,9 @@ def test_what_another_session_is_fetching_is_not_here_yet() -> None:
     """Two simultaneous sessions are complete only when both have delivered their shares."""
     full, mine = Peer().holding(chain(SEEDS[1], 20)), Peer(key=KEY)
     first, second = mine.sync.session(b"first"), mine.sync.session(b"second")
-    pending = full.answer(first.start())
-    asked = first.receive(pending).request
+    compared = first.receive(full.answer(first.start())).request
+    assert compared is not None
+    asked = first.receive(full.answer(compared)).request
     step = second.receive(full.answer(second.start()))
     while step.request is not None:
         step = second.receive(full.answer(step.request))

@@ -65,13 +65,16 @@ def test_it_is_a_sorted_list(bursts, dice):
             new = [record(dice.randrange(5) if mixed else epoch, number + n) for n in range(count)]
             number += count
             for each in new:
-                sorted_ids.add(each)
+                sorted_ids.add(*key(each))
             held += new
             check(sorted_ids, held, dice)
             for gone in dice.sample(held, min(3, len(held))):
-                sorted_ids.remove(gone)
+                sorted_ids.remove([key(gone)])
                 held.remove(gone)
+                assert not sorted_ids.has(*key(gone))
+            sorted_ids.discard([key(record(epoch, 9_999))])  # one that was never there
             check(sorted_ids, held, dice)
+            assert all(sorted_ids.has(*key(each)) for each in held)
     finally:
         index.CHUNK_IDS_MAX, index._HALF = original
 
@@ -81,10 +84,10 @@ def test_order_of_arrival_does_not_matter():
     records = [record(n % 9, n) for n in range(2_000)]
     one, two = RecordIndex(), RecordIndex()
     for each in records:
-        one.add(each)
+        one.add(*key(each))
         one.settle()
     for each in sorted(records, key=lambda r: r.id):
-        two.add(each)
+        two.add(*key(each))
     assert list(one.keys(0, 2_000)) == list(two.keys(0, 2_000))
     assert [one.total(0, end) for end in range(0, 2_000, 37)] == [two.total(0, end) for end in range(0, 2_000, 37)]
 
@@ -92,6 +95,6 @@ def test_order_of_arrival_does_not_matter():
 def test_only_what_is_there_can_go():
     """Removing a record that was never added is a fault of the caller."""
     index = RecordIndex()
-    index.add(record(1, 1))
+    index.add(*key(record(1, 1)))
     with pytest.raises((AssertionError, IndexError)):
-        index.remove(record(1, 2))
+        index.remove([key(record(1, 2))])

@@ -3,9 +3,9 @@
 from p2pverify.core.machine import Machine
 from p2pverify.core.sync.messages import (
     ANSWER_BYTES_MAX,
-    AskFinal,
+    AskCommon,
+    Common,
     Fetch,
-    Final,
     Reconcile,
     decode_answer,
     decode_request,
@@ -30,11 +30,11 @@ def test_a_late_joiner_takes_everything_in_order():
 
 
 def test_equal_peers_find_out_in_two_requests():
-    """There is nothing to fetch. First the sets are compared, then the certified cuts."""
+    """There is nothing to fetch. First they find a common cut, then the sets above it are compared."""
     records = chain(SEEDS[0], 300)
     mine, other = Peer().holding(records), Peer().holding(records)
     mine.fetch(other.answer)
-    assert [type(request) for request in other.seen] == [Reconcile, AskFinal]
+    assert [type(request) for request in other.seen] == [AskCommon, Reconcile]
 
 
 def test_each_fetches_for_itself():
@@ -125,15 +125,15 @@ def test_machines_agree_on_the_newest_cut():
         request: bytes | None = session.start()
         while request is not None:
             answer = served.answer(request)
-            if isinstance(decode_request(request), AskFinal):
-                final = decode_answer(answer)
+            if isinstance(decode_request(request), AskCommon):
+                common = decode_answer(answer)
             step = session.receive(answer)
             joiner.load(step.records, (), world.now_ms)
             request = step.request
         session.end()
     assert old.fold.latest.index >= 3
-    assert isinstance(final, Final)
-    assert final.cut is not None
-    assert final.cut.cut == old.fold.latest.id == joiner.fold.latest.id
-    assert len(mine.index) == len(old.context.ledger)
+    assert isinstance(common, Common)
+    assert common.final is not None
+    assert common.final.cut == common.cut == old.fold.latest.id == joiner.fold.latest.id
+    assert len(joiner.context.ledger) == len(old.context.ledger)
     assert session.fetched == 0

@@ -1,16 +1,20 @@
 """Sync sessions with lying neighbours: forged sums, invented cuts, ids without records, endless answers."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.replica import called
+from p2pverify.core.replica.strangers import called
 from p2pverify.core.sync import negentropy, session
 from p2pverify.core.sync.memory import GENERATION_SESSIONS
 from p2pverify.core.sync.messages import (
-    AskFinal,
+    AskCommon,
+    AskDigests,
+    Between,
+    Common,
     Digests,
     Fetch,
     Final,
@@ -21,8 +25,10 @@ from p2pverify.core.sync.messages import (
     Records,
     decode_request,
 )
-from tests.support.sync_peers import CUT, SEEDS, Peer, chain, claiming
+from tests.support.sync_peers import CUT, NETWORK, SEEDS, Peer, chain, claiming
 from tests.support.worlds import make_world
+
+COMMON = Common(NETWORK, None).encode()
 
 
 def test_forged_fingerprints_are_found_out(monkeypatch):
@@ -49,7 +55,7 @@ def test_a_cut_that_is_known_causes_nothing(monkeypatch):
         for _ in range(3):
             mine.fetch(claiming(other))
         vars(target).update(before)
-    assert {type(request) for request in other.seen} == {Reconcile, AskFinal}
+    assert {type(request) for request in other.seen} == {AskCommon, Between, Reconcile}
 
 
 def test_claims_that_lead_nowhere_become_rare():
@@ -60,7 +66,7 @@ def test_claims_that_lead_nowhere_become_rare():
     for number in range(200):
         other.seen.clear()
         mine.fetch(claiming(other))
-        if len(other.seen) > 2:
+        if any(isinstance(request, AskDigests) for request in other.seen):
             listings.append(number)
     assert listings[0] == 1
     gaps = [later - earlier for earlier, later in pairwise(listings)]
@@ -130,6 +136,8 @@ def test_endless_ids_end_the_session(monkeypatch):
                 ids = b"".join(next(counter).to_bytes(32, "little") for _ in range(600))
                 more = b"\x00\x00\x01" + bytes(16)
                 return Reconciled(b"\x61\x02\x00\x02" + negentropy.encode_varint(600) + ids + more).encode()
+            case AskCommon():
+                return COMMON
             case _:
                 return Records(()).encode()
 
@@ -143,6 +151,8 @@ def test_endless_rounds_end_the_session(monkeypatch):
     mine, rounds = Peer().holding(chain(SEEDS[0], 100)), []
 
     def disagree(data: bytes) -> bytes:
+        if isinstance(decode_request(data), AskCommon):
+            return COMMON
         assert isinstance(decode_request(data), Reconcile)
         rounds.append(1)
         return Reconciled(b"\x61\x00\x00\x01" + len(rounds).to_bytes(16, "big")).encode()
@@ -152,6 +162,7 @@ def test_endless_rounds_end_the_session(monkeypatch):
 
 
 RECORD = chain(SEEDS[0], 1)[0]
+FAR = replace(CUT, index=session.STREAM_CUTS)
 LISTED = Reconciled(b"\x61\x00\x00\x02\x01" + RECORD.id).encode()
 
 
@@ -160,12 +171,14 @@ LISTED = Reconciled(b"\x61\x00\x00\x02\x01" + RECORD.id).encode()
     [
         ([b""], "truncated"),
         ([Records(()).encode()], "an answer to another request"),
-        ([Reconciled(b"\x62").encode()], "negentropy version 2 is not spoken here"),
-        ([LISTED, Final(None).encode()], "an answer to another request"),
-        ([LISTED, Records((chain(SEEDS[1], 1)[0].data,)).encode()], "a record that was not asked for"),
-        ([LISTED, Records((RECORD.data, RECORD.data)).encode()], "a record that was not asked for"),
-        ([LISTED, Records((b"",)).encode()], "a record that was not asked for"),
-        ([LISTED, Records((RECORD.data[:90],)).encode()], "a record that was not asked for"),
+        ([Common(bytes(31) + b"c", None).encode()], "a common cut that was not offered"),
+        ([Common(NETWORK, FAR).encode(), Records((b"",)).encode()], "not a record"),
+        ([COMMON, Reconciled(b"\x62").encode()], "negentropy version 2 is not spoken here"),
+        ([COMMON, LISTED, Final(None).encode()], "an answer to another request"),
+        ([COMMON, LISTED, Records((chain(SEEDS[1], 1)[0].data,)).encode()], "a record that was not asked for"),
+        ([COMMON, LISTED, Records((RECORD.data, RECORD.data)).encode()], "a record that was not asked for"),
+        ([COMMON, LISTED, Records((b"",)).encode()], "a record that was not asked for"),
+        ([COMMON, LISTED, Records((RECORD.data[:90],)).encode()], "a record that was not asked for"),
     ],
 )
 def test_answers_that_make_no_sense(answers, reason):

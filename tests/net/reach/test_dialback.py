@@ -9,20 +9,25 @@ from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.reach import dialback
 from p2pverify.net.reach.dialback import (
+    ANSWER_BYTES,
     DIALBACK,
     DIALLED,
     DONE,
     FAILED,
     NONCE_BYTES,
     REFUSED,
+    TIME_MS_MAX,
     Dialback,
+    decode_answer,
     decode_dialback,
+    encode_answer,
     encode_dialback,
 )
 from p2pverify.node.endpoints.address import parse_address
 from tests.net.real_peers import call, introduce, join, stranger
 
 NONCE = bytes(range(NONCE_BYTES))
+NOW_MS = 1_700_000_000_000
 
 
 def _port(peer):
@@ -42,7 +47,18 @@ async def _member(nursery, peer, name="mallory"):
 async def _ask(link, request):
     async with await link.open_stream(DIALBACK) as stream:
         await write_frame(stream, request)
-        return await read_frame(stream, 1)
+        return (await read_frame(stream, ANSWER_BYTES))[:1]
+
+
+def test_answers_are_read_strictly():
+    """One of three outcomes, and a time that fits into the integers of all languages."""
+    for outcome in (DONE, REFUSED, FAILED):
+        assert decode_answer(encode_answer(outcome, NOW_MS)) == (outcome, NOW_MS)
+    assert decode_answer(encode_answer(DONE, -1)) == (DONE, 0)
+    assert decode_answer(encode_answer(DONE, 2**70)) == (DONE, TIME_MS_MAX)
+    for bad in (b"", DONE, DONE + bytes(7), DONE + bytes(9), b"\x03" + bytes(8), DONE + (2**53).to_bytes(8, "big")):
+        with pytest.raises(DecodeError):
+            decode_answer(bad)
 
 
 def test_requests_are_read_strictly():
@@ -65,6 +81,20 @@ async def test_a_peer_that_listens_is_dialled(nursery):
         assert bob.mesh._host.link(alice.key) is link
         assert not link.closed.is_set()
     assert alice.count("dialbacks_done") == 1
+
+
+async def test_the_answer_tells_the_time(nursery):
+    """One peer of each address group counts, and the median of the groups."""
+    with trio.fail_after(30):
+        alice = await join(nursery, "alice")
+        bob = await join(nursery, "bob", alice.address)
+        await bob.mesh.wait_gossiping(alice.key)
+        assert bob.mesh.reach().clocks == 0
+        link = bob.mesh._host.link(alice.key)
+        await bob.mesh._reaching._dialback.ask(link, _port(bob))
+        known = bob.mesh.reach()
+        assert known.clocks == 1
+        assert abs(known.clock_ahead_ms) < 60_000  # both have the clock of this machine
 
 
 async def test_a_port_that_nobody_serves_is_a_no(nursery, monkeypatch):
@@ -114,19 +144,27 @@ async def test_a_yes_without_the_nonce_is_no_yes(nursery):
 
         async def lie(stream):
             await read_frame(stream, 64)
-            await write_frame(stream, DONE)
+            await write_frame(stream, encode_answer(DONE, 0))
 
         liar.handle(DIALBACK, lie)
         host = await stranger(nursery, "asker")
-        counters = Counters()
-        asking = Dialback(host, counters)
+        counters, told = Counters(), []
+        asking = Dialback(host, counters, clock=lambda: NOW_MS, told=lambda _link, ahead_ms: told.append(ahead_ms))
         link = await host.dial(liar.addresses[0])
         assert await asking.ask(link, 4747) is None
 
 
-@pytest.mark.parametrize("answer", [FAILED, REFUSED, b"\x09", b""])
-async def test_other_answers(nursery, answer):
-    """Only "tried in vain" is a no."""
+@pytest.mark.parametrize(
+    ("answer", "says", "ahead_ms"),
+    [
+        (encode_answer(FAILED, NOW_MS + 5_000), False, [5_000]),
+        (encode_answer(REFUSED, NOW_MS - 7_000), None, [-7_000]),
+        (encode_answer(REFUSED, 0), None, [-NOW_MS]),
+        *((malformed, None, []) for malformed in (FAILED, bytes(10), b"\x09" + bytes(8), b"\xff" * 9, b"")),
+    ],
+)
+async def test_other_answers(nursery, answer, says, ahead_ms):
+    """Only "tried in vain" is a no. A well-formed answer tells the time, whatever it says."""
     with trio.fail_after(30):
         server = await stranger(nursery, "server")
 
@@ -136,9 +174,11 @@ async def test_other_answers(nursery, answer):
 
         server.handle(DIALBACK, say)
         host = await stranger(nursery, "asker")
-        asking = Dialback(host, Counters())
+        told = []
+        asking = Dialback(host, Counters(), clock=lambda: NOW_MS, told=lambda _link, ahead_ms: told.append(ahead_ms))
         link = await host.dial(server.addresses[0])
-        assert await asking.ask(link, 4747) is (False if answer == FAILED else None)
+        assert await asking.ask(link, 4747) is says
+        assert told == ahead_ms
 
 
 async def test_a_nonce_that_nobody_waits_for(nursery):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.files.home import Home, HomeError, atomic_file
+from p2pverify.node.files.home import Home, atomic_file
+from p2pverify.node.identity.private import HomeError
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """

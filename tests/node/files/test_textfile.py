@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.node.files.config import load_config
 from p2pverify.node.files.corpus import read_corpus, read_replay
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import load_manifest, save_manifest
 from p2pverify.node.files.networkfile import dump_network, load_network, new_network
 from p2pverify.node.files.textfile import (
@@ -24,6 +24,7 @@ from p2pverify.node.files.textfile import (
     read_bytes,
     user_path,
 )
+from p2pverify.node.identity.private import HomeError
 from p2pverify.testnet.scenario import load_scenario
 from tests.node.fakes import FakeEngine
 

@@ -42,6 +42,11 @@ PAYLOADS = {
     28: "payment-payload",
     31: "loss-seal-payload",
     32: "loss-report-payload",
+    34: "amendment-payload",
+    35: "approval-payload",
+    36: "handover-payload",
+    37: "object-payload",
+    38: "rekey-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

@@ -22,6 +22,7 @@ from p2pverify.core.contract.shapes import RequestShape
 from p2pverify.core.encoding import box
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.payloads.keys.handover import next_digest
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.sponsor import Sponsor
 
@@ -181,6 +182,8 @@ def definitions() -> list[Case]:
     found.append(defined("a table of shapes", shaped.encode()))
     rated = replace(NETWORK, params=replace(NETWORK.params, audits_per_epoch=200))
     found.append(defined("a total of audits", rated.encode()))
+    noticed = replace(NETWORK, params=replace(NETWORK.params, notice_epochs=12))
+    found.append(defined("a short notice of amendments", noticed.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
     found.append(defined("a network that goes on from a cut of another one", forked.encode()))
@@ -218,14 +221,23 @@ def definitions() -> list[Case]:
             changed(good, 4, [changed(cls, 4, 100_000)]),
             "honest_ppm must be below cheat_ppm",
         ),
-        ("26 parameters", changed(good, 5, params[:26]), "params: not 27 items"),
+        ("27 parameters", changed(good, 5, params[:27]), "params: not 28 items"),
         (
             "a total of no audits",
             changed(good, 5, [*params, 0]),
             "params: audits_per_epoch is 0, so it is left out",
         ),
+        (
+            "the usual notice of amendments",
+            changed(good, 5, [*params, 7, 10_080]),
+            "params: notice_epochs is the usual one, so it is left out",
+        ),
         *(
-            (what, changed(good, 5, [*params[:25], *tail]), "long_permille and long_tokens do not fit together")
+            (
+                what,
+                changed(good, 5, [*params[:25], *tail, *params[27:]]),
+                "long_permille and long_tokens do not fit together",
+            )
             for what, tail in (
                 ("long answers that are not longer", [10, NETWORK.params.answer_tokens]),
                 ("long answers of no length", [10, 0]),
@@ -354,28 +366,36 @@ def joins() -> list[Case]:
     key = CAROL.vrf_key
     high_bit = key[:31] + bytes([key[31] ^ 0x80])
     bad: list[tuple[str, object, str]] = [
-        ("three items", [0, key, ""], "malformed join: join: not 4 items"),
-        ("five items", [0, key, "", None, 0], "malformed join: join: not 4 items"),
-        ("a box key of 31 bytes", [0, key, "", key[:31]], "malformed join: box key: not 32 bytes"),
-        ("a box key that is text", [0, key, "", "key"], "malformed join: box key: not a byte string"),
-        ("a class by name", ["example-avx2", key, "", None], "malformed join: class: not an unsigned integer"),
-        ("class 32", [32, key, "", None], "malformed join: class: above 31"),
-        ("a VRF key of 33 bytes", [0, key + b"\0", "", None], "malformed join: VRF key: not 32 bytes"),
-        ("a VRF key of small order", [0, SMALL_ORDER, "", None], "malformed join: the VRF key is not a valid point"),
+        ("three items", [0, key, ""], "malformed join: join: not 5 items"),
+        ("six items", [0, key, "", None, None, 0], "malformed join: join: not 5 items"),
+        ("a next key of 31 bytes", [0, key, "", None, key[:31]], "malformed join: next key: not 32 bytes"),
+        ("a box key of 31 bytes", [0, key, "", key[:31], None], "malformed join: box key: not 32 bytes"),
+        ("a box key that is text", [0, key, "", "key", None], "malformed join: box key: not a byte string"),
+        ("a class by name", ["example-avx2", key, "", None, None], "malformed join: class: not an unsigned integer"),
+        ("class 32", [32, key, "", None, None], "malformed join: class: above 31"),
+        ("a VRF key of 33 bytes", [0, key + b"\0", "", None, None], "malformed join: VRF key: not 32 bytes"),
         (
-            "the identity as VRF key",
-            [0, b"\1" + bytes(31), "", None],
+            "a VRF key of small order",
+            [0, SMALL_ORDER, "", None, None],
             "malformed join: the VRF key is not a valid point",
         ),
-        ("a class that the network lacks", [3, key, "", None], "no such class"),
-        ("hardware in capitals", [0, key, "Testbox", None], f"malformed join: {CLAIM_FAULT}"),
-        ("hardware of 65 bytes", [0, key, "x" * 65, None], "malformed join: hardware: longer than 64 bytes"),
-        ("hardware as a number", [0, key, 4090, None], "malformed join: hardware: not text"),
+        (
+            "the identity as VRF key",
+            [0, b"\1" + bytes(31), "", None, None],
+            "malformed join: the VRF key is not a valid point",
+        ),
+        ("hardware in capitals", [0, key, "Testbox", None, None], f"malformed join: {CLAIM_FAULT}"),
+        ("hardware of 65 bytes", [0, key, "x" * 65, None, None], "malformed join: hardware: longer than 64 bytes"),
+        ("hardware as a number", [0, key, 4090, None, None], "malformed join: hardware: not text"),
     ]
     return [
         judged("a founder, first record of its log", join(CAROL).data),
         judged("with a claim of hardware", record(CAROL, Kind.JOIN, Join(0, key, "rtx 4090").encode()).data),
         judged("with a box key", record(CAROL, Kind.JOIN, Join(0, key, "", box.public_key(key)).encode()).data),
+        judged(
+            "a class that the definition lacks: the cut decides", said(CAROL, Kind.JOIN, [3, key, "", None, None]).data
+        ),
+        judged("with a next key", record(CAROL, Kind.JOIN, Join(0, key, next_key=next_digest(DAVE.key)).encode()).data),
         judged("the other class", record(CAROL, Kind.JOIN, Join(1, key).encode()).data),
         judged("a peer that is no founder", record(DAVE, Kind.JOIN, Join(0, DAVE.vrf_key).encode()).data),
         judged("another point as VRF key", record(CAROL, Kind.JOIN, Join(0, high_bit).encode()).data),

@@ -83,11 +83,6 @@ def reports() -> list[Case]:
             for comment, value, reason in bad
         ],
         reject("in the request's own epoch", early, "report of its own or a later epoch"),
-        reject(
-            "a class that the network lacks",
-            said(ALICE, Kind.REPORT, changed(good, 5, changed(good[5], 0, 3))),
-            "no such class",
-        ),
         reject("a request of another epoch", said(ALICE, Kind.REPORT, changed(good, 0, EPOCH - 1)), unsigned),
         reject("another request", said(ALICE, Kind.REPORT, changed(private, 1, bytes(32))), unsigned),
         reject("another responder", said(ALICE, Kind.REPORT, changed(private, 2, DAVE.key)), unsigned),

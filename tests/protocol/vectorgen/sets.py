@@ -3,7 +3,6 @@
 from typing import Any
 
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.records.envelope import Header, Record
 from p2pverify.core.sync.index import Key, RecordIndex
 
 UNLIMITED = 1 << 30
@@ -25,9 +24,8 @@ def items_of(described: dict[str, Any]) -> list[Key]:
 
 
 def index_of(described: dict[str, Any]) -> RecordIndex:
-    """The same as a sorted index. Only epoch and id of its records are used."""
+    """The same as a sorted index."""
     index = RecordIndex()
     for epoch, record_id in items_of(described):
-        header = Header(bytes(32), bytes(32), epoch, 0, bytes(32), 4, bytes(32))
-        index.add(Record(header, bytes(64), b"", record_id, b""))
+        index.add(epoch, record_id)
     return index

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vectorgen import examples, folds, line_folds, report_folds, round_folds
+from vectorgen import amendments, examples, folds, keychanges, line_folds, report_folds, round_folds
 from vectorgen.case import Case
 from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
 
@@ -144,6 +144,7 @@ def _states(story: folds.Story) -> list[Case]:
     repeating = replays.book.fold.state(replays.cuts[round_folds.TAINTED].id)
     waiting = replays.book.fold.state(replays.cuts[round_folds.WAITING].id)
     reported = round_folds.reported()
+    changes = keychanges.Story()
     disclosed = reported.book.fold.state(reported.cuts[round_folds.DISCLOSED].id)
     assert voting is not None
     assert disclosed is not None
@@ -158,7 +159,10 @@ def _states(story: folds.Story) -> list[Case]:
         _state("four peers, one of which is convicted, with open parts", story.network, story.state),
         _state("two cuts beside the path, one of which was supported", story.network, parted(story)),
         _state("accounts, claims and a pledge", *paid()),
+        _state("amended rules, and two open amendments", NETWORK, amendments.amended()),
         _state("versions of a model, and members that serve them", tale.network, replace(tale.book.fold.latest)),
+        _state("a row that waits to move", changes.network, replace(changes.waiting)),
+        _state("a row that has moved to another key", changes.network, replace(changes.latest)),
         _state("a training round whose results are sealed", rounds.network, replace(voting)),
         _state("an erasure that waits for the end of a round", replays.network, replace(waiting)),
         _state("losses that owners report", reported.network, replace(disclosed)),
@@ -238,6 +242,20 @@ def _states(story: folds.Story) -> list[Case]:
             "not the sections of a state",
         ),
         _no_state(
+            "two sets of rules",
+            _changed(
+                _encoded(NETWORK, amendments.amended()),
+                "rules",
+                lambda leaves: [leaves[0], encode([2, _items(leaves[0])[1]])],
+            ),
+            "rules: more than one",
+        ),
+        _no_state(
+            "rules that are no definition",
+            _changed(data, "rules", lambda _: [encode([1, [blank, 1, 1, b"", [], 0]])]),
+            "rules: definition: truncated",
+        ),
+        _no_state(
             "a key of 31 bytes", _changed(data, "banned", lambda _: [encode([blank[1:], "x"])]), _not("banned", 32)
         ),
     ]
@@ -278,7 +296,7 @@ def _heavier(leaf: Value) -> Value:
     assert isinstance(leaf, bytes)
     peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,str-unpack]
     assert isinstance(row, list)
-    return encode([peer, [*row[:10], 2, *row[11:]]])
+    return encode([peer, [*row[:11], 2, *row[12:]]])
 
 
 # ---------------------------------------------------------------- first states

@@ -8,9 +8,12 @@ from vectorgen.examples import CAROL, CUT, CUT_RECORD, NETWORK_ID, join
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.sync.messages import (
+    AskCommon,
     AskDigests,
     AskFinal,
     AskIds,
+    Between,
+    Common,
     Digests,
     Fetch,
     Final,
@@ -92,6 +95,9 @@ def _answer(comment: str, data: bytes, reason: str | None = None) -> Case:
     return {"comment": comment, "input": {"answer": data.hex()}, "expect": expect, "reason": reason}
 
 
+MANY = tuple(n.to_bytes(32, "big") for n in range(513))
+COMMON_ASKED = AskCommon(NETWORK_ID, (NETWORK_ID,)).encode()
+COMMON_TOLD = Common(NETWORK_ID, None).encode()
 REQUEST = Reconcile(NETWORK_ID, EMPTY).encode()
 ANSWER = Reconciled(LIST).encode()
 FETCH = Fetch((RECORD.id,)).encode()
@@ -99,6 +105,8 @@ RECORDS = Records((RECORD.data,)).encode()
 
 
 SHOWN = (
+    (COMMON_ASKED, "sync-ask-common"),
+    (COMMON_TOLD, "sync-common"),
     (REQUEST, "sync-reconcile"),
     (ANSWER, "sync-reconciled"),
     (FETCH, "sync-fetch"),
@@ -110,11 +118,18 @@ def requests() -> list[Case]:
     return [
         _request("a newcomer's first request", REQUEST),
         _request("one record by its id", FETCH),
-        _request("512 records", Fetch(tuple(n.to_bytes(32, "big") for n in range(512))).encode()),
+        _request("512 records", Fetch(MANY[:512]).encode()),
         _request("the newest certified cut", AskFinal().encode()),
-        _request("digests of all epochs", AskDigests(0).encode()),
-        _request("the ids of epoch 7 from the first on", AskIds(7, bytes(32)).encode()),
-        _request("the largest epoch", AskDigests(2**40).encode()),
+        _request("the cuts that a newcomer knows", COMMON_ASKED),
+        _request("a cut that both know, of 64", AskCommon(NETWORK_ID, MANY[:64]).encode()),
+        _request("the records after a cut, without the first 1,000", Between(CUT_RECORD.id, 1_000).encode()),
+        _request("digests of all epochs", AskDigests(NETWORK_ID, 0).encode()),
+        _request("the ids of epoch 7 from the first on", AskIds(NETWORK_ID, 7, bytes(32)).encode()),
+        _request("the largest epoch", AskDigests(NETWORK_ID, 2**40).encode()),
+        _request("65 cuts", encode(["common", NETWORK_ID, list(MANY[:65])]), "ids: more than 64 items"),
+        _request("no network", encode(["common", []]), "request: not 3 items"),
+        _request("a network of 31 bytes", encode(["common", bytes(31), []]), "network: not 32 bytes"),
+        _request("a number above 2^40", encode(["between", NETWORK_ID, 2**40 + 1]), "number: above 1099511627776"),
         _request("nothing", b"", "truncated"),
         _request("98,369 bytes", bytes(98_369), "too long"),
         _request("no array", encode({}), "request: not an array"),
@@ -122,23 +137,27 @@ def requests() -> list[Case]:
         _request("an unknown word", encode(["push", []]), "unknown request"),
         _request("the word as a byte string", encode([b"final"]), "unknown request"),
         _request("an item too many", encode(["final", None]), "request: not 1 items"),
-        _request("no network", encode(["reconcile", EMPTY]), "request: not 3 items"),
-        _request("a network of 31 bytes", encode(["reconcile", bytes(31), EMPTY]), "network: not 32 bytes"),
+        _request("no cut", encode(["reconcile", EMPTY]), "request: not 3 items"),
+        _request("a cut of 31 bytes", encode(["reconcile", bytes(31), EMPTY]), "cut: not 32 bytes"),
         _request("a message that is text", encode(["reconcile", NETWORK_ID, "a"]), "message: not a byte string"),
         _request("no ids", encode(["fetch", []]), "nothing to fetch"),
         _request("an id twice", encode(["fetch", [bytes(32), bytes(32)]]), "an id twice"),
-        _request("513 ids", encode(["fetch", [n.to_bytes(32, "big") for n in range(513)]]), "ids: more than 512 items"),
+        _request("513 ids", encode(["fetch", list(MANY)]), "ids: more than 512 items"),
         _request("an id of 31 bytes", encode(["fetch", [bytes(31)]]), "id: not 32 bytes"),
-        _request("an epoch beyond 2^40", encode(["digests", 2**40 + 1]), "epoch: above 1099511627776"),
-        _request("a list after nothing", encode(["list", 7, b""]), "id: not 32 bytes"),
+        _request("an epoch beyond 2^40", encode(["digests", NETWORK_ID, 2**40 + 1]), "epoch: above 1099511627776"),
+        _request("a list after nothing", encode(["list", NETWORK_ID, 7, b""]), "id: not 32 bytes"),
     ]
 
 
 def answers() -> list[Case]:
     cut = FinalCut(CUT_RECORD.id, 1, CUT.ledger_root, CUT.view_root)
-    ids = tuple(n.to_bytes(32, "big") for n in range(3))
+    ids = MANY[:3]
     fields = [cut.cut, 1, cut.ledger_root, cut.view_root]
     return [
+        _answer("the network's beginning, before the first cut", COMMON_TOLD),
+        _answer("a common cut, and the newest one", Common(CUT_RECORD.id, cut).encode()),
+        _answer("no common cut", Common(None, cut).encode()),
+        _answer("a common cut of 31 bytes", encode(["common", bytes(31), None]), "cut: not 32 bytes"),
         _answer("what the newcomer lacks", ANSWER),
         _answer("the record itself", RECORDS),
         _answer("none of the records is here", Records(()).encode()),

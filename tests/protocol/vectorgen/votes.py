@@ -137,11 +137,6 @@ def votes() -> list[Case]:
             record(BOB, Kind.VOTE, replace(VOTE, salts=(salt("other"),)).encode()).data,
         ),
         *[reject(comment, said(BOB, Kind.VOTE, value), f"malformed vote: {reason}") for comment, value, reason in bad],
-        reject(
-            "a class that the network lacks",
-            record(BOB, Kind.VOTE, replace(VOTE, class_index=3).encode()),
-            "no such class",
-        ),
         reject("no salt", record(BOB, Kind.VOTE, replace(VOTE, salts=()).encode()), "a vote opens one commit"),
         reject("two salts by a voter", record(BOB, Kind.VOTE, own.encode()), "a vote opens one commit"),
         reject("in the slot's own epoch", early, "vote on a slot of its own or a later epoch"),
@@ -188,11 +183,6 @@ def objections() -> list[Case]:
             reject(comment, said(BOB, Kind.OBJECTION, value), f"malformed objection: {reason}")
             for comment, value, reason in bad
         ],
-        reject(
-            "a class that the network lacks",
-            record(BOB, Kind.OBJECTION, replace(OBJECTION, class_index=3).encode()),
-            "no such class",
-        ),
         reject("in the slot's own epoch", early, "objection to a slot of its own or a later epoch"),
         reject("signature of another message", forged(objection_record()), "bad signature"),
     ]

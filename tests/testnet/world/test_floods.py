@@ -12,8 +12,8 @@ from p2pverify.core.events import Effect, Event
 from p2pverify.core.limits import Rate
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.core.records.payloads.membership import Join
-from p2pverify.core.replica import non_members
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
+from p2pverify.core.replica.strangers import non_members
 from p2pverify.testnet.world import World, WorldPlan
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Connect, HonestActor, PublishTo, WorldEffect
 from p2pverify.testnet.world.peer.peer import Peer

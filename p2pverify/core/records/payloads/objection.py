@@ -45,13 +45,10 @@ def decode_objection(payload: bytes) -> Objection:
     )
 
 
-def _check_objection(objection: Objection, record: Record, rules: Rules) -> None:
+def _check_objection(objection: Objection, record: Record, _rules: Rules) -> None:
     # [REJECT] The disputed slot of an objection is of an epoch before the record's.
     if objection.dispute.epoch >= record.epoch:
         raise GossipReject("objection to a slot of its own or a later epoch")
-    # [REJECT] The answer of an objection is of a class in the network file.
-    if objection.class_index >= len(rules.network.classes):
-        raise GossipReject("no such class")
 
 
 def _claim_of_objection(header: Header, payload: bytes) -> tuple[object, bytes]:

@@ -144,13 +144,10 @@ def _decode(header: Header, payload: bytes) -> Report:
     return decode_report(payload, header.network, header.author)
 
 
-def _check(report: Report, record: Record, rules: Rules) -> None:
+def _check(report: Report, record: Record, _rules: Rules) -> None:
     # [REJECT] The reported request is of an epoch before the record's.
     if report.epoch >= record.epoch:
         raise GossipReject("report of its own or a later epoch")
-    # [REJECT] The receipt is of a class in the network file.
-    if report.receipt.class_index >= len(rules.network.classes):
-        raise GossipReject("no such class")
     # [REJECT] The responder signed the receipt over the request that the salt opens, or that a private report names.
     if not report.receipt.is_signed():
         raise GossipReject("a receipt's signature does not hold for the sealed request")

@@ -115,11 +115,8 @@ def _check_commit(commit: Commit, record: Record, rules: Rules) -> None:
         raise GossipReject("lot does not hold")
 
 
-def _check_vote(vote: Vote, record: Record, rules: Rules) -> None:
+def _check_vote(vote: Vote, record: Record, _rules: Rules) -> None:
     _after_slot(vote.dispute.epoch, record)
-    # [REJECT] The answer is of a class in the network file.
-    if vote.class_index >= len(rules.network.classes):
-        raise GossipReject("no such class")
     # [REJECT] A voter's opening has one salt.
     if vote.dispute.challenger != record.author and len(vote.salts) != 1:
         raise GossipReject("a vote opens one commit")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from p2pverify.core.contract.golden import GoldenPath, golden_answer
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import OWN, REFEREE, Computed, ComputeFailed, Effects, Note
 from p2pverify.core.inference.jobs import Purpose
@@ -27,7 +28,7 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, State
 from p2pverify.core.state.verdicts.notes import Dispute
 from p2pverify.core.state.verdicts.objections import grounds, objectors, stands_without
@@ -90,6 +91,8 @@ class Objector(Part):
             elif record.kind == Kind.VOTE:
                 vote = decode_vote(record.payload)
                 self._outputs[vote.dispute] = vote.output
+        latest, key = self._context.fold.latest, self._context.key
+        self._objected.update(dispute for dispute, objectors in latest.contested.items() if key in objectors)
 
     def finding(self, key: DisputeKey) -> bool | None:
         """Whether the decision of a dispute is this peer's own result; None if it has not computed it."""
@@ -265,16 +268,18 @@ class Objector(Part):
 
     def _model(self, dispute: Dispute) -> bytes:
         """The manifest of the model that a dispute is about."""
+        return self._contract(dispute).classes[self._context.class_index].manifest
+
+    def _contract(self, dispute: Dispute) -> Network:
         context = self._context
-        contract = contract_at(context.network, context.fold.latest, context.class_index, dispute.version)
-        return contract.classes[context.class_index].manifest
+        return contract_about(context.network, context.fold.latest, context.class_index, dispute)
 
     def _golden(self, dispute: Dispute) -> tuple[GoldenPath, ...]:
         """The golden answers of the engine that gave the result, on each of its known paths."""
         held = self._context.held.get(self._model(dispute))
         if held is None:
             return ()
-        network, golden = self._context.network, held.manifest.golden
+        network, golden = self._contract(dispute), held.manifest.golden
         if dispute.is_across:
             return tuple(path for path in golden.paths if path.engine == network.referee)
         kind = network.classes[self._context.class_index]
@@ -294,6 +299,8 @@ class Objector(Part):
         then, member = latest.disputes.get(key), latest.members.get(context.key)
         if then is None or then.closed_index < 0 or member is None or not member.weight:
             return
+        if key.epoch >= context.params.epoch_at(now_ms):  # our clock is behind: all would reject the objection
+            return
         check.is_published = True
         if key in self._objected:
             return
@@ -307,12 +314,17 @@ class Objector(Part):
         yield from context.write(Kind.OBJECTION, said.encode(), now_ms)
 
     def _forget(self, latest: State) -> None:
-        """Forget what no later cut can rest on. Own objections are kept."""
+        """Forget what no later cut can rest on. Own objections are kept while a row rests on what they are about."""
         oldest = latest.epoch - self._context.params.dispute_epochs - 16
         for key in [key for key in self._seen if key.epoch < oldest]:
             del self._seen[key]
             self._unchecked.discard(key)
             self._lots.pop(key, None)
+        self._objected = {
+            key
+            for key in self._objected
+            if key.epoch >= oldest or self._context.key in latest.contested.get(key, ()) or key in latest.disputes
+        }
         self._outputs = {key: output for key, output in self._outputs.items() if key.epoch >= oldest}
         for key in [k for k, check in self._checks.items() if k.epoch < oldest and check.phase is Phase.CLEARED]:
             del self._checks[key]

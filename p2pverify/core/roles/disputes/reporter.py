@@ -81,6 +81,8 @@ class Reporter(Part):
         """Publish what is due. A report that would lapse now waits, until it is too late."""
         context = self._context
         epoch, latest = context.params.epoch_at(now_ms), context.fold.latest
+        reach = epoch - context.params.dispute_epochs - context.params.duty_reach
+        self._reported = {at: question for at, question in self._reported.items() if at >= reach}
         for at in sorted(self._waiting.keys()):
             found = self._waiting[at]
             if at >= epoch or not context.may_write(now_ms):

@@ -38,6 +38,7 @@ class Voter(Part):
         self._committed: set[_Turn] = set()
         self._voted: set[DisputeKey] = set()
         self._prepared_epoch = -1
+        self._awaited_epoch: int | None = None  # in which a dispute can be voted on that cannot now
 
     def resume(self) -> None:
         """Find the earlier commits and votes in the own log."""
@@ -87,11 +88,16 @@ class Voter(Part):
         yield from self._prepare(now_ms)
         context = self._context
         state = context.fold.latest
+        self._awaited_epoch = None
         if not context.may_write(now_ms):
             return
+        epoch = context.params.epoch_at(now_ms)
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
             dispute = state.disputes[key]
             if not context.may_sign_of(dispute.opened_epoch):
+                continue
+            if key.epoch >= epoch:  # of a challenger whose clock is ahead of ours: all would reject the vote
+                self._awaited_epoch = min(key.epoch + 1, self._awaited_epoch or key.epoch + 1)
                 continue
             if key.challenger == context.key:
                 if rounds.may_open(dispute, context.key):
@@ -104,10 +110,14 @@ class Voter(Part):
         self._work.forget(oldest)
         for turn in [t for t in self._lots if t[0].epoch < oldest]:
             del self._lots[turn]
+        self._committed = {turn for turn in self._committed if turn[0].epoch >= oldest or turn[0] in state.disputes}
+        self._voted = {key for key in self._voted if key.epoch >= oldest or key in state.disputes}
 
     def next_wake_ms(self, now_ms: int) -> int | None:
-        """When to look for coming disputes, or to try again after a failure; None if neither."""
-        times = (self._prepare_at_ms(now_ms), self._work.next_wake_ms(now_ms))
+        """When to look for coming disputes, to vote, or to try again after a failure; None if none of these."""
+        awaited = self._awaited_epoch
+        votes_ms = None if awaited is None else self._context.params.epoch_start_ms(awaited)
+        times = (self._prepare_at_ms(now_ms), self._work.next_wake_ms(now_ms), votes_ms)
         return min((time for time in times if time is not None), default=None)
 
     # ------------------------------------------------------------ answers

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.errors import DecodeError
@@ -28,7 +29,7 @@ from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.disputes.reporter import can_show
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.verdicts.derive import owed_slot
 from p2pverify.core.state.verdicts.notes import Dispute
 
@@ -113,12 +114,13 @@ class DisputeWork:
         if dispute.is_report:
             yield from self._answer_shown(dispute, known, deadline_ms, done)
             return
-        key, slot = dispute.key, self._slot(dispute)
+        key, contract = dispute.key, self._contract(dispute)
+        slot, params = self._slot(dispute, contract.params), contract.params
         if slot is None:
             return
-        contract = contract_at(
-            self._context.network, self._context.fold.latest, self._context.class_index, dispute.version
-        )
+        if dispute.is_across and not self._context.fold.following.can_judge(contract):
+            yield from done(referee.NO_REFEREE, deadline_ms)
+            return
         first = slot_question(self._context, contract, slot, (), key.challenger)
 
         def derived(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
@@ -134,13 +136,13 @@ class DisputeWork:
                 yield from done(_result(question.id, event.output if known is None else known), later_ms)
 
         if dispute.is_across:
-            wanted = (self._context, slot, derived)
+            wanted = (self._context, params, slot, derived)
             yield from referee.write_prompt(
                 *wanted, model=first.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms
             )
             return
         ask = first.ask if known is None else replace(first.ask, tokens_max=0)
-        asked = (self._context, slot, ask, derived)
+        asked = (self._context, params, slot, ask, derived)
         yield from derive(*asked, model=first.manifest, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
 
     def _answer_shown(
@@ -197,13 +199,16 @@ class DisputeWork:
 
         return self._fetcher.fetch(dispute.audit, now_ms, fetched)
 
-    def _slot(self, dispute: Dispute) -> sortition.Slot | None:
+    def _contract(self, dispute: Dispute) -> Network:
+        context = self._context
+        return contract_about(context.network, context.fold.latest, context.class_index, dispute)
+
+    def _slot(self, dispute: Dispute, params: Params) -> sortition.Slot | None:
         """The disputed slot, derived from the challenger's duty."""
-        for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
-            if record.kind != Kind.DUTY:
-                return None
-            return owed_slot(decode_duty(record.payload), dispute.key.slot, self._context.params)
-        return None
+        record = self._context.ledger.at(dispute.key.challenger, dispute.duty_seq)
+        if record is None or record.kind != Kind.DUTY:
+            return None
+        return owed_slot(decode_duty(record.payload), dispute.key.slot, params)
 
 
 def _result(question: bytes, output: Output) -> Result:

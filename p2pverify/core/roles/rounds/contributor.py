@@ -5,12 +5,13 @@ Protocol pages: protocol/round.md, update-seal.md, update.md.
 
 from p2pverify.core.contract.history.training import DP, TrainingRule
 from p2pverify.core.events import Effects, Note
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.seal import Trained, UpdateSeal, decode_update_seal, update_seal
 from p2pverify.core.records.payloads.rounds.update import Update, decode_update
 from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.roles.rounds.work import TrainingWork
+from p2pverify.core.roles.rounds.work import PLACES_KEPT, TrainingWork
 from p2pverify.core.state.history.notes import LiveDataset
 from p2pverify.core.state.rounds.notes import OpenRound, PastUse, TrainingPhase
 from p2pverify.core.state.rounds.take import open_round, refuse_data
@@ -28,8 +29,8 @@ class Contributor(Part):
     def __init__(self, context: Context, work: TrainingWork) -> None:
         self._context = context
         self._work = work
-        self._sealed: dict[RoundPlace, bytes] = {}  # -> the data set of the seal
-        self._opened: set[RoundPlace] = set()
+        self._sealed: BoundedDict[RoundPlace, bytes] = BoundedDict(PLACES_KEPT)  # -> the data set of the seal
+        self._opened: BoundedDict[RoundPlace, None] = BoundedDict(PLACES_KEPT)
 
     def resume(self) -> None:
         for record in self._context.ledger.chain(self._context.key):
@@ -37,7 +38,7 @@ class Contributor(Part):
                 seal = decode_update_seal(record.payload)
                 self._sealed[seal.place] = seal.dataset
             elif record.kind == Kind.UPDATE:
-                self._opened.add(decode_update(record.payload).place)
+                self._opened[decode_update(record.payload).place] = None
 
     def tick(self, now_ms: int) -> Effects[None]:
         """Train, seal and open in the open rounds of the newest certified cut."""
@@ -82,7 +83,7 @@ class Contributor(Part):
         trained = yield from self._train(place, rule, current, state, dataset, now_ms)
         if trained is None:
             return
-        self._opened.add(place)
+        self._opened[place] = None
         hidden = Trained(trained.update, trained.steps, trained.rows)
         update = Update(place, state.id, hidden, trained.shown, trained.shown_bytes, self._salt(place))
         yield from self._context.write(Kind.UPDATE, update.encode(), now_ms)

@@ -7,6 +7,7 @@ from p2pverify.core.blind import rounds as blind
 from p2pverify.core.blind.values import RoundPhase
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.events import Effects, Note
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.records.payloads.rounds.votes import (
@@ -17,7 +18,7 @@ from p2pverify.core.records.payloads.rounds.votes import (
     round_commit,
 )
 from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.roles.rounds.work import TrainingWork
+from p2pverify.core.roles.rounds.work import PLACES_KEPT, TrainingWork
 from p2pverify.core.state.rounds.marks import left_out_of
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound
 from p2pverify.core.state.state import State
@@ -32,15 +33,15 @@ class Evaluator(Part):
     def __init__(self, context: Context, work: TrainingWork) -> None:
         self._context = context
         self._work = work
-        self._committed: set[RoundPlace] = set()
-        self._voted: set[RoundPlace] = set()
+        self._committed: BoundedDict[RoundPlace, None] = BoundedDict(PLACES_KEPT)
+        self._voted: BoundedDict[RoundPlace, None] = BoundedDict(PLACES_KEPT)
 
     def resume(self) -> None:
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.ROUND_COMMIT:
-                self._committed.add(decode_round_commit(record.payload).place)
+                self._committed[decode_round_commit(record.payload).place] = None
             elif record.kind == Kind.ROUND_VOTE:
-                self._voted.add(decode_round_vote(record.payload).place)
+                self._voted[decode_round_vote(record.payload).place] = None
 
     def tick(self, now_ms: int) -> Effects[None]:
         """Seal and open results in the open votes of the newest certified cut."""
@@ -72,11 +73,11 @@ class Evaluator(Part):
             return
         salt = context.secret("round", *place.to_value())
         if is_sealing:
-            self._committed.add(place)
+            self._committed[place] = None
             commit = round_commit(context.network_id, place, context.key, result.digest, salt)
             yield from context.write(Kind.ROUND_COMMIT, RoundCommit(place, state.id, commit).encode(), now_ms)
         else:
-            self._voted.add(place)
+            self._voted[place] = None
             yield from context.write(Kind.ROUND_VOTE, RoundVote(place, state.id, result, salt).encode(), now_ms)
 
 

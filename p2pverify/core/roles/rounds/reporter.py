@@ -5,6 +5,7 @@ Protocol pages: protocol/round.md, loss-seal.md, loss-report.md.
 
 from p2pverify.core.contract.history.training import TrainingRule
 from p2pverify.core.events import Effects, Note
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.rounds.losses import (
     LossReport,
@@ -15,7 +16,7 @@ from p2pverify.core.records.payloads.rounds.losses import (
 )
 from p2pverify.core.records.payloads.rounds.place import RoundPlace
 from p2pverify.core.roles.context import Context, Part
-from p2pverify.core.roles.rounds.work import TrainingWork
+from p2pverify.core.roles.rounds.work import PLACES_KEPT, TrainingWork
 from p2pverify.core.state.rounds.marks import left_out_of
 from p2pverify.core.state.rounds.notes import LineRounds, OpenRound, TrainingPhase
 from p2pverify.core.training.losses import LossTable
@@ -28,15 +29,15 @@ class LossReporter(Part):
     def __init__(self, context: Context, work: TrainingWork) -> None:
         self._context = context
         self._work = work
-        self._sealed: set[RoundPlace] = set()
-        self._reported: set[RoundPlace] = set()
+        self._sealed: BoundedDict[RoundPlace, None] = BoundedDict(PLACES_KEPT)
+        self._reported: BoundedDict[RoundPlace, None] = BoundedDict(PLACES_KEPT)
 
     def resume(self) -> None:
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.LOSS_SEAL:
-                self._sealed.add(decode_loss_seal(record.payload).place)
+                self._sealed[decode_loss_seal(record.payload).place] = None
             elif record.kind == Kind.LOSS_REPORT:
-                self._reported.add(decode_loss_report(record.payload).place)
+                self._reported[decode_loss_report(record.payload).place] = None
 
     def tick(self, now_ms: int) -> Effects[None]:
         """Seal and open losses in the open rounds of the newest certified cut."""
@@ -61,7 +62,7 @@ class LossReporter(Part):
         losses = yield from self._losses(place, rule, known, current, now_ms)
         if losses is None:
             return
-        self._sealed.add(place)
+        self._sealed[place] = None
         commit = loss_seal(context.network_id, place, context.key, losses, self._salt(place))
         yield from context.write(Kind.LOSS_SEAL, LossSeal(place, context.fold.latest.id, commit).encode(), now_ms)
 
@@ -71,7 +72,7 @@ class LossReporter(Part):
         losses = yield from self._losses(place, rule, known, current, now_ms)
         if losses is None:
             return
-        self._reported.add(place)
+        self._reported[place] = None
         report = LossReport(place, self._context.fold.latest.id, losses, self._salt(place))
         yield from self._context.write(Kind.LOSS_REPORT, report.encode(), now_ms)
 

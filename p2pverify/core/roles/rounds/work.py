@@ -9,6 +9,10 @@ from p2pverify.core.training.orders import TrainingFailed, TrainingOrder, Traini
 RETRY_PERMILLE = 200
 
 
+#: Rounds of which own records are remembered, of each kind.
+PLACES_KEPT = 256
+
+
 class TrainingWork:
     """At most one job for each order. An outcome stays until the round is over."""
 

@@ -30,6 +30,7 @@ from p2pverify.core.state.codec.forms import (
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.rounds import NUMBER
 from p2pverify.core.state.codec.rows import CLASS, DISPUTE_KEY, SEQ
+from p2pverify.core.state.codec.rules import RULES_IN_FORCE
 from p2pverify.core.state.memory import RECENT_IDS_MAX
 from p2pverify.core.state.past.notes import CutIds, PastCut, PastRound, PastRow
 from p2pverify.core.state.rounds.notes import TrainingPhase
@@ -37,6 +38,17 @@ from p2pverify.core.state.rounds.notes import TrainingPhase
 #: Bytes of the ids of one author's records in a cut, at most.
 IDS_BYTES_MAX = 32 * RECENT_IDS_MAX
 
+
+def _read_head(value: Value) -> tuple[int, bytes, int, int]:
+    seq, record_id, epoch, since = as_array(value, "head", length=4)
+    found = SEQ.read(seq), ID.read(record_id), UINT.read(epoch), SEQ.read(since)
+    if found[3] > found[0]:
+        raise DecodeError("head: its epoch began after it")
+    return found
+
+
+#: A head without its author, and the tail of its log: number, id, epoch, and the number at which the epoch began.
+HEAD: Form[tuple[int, bytes, int, int]] = Form(lambda head: head, _read_head)
 PAST_ROW: Form[PastRow] = record(
     PastRow, active=BOOL, class_index=CLASS, vrf_key=ID, weight=uint(1), fork_until=SINCE, is_convicted=BOOL
 )
@@ -84,6 +96,7 @@ _PARTS = (
     _Part("lines", LINE, LINE_NOTES),
     _Part("disputes", DISPUTE_KEY, TURNS, lambda key: key.sort_key()),
     _Part("rounds", LINE, PAST_ROUND),
+    _Part("rules", UINT, RULES_IN_FORCE),
 )
 
 

@@ -27,9 +27,10 @@ from p2pverify.core.state.codec.forms import (
     sequence,
     sort_key,
 )
+from p2pverify.core.state.codec.keys import MOVED_KEY, OPEN_HANDOVER
 from p2pverify.core.state.codec.lines import LINE, LINE_NOTES, SERVED
 from p2pverify.core.state.codec.money import ACCOUNT, CLAIMS, PLEDGE, PLEDGE_KEY, books_with
-from p2pverify.core.state.codec.past import CUT_IDS, PATH, RAW, read_past, write_past
+from p2pverify.core.state.codec.past import CUT_IDS, HEAD, PATH, RAW, read_past, write_past
 from p2pverify.core.state.codec.rounds import LINE_ROUNDS
 from p2pverify.core.state.codec.rows import (
     DATASET,
@@ -38,13 +39,14 @@ from p2pverify.core.state.codec.rows import (
     MEMBER,
     NAME,
     NO_BYTES,
-    SEQ,
     SLOT,
     member_leaf,
     row_bytes,
 )
+from p2pverify.core.state.codec.rules import OPEN_AMENDMENT, RULES_IN_FORCE
 from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
 from p2pverify.core.state.past.notes import CutIds, PastCut
+from p2pverify.core.state.past.tails import LogTail
 from p2pverify.core.state.state import State
 
 DOMAIN = "p2pverify/state/1"
@@ -108,6 +110,18 @@ class MembersSection(StateSection):
 
     def leaf(self, key: Any, value: Any) -> bytes:
         return member_leaf(key, value, row_bytes(value, NO_BYTES))
+
+
+class HeadsSection(StateSection):
+    """The heads, each with the tail of its log: number, id, epoch, and the number at which the epoch began."""
+
+    def entries(self, state: State) -> dict[Any, Any]:
+        tails = state.tails
+        return {author: (*head[1:], *tails[author]) for author, head in state.heads.items()}
+
+    @property
+    def is_made_anew(self) -> bool:
+        return True
 
 
 class PastSection(StateSection):
@@ -179,8 +193,6 @@ class WrittenState:
 
 
 _EPOCH_OF_PEER = pair(ID, UINT)
-#: A head without its author, which is the key of the leaf.
-_HEAD: Form[tuple[int, bytes]] = pair(SEQ, ID)
 _CUT: Form[Cut] = Form(
     lambda cut: cut.encode(), lambda value: decode_cut(as_bytes(value, "cut", size_max=PAYLOAD_BYTES_MAX))
 )
@@ -193,7 +205,7 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         MembersSection("members", ID, MEMBER),
         StateSection("banned", ID, NAME),
         StateSection("totals", NAME, UINT),
-        StateSection("heads", ID, Form(lambda head: _HEAD.write(head[1:]), _HEAD.read)),
+        HeadsSection("heads", ID, HEAD),
         StateSection("dropped", ID, UINT),
         StateSection("audits", _EPOCH_OF_PEER, mapping(SLOT, audit_notes_form(network_id), plain)),
         StateSection("duties", _EPOCH_OF_PEER, DUTY_NOTE),
@@ -211,10 +223,14 @@ def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
         StateSection("early_conflicts", ID, EARLY_CONFLICT),
         StateSection("datasets", ID, DATASET),
         StateSection("rounds", LINE, LINE_ROUNDS),
+        StateSection("rules", UINT, RULES_IN_FORCE),
+        StateSection("amendments", ID, OPEN_AMENDMENT),
         PastSection("past", UINT, RAW),
         BesideSection("beside", ID, RAW),
         RecentSection("recent", UINT, CUT_IDS),
         StateSection("forgotten", ID, UINT),
+        StateSection("handovers", ID, OPEN_HANDOVER),
+        StateSection("moved", ID, MOVED_KEY),
     )
 
 
@@ -266,11 +282,15 @@ def decode_state(written: bytes) -> WrittenState:
     if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
         raise DecodeError("not the sections of a state")
     entries: dict[str, Any] = {section.field: _read(section, leaves[section.name]) for section in sections}
-    entries["heads"] = {author: (author, *head) for author, head in entries["heads"].items()}
+    heads = entries["heads"]
+    entries["heads"] = {author: (author, *head[:2]) for author, head in heads.items()}
+    entries["tails"] = {author: LogTail(*head[2:]) for author, head in heads.items()}
     if any(key != dispute.key for key, dispute in entries["disputes"].items()):
         raise DecodeError("disputes: a key is not that of the audit")
     convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
     books = books_with(**{each.field: _read(each, leaves[each.name]) for each in money}) if money else None
+    if len(entries["rules"]) > 1:
+        raise DecodeError("rules: more than one")
     past, beside, recent = (entries.pop(field) for field in ("past", "beside", "recent"))
     state = State(id=bytes(32), convicted=convicted, books=books, **numbers, **entries)
     _read_past_cuts(state, past, beside, recent)

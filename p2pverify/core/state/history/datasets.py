@@ -129,7 +129,7 @@ def forget(state: State) -> None:
 
 def _is_live(state: State, known: LiveDataset) -> bool:
     member = state.members.get(known.author)
-    if member is None or not member.active or member.is_convicted:
+    if member is None or not (member.active or member.successor is not None) or member.is_convicted:
         return False
     return known.rows > 0 and state.epoch < known.until
 

@@ -19,6 +19,8 @@ from p2pverify.core.contract.history.lines import ModelLine
 from p2pverify.core.contract.network import Network
 from p2pverify.core.state.lines.notes import LineNotes, Version
 from p2pverify.core.state.past.roster import Roster
+from p2pverify.core.state.state import State
+from p2pverify.core.state.verdicts.notes import Dispute
 
 
 class Status(StrEnum):
@@ -130,11 +132,21 @@ def line_of(network: Network, state: Roster, peer: bytes) -> int | None:
 
 def contract_of(network: Network, state: Roster, peer: bytes) -> Network:
     """The contract among the members that serve the same version as a member."""
-    return contract_at(network, state, state.members[peer].class_index, state.version_of(peer))
+    rules = state.rules_in(network)
+    return contract_at(rules, state, state.members[peer].class_index, state.version_of(peer))
+
+
+def contract_about(network: Network, state: State, class_index: int, dispute: Dispute) -> Network:
+    """The contract by which a dispute is judged about answers of a class: by the rules at the anchor of its slot."""
+    anchor = state.past_of(dispute.audit.anchor) or state
+    return contract_at(anchor.rules_in(network), state, class_index, dispute.version)
 
 
 def contract_at(network: Network, state: Roster, class_index: int, number: int) -> Network:
-    """The contract among the members of a class that serve a version. That of an unknown version is the network's."""
+    """The contract among the members of a class that serve a version. That of an unknown version is the network's.
+
+    `network` has the rules by which their answers are judged.
+    """
     line = network.line_of(class_index) if number else None
     version = None if line is None else find_version(notes_of(network, state, line), number)
     return network if line is None or version is None else _contract(network, state, line, version)
@@ -154,6 +166,8 @@ def contract_with(network: Network, state: Roster, manifest: bytes) -> Network:
 
 
 def _contract(network: Network, state: Roster, line: int, version: Version) -> Network:
+    if network is not state.rules_in(network):
+        return network.with_version(line, version.manifest, version.bounds)  # it is about a slot of earlier rules
     known = state.contracts.get((line, version.manifest))
     if known is None:
         known = state.contracts[line, version.manifest] = network.with_version(line, version.manifest, version.bounds)

@@ -13,6 +13,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.lines.notes import LineNotes, ServedVersion
 from p2pverify.core.state.past.roster import PANELS_KEPT, PanelsDrawn, Roster, RosterRow
 from p2pverify.core.state.rounds.notes import OpenRound, TrainingPhase
+from p2pverify.core.state.rules.notes import NumberedRules
 from p2pverify.core.state.verdicts.notes import Dispute
 
 K = TypeVar("K")
@@ -54,6 +55,7 @@ class PastCut(Roster):
     lines: Mapping[int, LineNotes]
     disputes: Mapping[DisputeKey, VoteTurns]
     rounds: Mapping[int, PastRound]  # by line
+    rules: NumberedRules
     contracts: dict[tuple[int, bytes], Network] = field(default_factory=dict, compare=False)
     panels: PanelsDrawn = field(default_factory=lambda: BoundedDict(PANELS_KEPT), compare=False)
     _total_weight: int = field(default=-1, compare=False)
@@ -63,7 +65,7 @@ class PastCut(Roster):
 
 
 #: Before the first cut.
-NOTHING_PAST = PastCut(0, 0, b"", {}, {}, {}, {}, {})
+NOTHING_PAST = PastCut(0, 0, b"", {}, {}, {}, {}, {}, {})
 
 
 def past_rows(members: Mapping[bytes, RosterRow], fork_until: Mapping[bytes, int]) -> dict[bytes, PastRow]:

@@ -7,6 +7,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import Slot
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.state.lines.notes import AT_FIRST, LineNotes, ServedVersion
+from p2pverify.core.state.rules.notes import NumberedRules, in_force
 from p2pverify.core.state.verdicts.notes import Panel
 
 #: The panels that a roster remembers.
@@ -48,6 +49,7 @@ class Roster:
     members: Mapping[bytes, RosterRow]
     served: Mapping[bytes, ServedVersion]
     lines: Mapping[int, LineNotes]
+    rules: NumberedRules
     contracts: dict[tuple[int, bytes], Network]  # by line and manifest
     panels: PanelsDrawn  # by challenger, VRF output and slot
     _total_weight: int
@@ -69,6 +71,10 @@ class Roster:
         if self._active_count < 0:
             self._active_count = sum(m.active and not m.is_convicted for m in self.members.values())  # type: ignore[misc]  # a slot of each subclass
         return self._active_count
+
+    def rules_in(self, network: Network) -> Network:
+        """The network with the rules that are in force at this cut. `network` may have those of another cut."""
+        return in_force(network, self.rules)
 
     def weight_of(self, peers: Iterable[bytes]) -> int:
         return sum(self.members[p].weight for p in peers if p in self.members)

@@ -161,7 +161,7 @@ def decide(step: Transition) -> None:
         vote = blind.tally(current.vote, state.index)
         if vote.decision is not None:
             _take_effect(step, index, rule, known, current, vote)
-        elif state.epoch > current.vote_epoch + step.network.params.dispute_epochs:
+        elif state.epoch > current.vote_epoch + step.reach.dispute_epochs:
             for peer in blind.unopened(vote, state.index):
                 if peer in state.members:
                     state.change(peer, unopened=state.members[peer].unopened + 1)

@@ -19,7 +19,7 @@ from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.lots import Lot, lot_output
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.settle.books import MoveReason
-from p2pverify.core.state.lines.versions import contract_at
+from p2pverify.core.state.lines.versions import contract_about
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class, objections, results
@@ -43,7 +43,7 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
     busy = saturated(step)
     silent = _silent(state)
     admitted = 0
-    for audit, duty_seq, slot, version in sorted(opened, key=lambda one: rank(one.audit)):
+    for audit, duty_seq, slot, panel in sorted(opened, key=lambda one: rank(one.audit)):
         participants = audit.parties
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         refused = convicted or audit.challenger in silent or participants & busy
@@ -53,17 +53,17 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         admitted += 1
         busy |= participants
         own = state.members[audit.challenger].class_index
-        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across), version)
+        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across), panel.version)
         state.disputes[audit.key] = Dispute(
             audit=audit,
             electorate=electorate,
             opened_index=state.index,
             opened_epoch=state.epoch,
             duty_seq=duty_seq,
-            sampled=is_sampled(slot, step.network.params),
-            is_long=slot.is_long(step.network.params),
+            sampled=is_sampled(slot, panel.contract.params),
+            is_long=slot.is_long(panel.contract.params),
             round=rounds.begin(first_stage(audit, electorate), state.index),
-            version=version,
+            version=panel.version,
         )
         state.count("disputes")
 
@@ -263,7 +263,7 @@ def decide(step: Transition) -> None:
     state = step.state
     for key in sorted(state.disputes, key=lambda k: k.sort_key()):
         dispute = state.disputes[key]
-        is_over = state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs
+        is_over = state.epoch > dispute.opened_epoch + step.reach.dispute_epochs
         if dispute.decision is None:
             dispute = _tally(state, dispute)
         elif objections.is_appealed(state, dispute):
@@ -367,7 +367,7 @@ def _judge(step: Transition, dispute: Dispute) -> list[cross_class.JudgedReceipt
         return []
     asked = dispute.audit.asked
     one = next(each.receipt.class_index for each in asked if each.receipt is not None)
-    contract = contract_at(step.network, step.state, one, dispute.version)
+    contract = contract_about(step.network, step.state, one, dispute)
     return cross_class.verdicts(contract, asked, dispute.measures[dispute.decision])
 
 

@@ -21,6 +21,7 @@ from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.settle.books import MoveReason
 from p2pverify.core.state.memory import with_contact, with_credit
+from p2pverify.core.state.rules.notes import newest as newest_rules
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class
@@ -32,12 +33,12 @@ CREDIT_OTHERS = 2
 
 
 class Opened(NamedTuple):
-    """An audit that opens a dispute, the number of its duty record, its slot, and the challenger's version."""
+    """An audit that opens a dispute, the number of its duty record, its slot, and the slot's panel."""
 
     audit: Audit
     duty_seq: int
     slot: sortition.Slot
-    version: int
+    panel: Panel
 
 
 def take_duty(step: Transition, record: Record) -> list[Opened]:
@@ -57,14 +58,15 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     digests = {slot: audit_note.body for slot, audit_note in waiting.items()}
     anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
-    epochs = covered_epochs(step.network.params, anchor, record.author, duty.epoch)
+    rules = anchor.rules_in(step.network)
+    epochs = covered_epochs(rules.params, anchor, record.author, duty.epoch)
     for epoch in range(duty.epoch, duty.epoch + epochs):
         state.duties[record.author, epoch] = DutyNote(record.header.body, digests if epoch == duty.epoch else {})
     member = state.members[record.author]
     beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
     assert beta is not None  # the record was judged
     openings = {opening.slot: opening for opening in duty.openings}
-    owed = owed_slots(step.network.params, anchor, record.author, duty.epoch, beta)
+    owed = owed_slots(rules.params, anchor, record.author, duty.epoch, beta)
     state.change(
         record.author,
         slots_owed=member.slots_owed + len(owed),
@@ -72,7 +74,7 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     )
     opened: list[Opened] = []
     for slot in owed:
-        panel = make_panel(step.network, anchor, record.author, beta, slot)
+        panel = make_panel(rules, anchor, record.author, beta, slot)
         opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index), waiting.get(slot.index))
     for index in sorted(waiting.keys() - {slot.index for slot in owed}):
         void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
@@ -81,12 +83,14 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
 
 def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     """Why a duty has no effect, or None. Its proof was verified when the record was judged."""
-    state, params = step.state, step.network.params
+    state, params = step.state, step.reach
     member = state.members.get(author)
     if member is None or not member.active or member.is_convicted:
         return "author is not an active member"
     anchor = step.past(duty.anchor)
-    epochs = 1 if anchor is None else covered_epochs(params, anchor, author, duty.epoch)
+    epochs = 1
+    if anchor is not None:
+        epochs = covered_epochs(anchor.rules_in(step.network).params, anchor, author, duty.epoch)
     if state.epoch > duty.epoch + epochs - 1 + params.duty_epochs:
         return "too late"
     if not anchor_in_window(duty, state_epoch(step, duty.anchor), params.anchor_lag, params.anchor_window):
@@ -96,7 +100,8 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     if anchor is None or anchor.beacon != duty.beacon:
         return "beacon is not the anchor's"
     then = anchor.members.get(author)
-    if then is None or not then.active or then.vrf_key != duty.vrf_key or then.vrf_key != member.vrf_key:
+    has_new_join = member.joined_index > anchor.index and then is not None and then.vrf_key != member.vrf_key
+    if then is None or not then.active or then.vrf_key != duty.vrf_key or has_new_join:
         return "key was not a member's at the anchor"
     if then.class_index != member.class_index:
         return "class changed since the anchor"
@@ -107,7 +112,7 @@ def refuse_period(step: Transition, record: Record, duty: Duty) -> str | None:
     """Why a duty has no effect because of the other epochs that it covers, or None."""
     anchor = step.past(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
-    end = duty.epoch + covered_epochs(step.network.params, anchor, record.author, duty.epoch)
+    end = duty.epoch + covered_epochs(anchor.rules_in(step.network).params, anchor, record.author, duty.epoch)
     if record.epoch < end:
         return "revealed before its period ended"
     if any((record.author, epoch) in step.state.duties for epoch in range(duty.epoch, end)):
@@ -121,13 +126,14 @@ def count_missed(step: Transition) -> None:
     An epoch counts only if there was a cut to draw from, with the member in it. Of members without weight none is
     counted, because thousands of silent rows would change with every cut.
     """
-    state, params = step.state, step.network.params
+    state, params, rules = step.state, step.reach, newest_rules(step.state.rules)
     reach = params.anchor_lag + params.anchor_window
     on_path = set(state.path)
     anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
     newest = max(anchors, default=-reach)
     end = min(state.epoch - params.duty_reach, newest + reach + 1)  # also after a long time without a certified cut
-    for epoch in range(max(1, step.base.epoch - params.duty_reach), end):
+    counted = 1 if rules is None else rules.counted
+    for epoch in range(max(counted, step.base.epoch - params.duty_reach), end):
         if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
             continue
         for peer in sorted(state.members):
@@ -171,10 +177,10 @@ def _take_slot(
     _count_contacts(state, audit)
     if all(asked.receipt is None for asked in audit.asked):
         return []
-    permille = step.network.params.spot_check_permille
+    permille = panel.contract.params.spot_check_permille
     chosen = sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
     if audit.differ or (chosen and is_blameless(step, panel.contract, audit, opening)):
-        return [Opened(audit, record.seq, slot, panel.version)]
+        return [Opened(audit, record.seq, slot, panel)]
     _settle_undisputed(step, panel.contract, audit, opening, slot)
     return []
 
@@ -287,7 +293,7 @@ def _settle_undisputed(
         void(step, audit.key, fault)
         return
     step.earn(MoveReason.AUDIT, audit.challenger, audit.key)
-    is_long = slot.is_long(step.network.params)
+    is_long = slot.is_long(contract.params)
     if audit.is_across:
         judged = cross_class.verdicts(contract, audit.asked, opening.measures)
         cross_class.settle(step, audit, judged, is_decided=False, is_long=is_long)
@@ -295,7 +301,7 @@ def _settle_undisputed(
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:
         step.agree(peer, audit, is_long=is_long)
-    if is_sampled(slot, step.network.params):
+    if is_sampled(slot, contract.params):
         credit(state, audit.challenger, same)
 
 

@@ -54,9 +54,9 @@ def refuse_report(step: Transition, report: Report) -> str | None:
     member, accused = state.members.get(report.reporter), state.members.get(report.responder)
     if member is None or not member.may_vote(state.epoch):
         return "author has no weight"
-    if state.epoch > report.epoch + network.params.duty_epochs:
+    if state.epoch > report.epoch + step.reach.duty_epochs:
         return "too late"
-    if accused is None or not accused.active:
+    if accused is None or not (accused.active or accused.successor is not None):
         return "responder is no member"
     own = member.class_index
     if network.classes[own].is_any or not own == accused.class_index == report.receipt.class_index:

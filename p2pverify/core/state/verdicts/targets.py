@@ -33,7 +33,7 @@ def make_panel(network: Network, anchor: Roster, challenger: bytes, beta: bytes,
     key = (challenger, beta, slot)
     panel = anchor.panels.get(key)
     if panel is None:
-        panel = anchor.panels[key] = _draw(network, anchor, challenger, beta, slot)
+        panel = anchor.panels[key] = _draw(anchor.rules_in(network), anchor, challenger, beta, slot)
     return panel
 
 

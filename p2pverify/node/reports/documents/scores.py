@@ -79,6 +79,9 @@ class ScoreDocument:
     behind: bool = field(
         default=False, metadata={"description": "whether this version is retired or recalled, so that nobody asks it"}
     )
+    handovers: Count = field(default=0, metadata={"description": "how often it moved to another key"})
+    handed_epoch: Count | None = field(default=None, metadata={"description": "the epoch in which it moved last"})
+    moves_to: str | None = field(default=None, metadata={"description": "the peer id to which it is about to move"})
 
     @property
     def in_view(self) -> "ScoreDocument":

@@ -90,6 +90,42 @@ class ReachDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateTrust:
+    """The state with which this home began, and why it was believed: a cut id from its operator, or what `peers` of
+    `asked` first peers in `groups` address groups hold on their paths.
+    """
+
+    by: Literal["operator", "bootstrap", "own"]
+    cut: str
+    epoch: Count
+    peers: Count
+    asked: Count
+    groups: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredDocument:
+    """What this node keeps on its disk: its records, and the bytes of its database."""
+
+    history: Literal["window", "all"] = field(
+        metadata={"description": "'window': only the records above the horizon; 'all': every record"}
+    )
+    records: Count
+    from_epoch: Count = field(metadata={"description": "the epoch of the horizon; 0 before it has moved"})
+    bytes: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockDocument:
+    """The clocks of `peers` other peers, each at another address, beside this node's: shown, and never used."""
+
+    peers: Count
+    ahead_ms: int | None = field(
+        metadata={"description": "by how much their median is ahead of this node; null if nobody told it lately"}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusDocument(ApiDocument):
     """The identity and the progress of this node, and what it waits for."""
 
@@ -105,8 +141,10 @@ class StatusDocument(ApiDocument):
     uptime_s: Count
     addresses: tuple[str, ...]
     reach: ReachDocument
+    clock: ClockDocument
     neighbours: Count
     records: Count
+    stored: StoredDocument
     standing: StandingName | None = field(
         metadata={"description": "null for a peer that is no member in the newest final view"}
     )
@@ -125,6 +163,15 @@ class StatusDocument(ApiDocument):
     version: OwnVersion | None = field(
         default=None, metadata={"description": "the version of its model; null if the model has no line"}
     )
+    coming: tuple[str, ...] = field(
+        default=(), metadata={"description": "approved amendments of the rules that take effect later"}
+    )
     rounds: tuple[str, ...] = field(
         default=(), metadata={"description": "open training rounds in which this node has still something to do"}
+    )
+    checkpoint: str | None = field(
+        default=None, metadata={"description": "a cut that newcomers can trust; null before the network's first ones"}
+    )
+    began_with: StateTrust | None = field(
+        default=None, metadata={"description": "null for a home that began with the network's first record"}
     )

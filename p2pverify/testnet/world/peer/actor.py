@@ -16,6 +16,8 @@ from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.roles.keys.successor import Succession
+from p2pverify.core.state.rules.following import Following
 from p2pverify.core.state.state import State
 from p2pverify.node.training.ports import Trainer
 from p2pverify.testnet.world.peer.versions import SimulatedPublishers
@@ -67,7 +69,9 @@ class Gang:
 class ActorArgs:
     """The arguments that make a peer. `seed` (32 B) gives its identity. `rate_ppm` and `onset_epoch` are for the kinds
     that use them. `everyone` and `honest` are the sorted keys of all present and future peers. A forked network begins
-    with the state `start`. `publishers` are those of the model, for kinds that hold some of their keys.
+    with the state `start`. `publishers` are those of the model, for kinds that hold some of their keys. A peer that
+    `forgets` keeps no records below its horizon. `following` says which amendments of the rules it follows: an old
+    program has fewer features. `next_key` and `succession` are those of a machine.
     """
 
     network: Network
@@ -85,6 +89,10 @@ class ActorArgs:
     hardware: str = ""
     start: State | None = None
     publishers: SimulatedPublishers | None = None
+    forgets: bool = True
+    following: Following | None = None
+    next_key: bytes | None = None
+    succession: Succession | None = None
 
     def machine(self, kind: type[Machine] = Machine, *, objects: bool = True) -> Machine:
         """A new machine of this identity, without records."""
@@ -99,6 +107,10 @@ class ActorArgs:
             follows=bool(self.network.lines),
             memo=self.memo,
             start=self.start,
+            forgets=self.forgets,
+            following=self.following,
+            next_key=self.next_key,
+            succession=self.succession,
         )
 
 

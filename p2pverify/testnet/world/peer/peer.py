@@ -38,6 +38,7 @@ from p2pverify.core.events import (
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.floors import Prune
 from p2pverify.core.settle.exchange import ChequeArrived, Pay, decode_sent_cheque
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.sync.server import Sync
@@ -121,13 +122,12 @@ class Peer:
         """Start, or start again, with the contents of a disk."""
         assert not self.is_up
         self.is_up = True
-        now = self._local_ms
-        self.machine.money.load(self.disk.credit())
-        self.actor.load(records, answers, now, evidence)
+        self.disk.lend(self.machine)
+        self.actor.load(records, answers, self._local_ms, evidence)
         context = self.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
         if weighted_peers(self.machine.fold.genesis) == [self.key]:
-            context.silence.begin(now, alone=True)
+            context.silence.begin(self._local_ms, alone=True)
         self._route(gossip.Subscribe(self._simulation.topic))
         self.feed(Tick())
         self._wake()
@@ -314,7 +314,7 @@ class Peer:
             kind = type(effect)
             if kind is Judged:
                 judged = effect  # type: ignore[assignment]
-            elif kind is Persist:
+            elif kind in (Persist, Prune):
                 safe_ms = max(safe_ms, self.disk.write(effect, now_ms))  # type: ignore[arg-type]
             elif kind is Finalised:
                 self._around.finalised(self.number, effect)  # type: ignore[arg-type]

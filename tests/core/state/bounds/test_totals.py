@@ -11,14 +11,19 @@ from p2pverify.core.blind.committees import COMMITTEES
 from p2pverify.core.settle import rules
 from p2pverify.core.state import memory, sponsors
 from p2pverify.core.state.history import datasets
+from p2pverify.core.state.keys import take as keys
 from p2pverify.core.state.lines import take
 from p2pverify.core.state.rounds import report as losses
 from p2pverify.core.state.rounds import take as rounds
+from p2pverify.core.state.rules import take as amending
 from p2pverify.core.state.settle import take as settling
 from p2pverify.core.state.verdicts import disputes, duties, objections, reports, results
 
 PLAIN = {
     "abstained",
+    "amendments",
+    "amendments in force",
+    "amendments that did not hold",
     "appeals",
     "audits",
     "datasets",
@@ -27,17 +32,22 @@ PLAIN = {
     "disputes",
     "erasures",
     "forks",
+    "handovers",
     "inconclusive answers",
+    "join: author waits for the row of another key",
     "cheques",
     "disputes about reports",
     "lapsed disputes",
     "lapsed reports",
     "objections",
+    "objections to handovers",
     "payments",
     "pledges",
     "publishers struck",
     "recalls",
     "records",
+    "records of a key after its handover",
+    "rekeys",
     "releases",
     "releases with two bodies",
     "replays",
@@ -45,16 +55,23 @@ PLAIN = {
     "reports without a question",
     "rotations",
     "rounds not repeated",
+    "rows handed over",
     "statements",
     "undecided disputes",
 }
 #: The functions that give the reason behind each prefix, and those that these functions ask.
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
+    "amendment": (amending.refuse_amendment,),
+    "approval": (amending.refuse_approval,),
     "commit": (disputes.refuse_commit, disputes.refuse_lot, refusals.refuse_seal, refusals.refuse_ticket),
     "cheque": (settling.refuse_cheque, rules.refuse_credit),
     "dataset": (datasets.refuse_dataset,),
     "duty": (duties.refuse_duty, duties.refuse_period),
     "erasure": (datasets.refuse_erasure,),
+    "handover": (keys.refuse_handover, keys._refuse_head),
+    "join": (amending.refuse_class,),
+    "object": (keys.refuse_object,),
+    "rekey": (keys.refuse_rekey,),
     "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
     "payment": (settling.refuse_payment,),
     "pledge": (settling.refuse_pledge, rules.refuse_offer),
@@ -84,6 +101,14 @@ REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
 }
 #: All names with a prefix.
 NAMES = {
+    "amendment: author has an open one",
+    "amendment: author has no weight",
+    "amendment: it has expired",
+    "amendment: it is about other rules",
+    "amendment: its changes are not allowed",
+    "amendment: too many are open",
+    "approval: author has no weight",
+    "approval: no such amendment is open",
     "cheque: a greater one is known",
     "cheque: author has no weight",
     "cheque: author has too many series",
@@ -115,6 +140,19 @@ NAMES = {
     "erasure: it leaves as many rows as there were",
     "erasure: it leaves the root as it was",
     "erasure: no live data set of the author",
+    "join: class is retired",
+    "join: no such class",
+    "handover: author is not the next key",
+    "handover: author is or was a member",
+    "handover: author takes over another row",
+    "handover: head is not in the newest cuts",
+    "handover: it is under way",
+    "handover: old key is no member, or convicted",
+    "handover: old key objected, and did not sign",
+    "handover: old key was handed over lately",
+    "object: author has objected before",
+    "object: author signed the handover",
+    "object: no such handover",
     "objection: another class",
     "objection: author has no seat",
     "objection: author has no weight",
@@ -136,6 +174,8 @@ NAMES = {
     "recall: no version to go back to",
     "recall: the version is recalled",
     "recall: too few publishers signed",
+    "rekey: author changed its key lately",
+    "rekey: author is no active member",
     "release: author is no active member",
     "release: not the next number",
     "release: the manifest is that of another version",

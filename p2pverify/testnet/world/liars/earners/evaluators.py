@@ -32,13 +32,13 @@ class LazyEvaluator(Evaluator):
         if vote.round.phase is RoundPhase.SEALING and place not in self._committed:
             found = next(self._others(Kind.ROUND_COMMIT, vote.electorate, place), None)
             if found is not None:
-                self._committed.add(place)
+                self._committed[place] = None
                 copied = replace(decode_round_commit(found.payload), certificate=state.id)
                 yield from self._context.write(Kind.ROUND_COMMIT, copied.encode(), now_ms)
         elif vote.round.phase is RoundPhase.OPENING and place in self._committed and place not in self._voted:
             found = next(self._others(Kind.ROUND_VOTE, vote.electorate, place), None)
             if found is not None:
-                self._voted.add(place)
+                self._voted[place] = None
                 opened = replace(decode_round_vote(found.payload), certificate=state.id)
                 yield from self._context.write(Kind.ROUND_VOTE, opened.encode(), now_ms)
 

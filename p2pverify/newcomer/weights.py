@@ -22,6 +22,7 @@ from p2pverify.node.blobs.files import NO_SERVING, BlobFiles
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import runnable_models
 from p2pverify.node.engines.none import NoEngine
+from p2pverify.node.identity.papers import IdentityPapers
 from p2pverify.node.lines.known import KnownVersion, NamedFiles, releases
 from p2pverify.node.lines.ready import fetching
 from p2pverify.node.lines.served import ServedFile, keep_version, read_version
@@ -63,6 +64,7 @@ async def fetch_current(settings: NodeSettings) -> Path:
     Raises UserError. The ledger that was read meanwhile stays in the home.
     """
     home, network = settings.home, settings.network
+    IdentityPapers(home).check_may_run(public_key(home.load_identity()))
     seed, models = home.load_identity(), runnable_models(network, settings.manifests, settings.engine.kind)
     lined = [one for one in models if network.line_from(one.digest) is not None]
     if len(lined) != 1:
@@ -73,9 +75,9 @@ async def fetch_current(settings: NodeSettings) -> Path:
         )
     with home.lock(), closing(Store.open(home.database_path, network.id, public_key(seed))) as store:
         index = next(number for number, kind in enumerate(network.classes) if kind.manifest == lined[0].digest)
-        machine = Machine(network, seed, index, lined[0], 1, start=settings.start)
+        machine = Machine(network, seed, index, lined[0], 1, start=settings.start, shelf=store.shelf)
         machine.context.quiet_until_ms = NEVER_MS
-        journal = StoreJournal(store, machine.key)
+        journal = StoreJournal(store, machine.key, settings.history)
         driver = Driver(machine, journal, NoEngine())
         await trio.to_thread.run_sync(journal.load_into, driver)
         async with trio.open_nursery() as nursery:

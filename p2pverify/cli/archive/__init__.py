@@ -1,0 +1,1 @@
+"""Commands about archives: segments of a network's history as files."""

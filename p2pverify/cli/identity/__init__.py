@@ -1,0 +1,1 @@
+"""`identity`: the key of a home, its next key, and moves of both."""

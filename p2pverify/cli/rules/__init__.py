@@ -1,0 +1,1 @@
+"""network propose|approve|accept, and the rules in force: amendments of a running network."""

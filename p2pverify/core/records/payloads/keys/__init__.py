@@ -1,0 +1,1 @@
+"""The records by which a member moves to another key, and changes its VRF key."""

@@ -1,0 +1,1 @@
+"""The role of a peer that takes over the row of another key."""

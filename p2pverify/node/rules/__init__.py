@@ -1,0 +1,1 @@
+"""The rules in force and open amendments, as a node tells and follows them."""

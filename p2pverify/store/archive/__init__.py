@@ -1,0 +1,1 @@
+"""Archives: segments of history as files, with an index."""
