@@ -1,9 +1,14 @@
 """A slow line passes all bytes, in both directions, and no faster than it says."""
 
+from typing import TYPE_CHECKING
+
 import trio
 import trio.testing
 
 from p2pverify.testnet.processes.lasting.line import serve_slowly
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # libp2p's stubs hide trio's own name
 
 HOST = "127.0.0.1"
 BYTES = 4096
@@ -24,7 +29,7 @@ def test_bytes_come_slowly_and_whole() -> None:
             nursery.start_soon(trio.serve_listeners, serve, listeners)
             target = listeners[0].socket.getsockname()[1]
 
-            async def line(task_status: "trio.TaskStatus[int]" = trio.TASK_STATUS_IGNORED) -> None:
+            async def line(task_status: "TaskStatus[int]" = trio.TASK_STATUS_IGNORED) -> None:
                 await serve_slowly(HOST, target, bytes_per_s=BYTES_PER_S, task_status=task_status)
 
             port = await nursery.start(line)
@@ -49,7 +54,7 @@ def test_a_peer_that_is_down_ends_the_connection() -> None:
             target = listener.socket.getsockname()[1]
             await listener.aclose()
 
-            async def line(task_status: "trio.TaskStatus[int]" = trio.TASK_STATUS_IGNORED) -> None:
+            async def line(task_status: "TaskStatus[int]" = trio.TASK_STATUS_IGNORED) -> None:
                 await serve_slowly(HOST, target, bytes_per_s=BYTES_PER_S, task_status=task_status)
 
             stream = await trio.open_tcp_stream(HOST, await nursery.start(line))

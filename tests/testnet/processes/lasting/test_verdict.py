@@ -154,7 +154,7 @@ def test_what_cannot_be_mended(plan: Plan) -> None:
         ({"common": replace(done.common, own_root="00" * 32)}, "different state roots at one cut"),
         ({"faults": ["peer8 began with the network's first record"]}, "peer8 began with the network's first record"),
     ):
-        found = judge_lasting(plan, views(plan), replace(done, **changes))  # type: ignore[arg-type]  # by name
+        found = judge_lasting(plan, views(plan), replace(done, **changes))
         assert [fault in one for one in found.faults] == [True], changes
         assert found.is_lost
         assert not found.passes
