@@ -42,7 +42,7 @@ def finished(plan: Plan, **changes: Any) -> LastingProgress:
     facts = LastingFacts(
         epoch=30,
         index=24,
-        rule=12,
+        rule=6,
         rule_from=7,
         handovers=1,
         weight=1,
@@ -82,13 +82,13 @@ def test_it_passes_when_all_has_happened(plan: Plan) -> None:
     document: dict[str, Any] = report.document()
     check_report(document)
     lasting = document["lasting"]
-    assert (lasting["rule"], lasting["rule_from_epoch"], lasting["handovers"]) == (12, 7, 1)
+    assert (lasting["rule"], lasting["rule_from_epoch"], lasting["handovers"]) == (6, 7, 1)
     assert (lasting["audits_after_relay"], lasting["availability"]) == (18, 0.95)
     assert lasting["state_root"] == ROOT
     assert {one["records_fetched"] for one in lasting["newcomers"].values()} == {240}
     assert plan.roles is not None
     told = report.summary()
-    assert "answer_tokens is 12 from epoch 7, by an amendment, at 7 peers" in told
+    assert "answer_tokens is 6 from epoch 7, by an amendment, at 7 peers" in told
     assert f"{plan.roles.relay}, a relay of it, ended in epoch 14" in told
     assert "18 audits since, availability 95 %" in told
     assert f"{plan.roles.rotating} has another key since epoch 3" in told
@@ -100,11 +100,11 @@ def test_it_passes_when_all_has_happened(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
-        ({"rule_from": None, "rule": 8}, "answer_tokens is not 12 yet"),
-        ({"rule": 8}, "answer_tokens is not 12 yet"),
+        ({"rule_from": None, "rule": 8}, "answer_tokens is not 6 yet"),
+        ({"rule": 8}, "answer_tokens is not 6 yet"),
         ({"handovers": 0, "weight": 0}, "the row of peer4 has not moved to its new key yet"),
         ({"weight": 0}, "peer4 does not have its weight back yet"),
-        ({"audits": 27}, "peer2 was in 5 audits without peer3, not in 6 yet"),
+        ({"audits": 24}, "peer2 was in 2 audits without peer3, not in 3 yet"),
         ({"availability": 0.5}, "the availability of peer2 is 0.50, not 0.8 yet"),
         ({"availability": None}, "the availability of peer2 is unknown, not 0.8 yet"),
         ({"members": frozenset({"peer8"})}, "peer9 is no member yet"),
