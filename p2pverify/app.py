@@ -237,8 +237,6 @@ def _cheats(settings: NodeSettings, place: CheatPlace) -> bool:
     return settings.engine.cheat is not None and settings.engine.cheat.place is place
 
 
-
-
 async def _run_services(
     settings: NodeSettings,
     seed: bytes,
@@ -291,8 +289,7 @@ async def _run_services(
         report=settings.report,
     )
     reports = NodeReports(
-        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained)),
-        states=states,
+        *(driver, mesh, journal, info, cover, door, blobs, _line_reports(settings, driver, versions, trained), states)
     )
     downloads = VersionDownloads(driver.machine, reports.line_reports, blobs.fetcher(mesh), versions.look_again)
     amendments = AmendmentWatch(driver)

@@ -396,6 +396,5 @@ Effect = (
     | Note
 )
 
-#: The effects of a method, in order, and then its result. The method runs only while a caller takes its effects, with
-#: `yield from` or into a list.
+#: The effects of a method, in order, and then its result. The method runs only while a caller takes its effects.
 Effects = Generator[Effect, None, _T]

@@ -33,7 +33,7 @@ from p2pverify.store.reading import newest_epoch, stored_authors, stored_cuts
 from p2pverify.store.sqlite import Store
 from p2pverify.store.window.base import first_base
 
-DIAL_S = 20.0
+DIAL_S = 10.0
 MEGABYTE = 10**6
 
 log = logging.getLogger(__name__)

@@ -11,12 +11,15 @@ import trio
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.sync.above import SyncContext
 from p2pverify.core.sync.server import Sync
 from p2pverify.core.sync.session import SyncSession
 
 SLICE_SECONDS = 0.01
 SLICE_RECORDS_MAX = 256
+#: Neighbours of which the newest session is remembered.
+SESSIONS_KEPT = 64
 
 Take = Callable[[tuple[bytes, ...], bytes], object]
 
@@ -30,6 +33,12 @@ class CatchUp:
         self._wait_room = wait_room
         self._slice = 8
         self._counters = Counters()
+        self._sessions: BoundedDict[bytes, SyncSession] = BoundedDict(SESSIONS_KEPT)  # the newest with each neighbour
+
+    @property
+    def gone(self) -> int:
+        """How many neighbours have forgotten all cuts that this peer knows, by the newest session with each."""
+        return sum(session.is_gone for session in self._sessions.values())
 
     def answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's request. Raises RemoteProtocolError."""
@@ -44,7 +53,8 @@ class CatchUp:
     def session(self, peer: bytes) -> SyncSession:
         """A new session with a neighbour."""
         self._counters.count("sync sessions")
-        return self._sync.session(peer)
+        self._sessions[peer] = session = self._sync.session(peer)
+        return session
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
         """Give all records to the machine in order, in slices of about SLICE_SECONDS each."""
@@ -62,4 +72,4 @@ class CatchUp:
             await trio.lowlevel.checkpoint()
 
     def statistics(self) -> dict[str, int]:
-        return {**self._counters, **self._sync.statistics()}
+        return {**self._counters, **self._sync.statistics(), "neighbours without a common cut": self.gone}

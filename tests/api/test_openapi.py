@@ -72,6 +72,7 @@ async def test_real_answers_fit_their_schemas(classes):
             "/v1/accounts",
             "/v1/accounts/pool/movements",
             "/v1/cheques",
+            "/v1/rules",
         )
     ]
     plain += [("GET", path, {}) for path in ("/v1/scores?view=provisional", "/metrics", "/v1/lines", "/v1/rounds")]
@@ -106,7 +107,7 @@ async def test_every_error_is_declared_and_no_other():
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/blobs"]
     paths += ["/v1/passport?peer=x", "/v1/me", "/v1/datasets", "/v1/accounts"]
     paths += ["/v1/cheques", "/v1/accounts/pool/movements", "/v1/accounts/x/movements"]
-    paths += ["/v1/rounds", "/v1/lines", "/v1/lines/other/versions", "/v1/lines/other/versions/1"]
+    paths += ["/v1/rules", "/v1/rounds", "/v1/lines", "/v1/lines/other/versions", "/v1/lines/other/versions/1"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
@@ -121,6 +122,7 @@ async def test_every_error_is_declared_and_no_other():
     ]
     asked += [("GET", f"/v1/lines/{path}", {}) for path in ("other/versions", "other/versions/1", "tiny/versions/x")]
     orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}", "/v1/sign?kind=dataset", "/v1/fetch?line=other&number=1")
+    orders = ("/v1/accept?id=x", *orders)
     for method, order in [*(("POST", order) for order in orders), ("GET", orders[-1])]:
         asked += [
             (method, order, {"host": "example.org"}),
@@ -130,6 +132,7 @@ async def test_every_error_is_declared_and_no_other():
             (method, order, {"headers": (("Authorization", "Bearer no"),)}),
             (method, order, {"headers": BEARER}),
         ]
+    asked += [("POST", f"/v1/accept?id={'ab' * 32}", {"headers": BEARER})]
     asked += [("GET", "/livez", {}), ("POST", "/v1/fetch?line=tiny&number=1", {"headers": BEARER})]
     async with running(FakeReports(reasons=["no neighbours"], unreadable=True)) as server:
         seen = await check_answers(server.url, asked)

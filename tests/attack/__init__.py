@@ -105,6 +105,12 @@ Blobs (`test_blobs`): files of models, fetched from the node and by it.
   requests of strangers                   test_strangers_get_no_blobs
   false files and lists, endless ones     test_false_files
 
+States (`test_states`): of the node, asked for by newcomers.
+  malformed requests                      test_malformed_requests_for_states
+  states, leaves and records unknown      test_states_that_the_node_does_not_serve
+  flood                                   test_a_flood_of_requests_for_states
+  requests of strangers                   test_strangers_get_no_states
+
 Relays (`test_relays`): circuits through the node, and dial-back.
   messages that are none                  test_messages_of_circuits_that_are_none
   the node as an open proxy               test_circuits_to_whom_nobody_reserved

@@ -69,10 +69,6 @@ REJECTED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
         "an amendment is open for 1 to 43200 epochs",
         lambda a, e: a.record(Kind.AMENDMENT, Amendment(bytes(32), (), 1, 0, e + 2**20, bytes(32)).encode(), e).data,
     ),
-    "huge amendment": (
-        "malformed amendment: amendment: more than 8192 bytes",
-        lambda a, e: a.record(Kind.AMENDMENT, encode([bytes(32), [["later", bytes(9_000)]], 1]), e).data,
-    ),
     "another contract": (
         "not this network's definition",
         lambda a, e: a.record(Kind.NETWORK, encode([]), e).data,

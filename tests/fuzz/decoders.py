@@ -106,6 +106,7 @@ from tests.support.versions import FACTS, PRIVATE, SEED
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
+    "core.replica.base.decode_base": "reads states with decode_state, and holds them against each other",
     "node.snapshot.kept.read_leaves": "of the node's own home: each leaf is held against its hash",
     "core.state.codec.past.read_past": "a part of decode_state",
     "node.identity.private.read_private": "reads text: read_seed and others read what is in it",

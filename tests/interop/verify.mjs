@@ -196,12 +196,14 @@ function checkPassport(network, data) {
 const COUNTS = tuple("counts", ...Array(5).fill(uint("count"))), VERSION = tuple("version", bytes("manifest"), FLAG);
 function readRow(data) {
   const row = list("row", any)(decode(data, 61440, 4));
-  form(row.length >= 17, "row: too few items");
-  const [manifest, is_behind] = (row[17] ?? null) === null ? [] : VERSION(row[17]);
+  form(row.length >= 18, "row: too few items");
+  const [manifest, is_behind] = (row[18] ?? null) === null ? [] : VERSION(row[18]);
+  const [times, since, next] = list("handed over", any, 3)(row[17]);
   const [low_ppm, high_ppm, agreements, dissents, inconclusive] = COUNTS(list("counts", any)(row[8]).slice(0, 5));
   return { peer: hex(bytes("peer")(row[0])), class_index: uint("class")(row[1]), standing: text("standing", 32)(row[5]),
     weight: uint("weight", 1)(row[6]), low_ppm, high_ppm, agreements, dissents, inconclusive,
     conviction: text("conviction", 256)(row[14]), contested_by: list("contested by", bytes("peer"))(row[15]).map(hex),
+    handed: [uint("handovers")(times), uint("epoch")(since) - 1, next && hex(bytes("moves to")(next))],
     ...(manifest && { manifest: hex(manifest), is_behind }) };
 }
 

@@ -74,7 +74,7 @@ def test_four_kinds_of_changes_in_a_running_world() -> None:
     assert rules.referee == "toy-exact/2"
     assert found.world.invariants.faults == []
     assert not state.convicted
-    assert {peer.machine.fold.latest.id in found.world.invariants.newest.path for peer in found.peers} == {True}  # type: ignore[union-attr]
+    assert {peer.machine.fold.latest.id in found.world.invariants.newest.path for peer in found.peers} == {True}
     for peer in found.peers:
         then, now = before.members[peer.key], state.members[peer.key]
         assert now.agreements > then.agreements

@@ -15,8 +15,9 @@ import trio
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network, new_network
+from p2pverify.node.identity.private import HomeError
 from p2pverify.testnet.processes.fleet import free_ports, tail
 from p2pverify.testnet.processes.relay import Relays
 from tests.soak.node import set_clock

@@ -30,7 +30,8 @@ class CitedBeside:
             self.go_on(epoch)
         base, epoch = self.book.fold.latest, BELOW + 1
         small = self.book.certify(self.seeds[1], self.book.proposal(self.seeds[1], epoch), ())
-        signed = [self.book.say(each, Kind.CUT_SIGNATURE, CutSignature(small.id).encode(), epoch) for each in self.seeds]
+        said = CutSignature(small.id).encode()
+        signed = [self.book.say(each, Kind.CUT_SIGNATURE, said, epoch) for each in self.seeds]
         self.beside = small.id
         assert self.book.fold.latest.id == self.beside
         large = self._proposal_without(signed, epoch + 1)

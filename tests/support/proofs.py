@@ -12,6 +12,8 @@ def shown_passport(facts: PassportFacts) -> dict[str, object]:
     flat = {**found.pop("row"), **found}
     if flat["manifest"] is None:
         del flat["manifest"], flat["is_behind"]
+    times, since, moves_to = flat["handed"]
+    flat["handed"] = [times, since, None if moves_to is None else moves_to.hex()]
     flat["contested_by"] = [peer.hex() for peer in flat["contested_by"]]
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in flat.items()}
 

@@ -112,11 +112,13 @@ def join(
     from p2pverify.cli.identity.moving import finish_move
     from p2pverify.node.files.config import load_config, uses_mdns
     from p2pverify.node.files.networkfile import first_peers, load_start
+    from p2pverify.node.identity.papers import IdentityPapers
 
     home = current_home()
     own = own_key(home)
-    with home.lock():
-        finish_move(home)
+    if IdentityPapers(home).path("handover").exists():
+        with home.lock():
+            finish_move(home)  # of a rotation that was killed
     config = load_config(home.config_path)
     _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)

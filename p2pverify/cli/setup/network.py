@@ -210,7 +210,7 @@ def show(file: Path | None, in_force: bool, wide: bool, as_json: bool) -> None:
         show_rules(None if wide else terminal_width(), as_json=as_json)
         return
     if file is None:
-        raise click.UsageError("name a network file, or give --rules")
+        raise click.MissingParameter(param_hint="'FILE'", param_type="argument")
     document = describe(*load_network(file))
     click.echo(json.dumps(document) if as_json else _text(document, None if wide else terminal_width()))
 

@@ -144,6 +144,17 @@ def _is_alone(node: Node) -> str | None:
     return None if node.network.neighbours() or begins_alone else "no neighbours"
 
 
+def _is_left_behind(node: Node) -> str | None:
+    """Neighbours have forgotten all cuts that this peer knows, and it learns of no new one."""
+    gone = node.driver.statistics().get("neighbours without a common cut", 0)
+    if not gone or has_no_final_cut(node) is None:
+        return None
+    return (
+        f"{gone} neighbours have forgotten all cuts that this home knows: stop this node and start it again, and it "
+        "begins with a newer state; without enough first peers, name a cut with --trust"
+    )
+
+
 def _is_behind(node: Node) -> str | None:
     """The engine's oldest job has waited for longer than an epoch, or at least half of the jobs were late."""
     figures = node.driver.engine_statistics()
@@ -184,6 +195,7 @@ CHECKS: tuple[Callable[[Node], str | None], ...] = (
     _is_forked,
     _is_alone,
     has_no_final_cut,
+    _is_left_behind,
     _is_behind,
     _is_no_member,
     _has_faults,

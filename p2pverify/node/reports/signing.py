@@ -6,6 +6,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.silence import CONTRADICTION
 from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
+from p2pverify.core.roles.membership import FORGOTTEN
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, FAULTY, TORN, RULES = "silent", "twin", "faulty", "torn", "rules"
@@ -39,20 +40,9 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     silence = context.silence
     last = context.ledger.last(context.key)
     found: dict[str, str] = {}
-    if context.is_succeeded:
-        found[MOVED] = _moved(machine)
-    elif silence.stopped == SELFTEST_FAILED:
-        found[FAULTY] = f"{SELFTEST_FAILED}. Its results cannot be trusted, so this node signs nothing any more"
-    elif silence.stopped.startswith(CONTRADICTION):
-        found[TORN] = (
-            f"{silence.stopped}. This node signs nothing any more. Ask several people which of both cuts their nodes "
-            "hold, and start a new home with --trust CUT"
-        )
-    elif silence.stopped:
-        found[TWIN] = (
-            f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
-            "machine only, then start it again"
-        )
+    stopped = _stopped(machine)
+    if stopped is not None:
+        found[stopped[0]] = stopped[1]
     elif silence.is_on and epoch >= 0:
         found[SILENT] = _silent(machine, epoch)
     elif last is not None and last.epoch > epoch:
@@ -80,6 +70,27 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "correct it"
         )
     return found
+
+
+def _stopped(machine: Machine) -> tuple[str, str] | None:
+    """The reason, under its kind, why this peer signs nothing any more, whatever comes."""
+    stopped = machine.context.silence.stopped
+    if machine.context.is_succeeded:
+        return MOVED, _moved(machine)
+    if stopped == SELFTEST_FAILED:
+        return FAULTY, f"{stopped}. Its results cannot be trusted, so this node signs nothing any more"
+    if stopped.startswith(CONTRADICTION):
+        return TORN, (
+            f"{stopped}. This node signs nothing any more. Ask several people which of both cuts their nodes hold, and "
+            "start a new home with --trust CUT"
+        )
+    if stopped == FORGOTTEN:
+        return FAULTY, f"{stopped}. This node signs nothing any more: make a new home with 'p2pverify init'"
+    if stopped:
+        return TWIN, (
+            f"{stopped}: this node signs nothing any more. Run this identity on one machine only, then start it again"
+        )
+    return None
 
 
 def _moved(machine: Machine) -> str:

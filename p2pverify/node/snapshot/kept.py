@@ -79,8 +79,9 @@ class SnapshotHome:
         _write(self._path / "trust", json.dumps(written(trust)).encode())
 
     def end_download(self) -> None:
-        """Delete what was downloaded for a base that is in the database now."""
-        shutil.rmtree(self._path / "state", ignore_errors=True)
+        """Delete what was downloaded for a base that is in the database now, and checkpoints of an earlier path."""
+        for name in ("state", "checkpoints"):
+            shutil.rmtree(self._path / name, ignore_errors=True)
 
     def trust(self) -> KeptTrust | None:
         """Why the base is believed; None if this home began with the network file."""

@@ -293,7 +293,7 @@ class World:
                 self.resume(peer)
 
     def stop(self, peer: Peer) -> None:
-        """Kill a peer: writes that are not done are lost, and the others see its links end."""
+        """Kill a peer: unfinished writes are lost, and the others see its links end."""
         self.requests.forget(peer)
         self.links.close_all(peer)
         peer.stop()
@@ -308,10 +308,7 @@ class World:
         """Start a peer that does not run, on its disk."""
         if peer.is_up:
             return
-        if peer.life:
-            peer.restart()
-        else:
-            peer.start([], [], [])
+        peer.restart() if peer.life else peer.start([], [], [])
         self._upgrades.started(peer)
         self.catchup.start(peer)
         for number in self._dials[peer.number]:

@@ -25,6 +25,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import Vote
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.logs.shelf import SharedShelf
 from p2pverify.core.replica.memo import Memo
 from tests.support.networks import MANIFEST, make_network, seeds
 
@@ -130,14 +131,16 @@ class Bench:
 
 
 def ledger_bytes(machine: Machine) -> tuple[float, float]:
-    """Bytes per record of one more ledger over the same records, with the ids of a memo and with its own."""
+    """Bytes per record of one more ledger over the same records, with the shelf of a memo and with its own."""
     records = list(machine.context.ledger.records())
-    by_id = {record.id: record for record in records}
+    shared = SharedShelf()
+    for record in records:
+        shared.put(record)
     found = []
-    for ids in (by_id, None):
+    for shelf in (shared, None):
         gc.collect()
         tracemalloc.start()
-        ledger = Ledger(ids)
+        ledger = Ledger(shelf)
         for record in records:
             ledger.add(record)
         found.append(tracemalloc.get_traced_memory()[0] / len(records))

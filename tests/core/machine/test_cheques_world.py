@@ -127,6 +127,6 @@ def test_a_tariff_without_a_price_has_no_cheques() -> None:
     client.ask(world.peers[1])
     world.run_epochs(8)
     assert client.got == 1
-    assert not world.peers[0].disk.credit()
-    assert not world.peers[1].disk.credit()
+    assert not world.peers[0].disk._newest_credit()
+    assert not world.peers[1].disk._newest_credit()
     assert isinstance(replace(TARIFF, answer=0), Tariff)

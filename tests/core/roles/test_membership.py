@@ -1,10 +1,15 @@
 """Joining and leaving: a leave waits until it can be signed, and stays valid over every restart."""
 
+from dataclasses import replace
+
 import pytest
 
-from p2pverify.core.events import Leave
+from p2pverify.core.events import Leave, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.roles.membership import FORGOTTEN
+from p2pverify.core.state.rows import JOIN_EPOCHS
+from p2pverify.node.reports.signing import standstill
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.actor import ActorArgs, HonestActor
 from tests.support.worlds import casting, make_world, restart
@@ -86,3 +91,18 @@ def test_a_leave_before_the_first_join_means_no_join() -> None:
     world.run_epochs(4)
     assert not late.machine.context.silence.is_on
     assert membership(world, 4) == []
+
+
+def test_a_forgotten_identity_signs_nothing_more() -> None:
+    """No cut takes its log in any more, so its operator is told to make another one."""
+    world = make_world(3, seed=44)
+    world.run_epochs(3)
+    machine = world.peers[0].machine
+    latest, length = machine.fold.latest, machine.context.ledger.head(machine.key)
+    rows = {key: member for key, member in latest.members.items() if key != machine.key}
+    heads = {key: head for key, head in latest.heads.items() if key != machine.key}
+    machine.fold.latest = replace(latest, epoch=latest.epoch + JOIN_EPOCHS, members=rows, heads=heads)
+    world.peers[0].feed(Tick())
+    assert machine.context.silence.stopped == FORGOTTEN
+    assert "p2pverify init" in standstill(machine, world.now_ms)["faulty"]
+    assert machine.context.ledger.head(machine.key) == length

@@ -345,6 +345,9 @@ def test_checkpoints_on_disk(tmp_path: Path) -> None:
     assert again.listed() == KNOWN.server.checkpoints.listed()[1:]
     home.keep_checkpoints(again)
     assert not first.exists()
+    home.end_download()  # of a state of another path, maybe
+    home.load_checkpoints(empty := Checkpoints())
+    assert not empty.listed()
 
 
 def test_what_peers_say_of_their_states() -> None:

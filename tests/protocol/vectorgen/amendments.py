@@ -57,7 +57,7 @@ def _said(at: int, value: object) -> Record:
 
 def _amendments() -> list[Case]:
     everything = (MORE, ManifestChange(OTHER), ClassChange(KIND), RetireChange(0), RefereeChange("x"))
-    later = (UnknownChange(("curve", 7, [True, None])),)  # type: ignore[arg-type]
+    later = (UnknownChange(("curve", 7, [True, None])),)
     return [
         judged("more audits", amendment_record().data),
         judged("every kind of change: which are allowed is not judged here", _amendment(changes=everything).data),

@@ -31,6 +31,7 @@ from p2pverify.core.records.envelope import Kind, Record, make_record
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence
 from p2pverify.core.records.payloads.cut import CutSignature, Head
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.state.rows import JOIN_EPOCHS
 
 FIRST = "a founder proposes the cut that first holds its join"
 SEEDS = tuple(peer.seed for peer in PEERS)
@@ -276,20 +277,22 @@ def crowds() -> list[Case]:
 
 
 def _late_comers() -> list[Case]:
-    """A newcomer without a join, one whose join is just young enough, and one whose join is too old."""
+    """A newcomer without a join, one whose log is just young enough, and one whose log is too old."""
     stranger = Peer("stranger", bytes([200]) * 32)
     late = "the last cut does not hold: a new author has not joined lately"
     found = []
-    for comment, joins, epoch, reason in (
-        ("a new author without a join", False, 11, late),
-        ("a new author that joined 4095 epochs ago; its leave before that counts for nothing", True, 11 + 4095, None),
-        ("a new author that joined 4096 epochs ago", True, 11 + 4096, late),
+    base = 11 + JOIN_EPOCHS
+    for comment, joins, first, reason in (
+        ("a new author without a join", False, base, late),
+        ("a new author whose log began 63 epochs before the base", True, base - 63, None),
+        ("a new author whose log began 64 epochs before the base", True, base - 64, late),
     ):
         book = _begun()
-        book.say(stranger.seed, Kind.LEAVE, EMPTY, 10)
+        book.certify(BOB.seed, book.proposal(BOB.seed, base), SEEDS)
+        book.say(stranger.seed, Kind.LEAVE, EMPTY, first)
         if joins:
-            _join(book, stranger)
-        made = book.certify(BOB.seed, book.proposal(BOB.seed, epoch), SEEDS)
+            _join(book, stranger, epoch=base)
+        made = book.certify(BOB.seed, book.proposal(BOB.seed, base + 1), SEEDS)
         found.append(_case(book, comment, made.id, reason))
     return found
 

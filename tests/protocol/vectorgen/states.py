@@ -328,7 +328,11 @@ def _first_states(story: folds.Story) -> list[Case]:
     first = fork(state, (CAROL.key,))
     made = forked_network(NETWORK, cut_id, first)
     wrong: list[tuple[str, State, str]] = [
-        ("a head", replace(first, heads=state.heads), "a network cannot begin with open parts of another one"),
+        (
+            "a head",
+            replace(first, heads=state.heads, tails=state.tails),
+            "a network cannot begin with open parts of another one",
+        ),
         ("an active member", state_of(state, first), "a network begins with a row that is active or of no class"),
         ("no weight", weightless(first), "nobody has weight at the beginning"),
         (

@@ -19,6 +19,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.node.journal import encode_output
 from p2pverify.store.errors import StoreError
 from p2pverify.store.integrity.checkup import check_up
+from p2pverify.store.rehome import copy_records
 from p2pverify.store.sqlite import Store, _Append
 from p2pverify.store.writes import HorizonRow, PutAnswer, PutBase, PutRecord
 
@@ -329,3 +330,18 @@ async def test_a_page_of_garbage_among_the_states_is_noticed(path: Path) -> None
         write(path, bytes(data))
         with pytest.raises(StoreError, match="damaged"):
             Store.open(path, NETWORK, ALICE)
+
+
+async def test_a_new_identity_begins_at_the_same_state(path: Path, tmp_path: Path) -> None:
+    """Its database has the records above the horizon, the stored state, and no number of its own log."""
+    async with running(path) as store:
+        await store.append([base(horizon(alice=20, bob=10), named=(LOGS[BOB][3].id,))])
+    with closing(Store.open(path, NETWORK, ALICE)) as store:
+        wanted = store.base
+    new = tmp_path / "new.db"
+    assert copy_records(path, new, NETWORK, CAROL) == 89
+    assert held(new) == held(path)
+    with closing(Store.open(new, NETWORK, CAROL)) as store:
+        assert store.base == wanted
+        assert store.load_own_log() == []
+    assert check_up(new, NETWORK, CAROL).faults == ()

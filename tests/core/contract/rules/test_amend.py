@@ -49,7 +49,7 @@ CHANGES: tuple[Change, ...] = (
     RetireChange(3),
     ManifestChange(OTHER),
     RefereeChange("toy-exact/2"),
-    UnknownChange(("curve", 5, [1, b"x"])),  # type: ignore[arg-type]
+    UnknownChange(("curve", 5, [1, b"x"])),
 )
 
 

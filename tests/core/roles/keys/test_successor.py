@@ -108,7 +108,7 @@ def test_a_successor_that_is_killed_at_any_effect_never_signs_two_ways() -> None
                 return effects[: len(deaths) % 3]  # before the write, after it, or after the publication
             return list(effects)
 
-        actor.handle = watched  # type: ignore[method-assign]
+        actor.handle = watched
 
     world = rotating(around=around)
     world.run_epochs(BEGINS)

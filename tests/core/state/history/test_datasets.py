@@ -63,7 +63,7 @@ def test_the_views_of_a_network_without_data_stay_as_they_are() -> None:
     offer(two, OWNER)
     plain, offering = one.step(), two.step()
     assert state_root(NETWORK.id, plain) != state_root(NETWORK.id, offering)
-    hidden = replace(offering, heads=plain.heads, totals=plain.totals, _ledger_root=b"")
+    hidden = replace(offering, heads=plain.heads, tails=plain.tails, totals=plain.totals, _ledger_root=b"")
     assert view_root(NETWORK, hidden) == view_root(NETWORK, plain)
 
 

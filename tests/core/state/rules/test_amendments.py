@@ -43,7 +43,7 @@ def test_an_amendment_takes_effect_after_its_notice() -> None:
     assert state.rules_in(steps.network).id == steps.network.id
     assert state.amendments == {}
     assert total(steps, "amendments in force") == 1
-    assert state.past_of(steps.latest.path[-2]).rules_in(steps.network).params.slots_milli == 1_000  # type: ignore[union-attr]
+    assert state.past_of(steps.latest.path[-2]).rules_in(steps.network).params.slots_milli == 1_000
 
 
 def test_a_later_activation_and_a_late_cut() -> None:
