@@ -32,6 +32,7 @@ from p2pverify.node.snapshot.kept import SnapshotHome
 from p2pverify.store.reading import newest_epoch, stored_authors, stored_cuts
 from p2pverify.store.sqlite import Store
 from p2pverify.store.window.base import first_base
+from p2pverify.store.writes import PutRecord
 
 DIAL_S = 10.0
 MEGABYTE = 10**6
@@ -72,7 +73,9 @@ async def _keep(settings: NodeSettings, home: SnapshotHome, found: FetchedState)
     with closing(store):
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
-            await store.append([first_base(found.base, await trio.to_thread.run_sync(stored_authors, path))])
+            authors = await trio.to_thread.run_sync(stored_authors, path)
+            named = [PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=True) for r in found.named]
+            await store.append([*named, first_base(found.base, authors, (record.id for record in found.named))])
             nursery.cancel_scope.cancel()
     await trio.to_thread.run_sync(home.end_download)
 

@@ -25,6 +25,8 @@ from p2pverify.core.snapshot.serving import BURIED, StateServer
 from p2pverify.core.snapshot.trust import decode_certificate
 from p2pverify.node.ports import AskError
 from p2pverify.node.snapshot.ports import StatePort
+from p2pverify.testnet.world.world import World
+from tests.support.lines import overlap_world
 from tests.support.networks import seeds
 from tests.support.started import WatchedFold, folded
 from tests.support.worlds import make_world
@@ -54,7 +56,17 @@ class ServedNetwork:
 
 @cache
 def served_network() -> ServedNetwork:
-    world = make_world(PEERS, seed=4)
+    return serving(make_world(PEERS, seed=4), tuple(seeds(PEERS, "world-4")))
+
+
+@cache
+def served_release() -> ServedNetwork:
+    """A network whose members have released a version of their model."""
+    return serving(overlap_world(), ())
+
+
+def serving(world: World, secrets: tuple[bytes, ...]) -> ServedNetwork:
+    """Play a world to its end, and serve its states. `secrets` are the seeds of its peers."""
     world.run_epochs(CUTS + 1)
     ledger = world.honest[0].machine.context.ledger
     records = tuple(sorted(ledger.records(), key=lambda record: (record.epoch, record.author, record.seq)))
@@ -65,7 +77,7 @@ def served_network() -> ServedNetwork:
         fold.feed([record])
         if fold.latest is not before:
             server.note()
-    return ServedNetwork(world.network, records, fold, server, tuple(seeds(PEERS, "world-4")))
+    return ServedNetwork(world.network, records, fold, server, secrets)
 
 
 def signed_by(network: Network, certificate: Certificate, chosen: tuple[bytes, ...]) -> Certificate:

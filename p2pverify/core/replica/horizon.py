@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from itertools import islice
 
 from p2pverify.core.contract.network import Params
-from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.floors import Floor, Prune
 from p2pverify.core.records.payloads.cut import Head, decode_cut
-from p2pverify.core.records.payloads.rounds.votes import decode_round_vote
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.named import NamedRecords
 from p2pverify.core.state.memory import memory_cuts
 from p2pverify.core.state.state import State
 
@@ -89,7 +88,7 @@ class Horizon:
             self._heads.pop(author, None)
         index = latest.index - len(self._path)
         fold = self._fold
-        floors = fold.prune(self._kept_own(), index, gone, _Named(latest), forget=self.forgets)
+        floors = fold.prune(self._kept_own(), index, gone, NamedRecords(latest), forget=self.forgets)
         base = fold.base()
         named = tuple(sorted(record.id for record in fold.ledger.named()))
         return [Prune(base.cuts, base.states, floors, named, tuple(sorted(gone)), self.forgets)]
@@ -145,17 +144,3 @@ class Horizon:
             found.append(cut_id)
             cut_id = decode_cut(record.payload).base
         return found[::-1]
-
-
-class _Named:
-    """Tells whether a record is one that a state names."""
-
-    def __init__(self, state: State) -> None:
-        versions = [version for notes in state.lines.values() for version in notes.versions]
-        self._ids = {*state.datasets, *(version.record for version in versions)}
-        self._results = {version.statement for version in versions if version.is_trained}
-
-    def __call__(self, record: Record) -> bool:
-        if record.kind == Kind.ROUND_VOTE and self._results:
-            return decode_round_vote(record.payload).result.digest in self._results
-        return record.id in self._ids

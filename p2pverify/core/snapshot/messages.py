@@ -2,7 +2,7 @@
 
     request = [ "newest" ]                       answer = [ [ *2 served ], [ *192 kept ] ]
             / [ "certificate", cut ]                     certificate
-            / [ "record", cut ]                          the bytes of the cut's record
+            / [ "record", name ]                         the bytes of a cut's record, or of one that a state names
             / [ "parts", cut ]                           [ *64 [ section, count, root ] ]
             / [ "hashes", cut, section, from ]           hashes of leaves, 32 B each, one after another
             / [ "leaves", [ 1*256 hash ] ]               [ 1*256 leaf ]

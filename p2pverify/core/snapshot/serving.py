@@ -13,6 +13,7 @@ from p2pverify.core.proofs.exchange import PassportSet
 from p2pverify.core.proofs.issuing import certify
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.named import NamedRecords
 from p2pverify.core.snapshot.checkpoints import EVERY, Checkpoints
 from p2pverify.core.snapshot.messages import (
     CERTIFICATE,
@@ -50,9 +51,11 @@ class _Outline:
 
 @dataclass(slots=True)
 class _Served:
-    """The state at a cut, those at the cuts before, and what was written out of them."""
+    """The state at a cut, those at the cuts before, what was written out of them, and the records that it names."""
 
     states: tuple[State, ...]  # oldest first
+    named: NamedRecords
+    found: dict[bytes, bytes | None] = field(default_factory=dict)  # records that were asked for, by name
     outlines: dict[bytes, _Outline] = field(default_factory=dict)
     leaves: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ class StateServer:
         certificate = certify(self._fold, states[-1]) if len(states) == NEAR_CARRY else None
         if certificate is None:
             return False  # after a pause, or if weight grew at that cut
-        self._served = [*self._served, _Served(states)][-SERVED_MAX:]
+        self._served = [*self._served, _Served(states, NamedRecords(states[-1]))][-SERVED_MAX:]
         self.checkpoints.add(index, states[-1].id, PassportSet(certificate, ()).encode())
         return True
 
@@ -128,8 +131,7 @@ class StateServer:
         if request.what == CERTIFICATE:
             return _known(self.checkpoints.get(request.cut))
         if request.what == RECORD:
-            record = self._fold.ledger.get(request.cut)
-            return _known(None if record is None or record.kind != Kind.CUT else record.data)
+            return _known(self._record(request.cut))
         if request.what == PARTS:
             return encode_parts(self._outline(request.cut).parts)
         if request.what == HASHES:
@@ -139,6 +141,19 @@ class StateServer:
                 raise BlobRefused(BlobStatus.BEYOND)
             return hashes[begin : begin + HASHES_MAX * HASH_BYTES]
         return self._leaves(request.hashes)
+
+    def _record(self, name: bytes) -> bytes | None:
+        """The bytes of a cut's record, or of one that a served state names."""
+        record = self._fold.ledger.get(name)
+        if record is not None and record.kind == Kind.CUT:
+            return record.data
+        served = next((each for each in reversed(self._served) if name in each.named.wanted), None)
+        if served is None:
+            return None
+        if name not in served.found:
+            record = served.named.find(self._fold.ledger, name)
+            served.found[name] = None if record is None else record.data
+        return served.found[name]
 
     def _outline(self, cut: bytes) -> _Outline:
         found = self._find(cut)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 import trio
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.proofs.passport import Certificate, Refuted
-from p2pverify.core.records.envelope import decode_record
+from p2pverify.core.records.envelope import Record, decode_record
+from p2pverify.core.records.judge import FAR_FUTURE, judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.base import Base, decode_base
+from p2pverify.core.replica.named import NamedRecords
 from p2pverify.core.snapshot.contradiction import Branches
 from p2pverify.core.snapshot.messages import (
     CERTIFICATE,
@@ -42,6 +45,8 @@ from p2pverify.node.snapshot.fetching import ReportParts, StateError, StateFetch
 from p2pverify.node.snapshot.kept import KeptContradiction, KeptTrust, SnapshotHome
 from p2pverify.node.user_error import UserError
 
+#: Requests for records that a state names, at the same time.
+NAMED_AT_ONCE = 4
 _NAME_ONE = "name a cut that somebody you trust sees in 'p2pverify status' as its checkpoint, with --trust CUT"
 
 log = logging.getLogger(__name__)
@@ -71,12 +76,16 @@ class JoinWish:
 
 @dataclass(frozen=True, slots=True)
 class FetchedState:
-    """What was fetched: the base, why it is believed, its epoch, and how many epochs ago that was by the clock."""
+    """What was fetched: the base, why it is believed, its epoch, and how many epochs ago that was by the clock.
+
+    `named` are the records that its newest state names, as far as peers have them.
+    """
 
     base: Base
     trust: KeptTrust
     epoch: int
     age: int
+    named: tuple[Record, ...] = ()
 
 
 class Newcomer:
@@ -122,7 +131,8 @@ class Newcomer:
             ) from None
         await self._compare(certified, state)
         kept = KeptTrust(trust.cut, trust.by, base.newest.hex(), state.epoch, trust.peers, trust.asked, trust.groups)
-        return FetchedState(base, kept, state.epoch, self._age(state.epoch))
+        named = await self._named(state, [*self._serving(base.newest), *others])
+        return FetchedState(base, kept, state.epoch, self._age(state.epoch), named)
 
     # ------------------------------------------------------------ whom to believe
 
@@ -268,6 +278,42 @@ class Newcomer:
             self._fetcher.drop(peer)
             return None
         return certificate, data
+
+    # ------------------------------------------------------------ records that the state names
+
+    async def _named(self, state: State, peers: Sequence[bytes]) -> tuple[Record, ...]:
+        """The releases, data sets and results that a state names. What nobody has is left out."""
+        found: dict[bytes, Record] = {}
+        limiter = trio.CapacityLimiter(NAMED_AT_ONCE)
+
+        async def fetch(name: bytes) -> None:
+            async with limiter:
+                record = await self._named_one(NamedRecords(state), name, peers)
+                if record is not None:
+                    found[record.id] = record
+
+        async with trio.open_nursery() as nursery:
+            for name in sorted(NamedRecords(state).wanted):
+                nursery.start_soon(fetch, name)
+        return tuple(found[record_id] for record_id in sorted(found))
+
+    async def _named_one(self, named: NamedRecords, name: bytes, peers: Sequence[bytes]) -> Record | None:
+        rules = Rules(self._network, self._network.id, FAR_FUTURE)
+        for peer in dict.fromkeys(peers):
+            if peer in self._fetcher.dropped:
+                continue
+            try:
+                record = judge(await self._fetcher.ask(peer, StateRequest(RECORD, name)), rules)
+            except AskError:
+                continue
+            except (GossipReject, GossipIgnore):
+                self._fetcher.drop(peer)
+                continue
+            if named.name_of(record) == name:
+                return record
+            self._fetcher.drop(peer)
+        log.warning("no peer has the record %s, which the state names", name.hex()[:16])
+        return None
 
     # ------------------------------------------------------------ contradictions
 

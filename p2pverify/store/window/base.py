@@ -77,13 +77,16 @@ class Dropped:
     answers: int = 0
 
 
-def first_base(base: Base, authors: Iterable[bytes]) -> PutBase:
-    """What is written of a base from other peers. Stored records below it go; `authors` are those who have any."""
+def first_base(base: Base, authors: Iterable[bytes], named: Iterable[bytes] = ()) -> PutBase:
+    """What is written of a base from other peers. Stored records below it go; `authors` are those who have any.
+
+    The `named` records (ids) stay.
+    """
     floors = floors_of(decode_state(base.states[0]).state)
     horizon = tuple(HorizonRow(author, f.seq, f.id, f.epoch, f.since) for author, f in sorted(floors.items()))
     epoch = max((row.epoch for row in horizon), default=0)
     gone = tuple(sorted(set(authors) - floors.keys()))
-    return PutBase(base.cuts, base.states, horizon, epoch, (), gone, keeps_all=False)
+    return PutBase(base.cuts, base.states, horizon, epoch, tuple(named), gone, keeps_all=False)
 
 
 def put_base(database: sqlite3.Connection, own: bytes, base: PutBase) -> Dropped:

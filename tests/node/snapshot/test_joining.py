@@ -12,6 +12,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.counters import Counters
 from p2pverify.core.proofs.exchange import PassportSet
 from p2pverify.core.proofs.passport import Certificate
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.base import Base
 from p2pverify.core.snapshot.checkpoints import Checkpoints
@@ -27,12 +28,23 @@ from p2pverify.core.snapshot.messages import (
     decode_newest,
 )
 from p2pverify.core.snapshot.trust import TrustedCut
+from p2pverify.core.state.codec.sections import decode_state
 from p2pverify.node.files.home import Home
 from p2pverify.node.ports import AskError
 from p2pverify.node.snapshot.fetching import StateError, StateFetcher
 from p2pverify.node.snapshot.joining import ContradictionError, FetchedState, JoinWish, Newcomer
 from p2pverify.node.snapshot.kept import KeptContradiction, KeptError, KeptTrust, SnapshotHome
-from tests.support.states import CUTS, FakePeers, Lie, honest, other_cut, served_network, showing
+from tests.support.states import (
+    CUTS,
+    FakePeers,
+    Lie,
+    ServedNetwork,
+    honest,
+    other_cut,
+    served_network,
+    served_release,
+    showing,
+)
 
 KNOWN = served_network()
 OLD, NEW = (each.cut for each in KNOWN.served)
@@ -49,11 +61,12 @@ class Bench:
     network: Network = KNOWN.network
     groups: Mapping[bytes, str] | None = None
     epoch: int = CUTS + 2
+    served: ServedNetwork = KNOWN
 
     def __post_init__(self) -> None:
         self.path.mkdir(exist_ok=True)
         self.home = SnapshotHome(Home(self.path))
-        self.port = FakePeers(KNOWN, self.lies)
+        self.port = FakePeers(self.served, self.lies)
         self.fetcher = StateFetcher(self.network.id, self.port, self.home, Counters())
         self.fetched: Base | None = None
         self.seen: list[tuple[int | None, int, int]] = []
@@ -355,3 +368,26 @@ def test_what_peers_say_of_their_states() -> None:
     assert told == KNOWN.server.newest()
     assert isinstance(told, NewestStates)
     assert told.on_path() == {OLD: 16, NEW: 32}
+
+
+async def test_the_records_that_the_state_names_come_with_it(tmp_path: Path) -> None:
+    """The release lies below the base. A false one costs its sender, and one that nobody has is left out."""
+    known = served_release()
+    (release,) = (record for record in known.records if record.kind == Kind.RELEASE)
+    cut = known.served[-1].cut
+    assert decode_state(known.fold.states[cut]).state.heads[release.author][1] > release.seq
+
+    def other(request: StateRequest, answer: bytes) -> bytes:
+        return known.records[0].data if request == StateRequest(RECORD, release.id) else answer
+
+    def without(request: StateRequest, answer: bytes) -> bytes:
+        if request == StateRequest(RECORD, release.id):
+            raise AskError("unknown")
+        return answer
+
+    for name, lies, named in (("found", {A: other, B: honest}, (release,)), ("lost", {A: without}, ())):
+        bench = Bench(tmp_path / name, lies, network=known.network, served=known)
+        found = await bench.join(JoinWish(cut))
+        assert found is not None
+        assert found.named == named
+        assert bench.fetcher.dropped.keys() == ({A} if other in lies.values() else set())
