@@ -130,6 +130,26 @@ class CaseTable(_Table):
     recall_epochs: StrictInt = Field(default=1, ge=0, le=1_000)
 
 
+class LastingTable(_Table):
+    """`[lasting]`: a network that goes on while its peers, their keys and its rules change.
+
+    An amendment changes the rule `rule` to `value`. The peer behind relays must be in `audits` audits after one of
+    them has ended, and its availability must be `availability` at least.
+    """
+
+    rule: StrictStr
+    value: StrictInt = Field(ge=0)
+    audits: StrictInt = Field(default=8, ge=1, le=10_000)
+    availability: float = Field(default=0.9, ge=0, le=1)
+
+    @field_validator("rule")
+    @classmethod
+    def _is_rule(cls, value: str) -> str:
+        if value not in _BOUNDS or value == HONEST_PPM:
+            raise ValueError(f"unknown rule {value!r}")
+        return value
+
+
 class CheatTable(_Table):
     """`[[cheat]]`: some peers that cheat in one way."""
 
@@ -223,6 +243,7 @@ class Scenario(_Table):
     clients: ClientsTable | None = None
     upgrade: UpgradeTable | None = None
     case: CaseTable | None = None
+    lasting: LastingTable | None = None
     actor: tuple[ActorTable, ...] = Field(default=(), max_length=COUNT_MAX)
 
     @field_validator("network")
@@ -236,6 +257,13 @@ class Scenario(_Table):
             if not low <= number <= high:
                 raise ValueError(f"{name} = {number} is not from {low} to {high}")
         return value
+
+    @model_validator(mode="after")
+    def _plays_one_story(self) -> "Scenario":
+        others = (self.upgrade, self.case, *self.fault)
+        if self.lasting is not None and any(other is not None for other in others):
+            raise ValueError("[lasting] does not go with [upgrade], [case] or [[fault]]")
+        return self
 
     @property
     def cheats(self) -> tuple[Cheaters, ...]:

@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from p2pverify.testnet.faults import Fault, FaultKind, plan_faults
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.relay import Relays
 from p2pverify.testnet.processes.runner import open_testnet

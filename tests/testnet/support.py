@@ -13,7 +13,8 @@ from typing import Any
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import FinalCutDocument, RecentCut, StatusDocument
 from p2pverify.testnet.cheats import parse_cheat
-from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import load_scenario
 from tests.support.documents import ROW, SCORES, STATUS
 

@@ -6,7 +6,7 @@ from p2pverify.engine import toy
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.testnet.classes import find_classes
-from p2pverify.testnet.plan import make_plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import load_scenario
 
 

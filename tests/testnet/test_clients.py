@@ -12,7 +12,8 @@ from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.reports.documents.me import PeerFigures
 from p2pverify.testnet.capacity.load import MeasuredMachine, need
 from p2pverify.testnet.cheats import parse_cheat
-from p2pverify.testnet.plan import Plan, PlanError, make_plan
+from p2pverify.testnet.plan import Plan, PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.verdict import Judgement, judge
 from p2pverify.testnet.scenario import Scenario, load_scenario

@@ -5,7 +5,8 @@ import pytest
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.files.textfile import FileError
 from p2pverify.testnet.cheats import Cheaters, parse_cheat
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names
 from p2pverify.testnet.world import plan_world
 

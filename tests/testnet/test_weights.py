@@ -11,7 +11,8 @@ from p2pverify.node.engines.kinds import BUNDLED_MB, ENGINES
 from p2pverify.testnet.capacity.load import memory_mb
 from p2pverify.testnet.cheats import parse_cheats
 from p2pverify.testnet.classes import find_classes
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import Scenario, load_scenario
 
 

@@ -176,7 +176,8 @@ def _plan(
 ) -> "Plan":
     from p2pverify.node.files.textfile import FileError
     from p2pverify.testnet.cheats import parse_cheats
-    from p2pverify.testnet.plan import PlanError, make_plan
+    from p2pverify.testnet.plan import PlanError
+    from p2pverify.testnet.planning import make_plan
     from p2pverify.testnet.scenario import MODELS_MAX, TIMEOUT_S_MAX, load_scenario
 
     if len(also) >= MODELS_MAX:

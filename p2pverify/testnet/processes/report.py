@@ -9,6 +9,7 @@ from p2pverify.testnet.cases.facts import CaseFacts
 from p2pverify.testnet.cases.tables import summary
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.processes.lasting.verdict import LastingProgress
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress
 from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
@@ -29,6 +30,7 @@ class Report:
     takeover: TakeoverProgress | None = None  # of a plan in which cheaters take over
     upgrade: UpgradeProgress | None = None  # of a plan with a second version
     case: CaseFacts | None = None  # of a case study that was played to its end
+    lasting: LastingProgress | None = None  # of a network whose peers, keys and rules change
 
     @property
     def passes(self) -> bool:
@@ -59,6 +61,7 @@ class Report:
             "takeover": None if self.takeover is None else self.takeover.document(),
             "upgrade": None if self.upgrade is None else self.upgrade.document(),
             "case": None if self.case is None else self.case.document(),
+            "lasting": None if self.lasting is None else self.lasting.document(),
             "verdict": "pass" if self.passes else "fail",
         }
 
@@ -115,6 +118,7 @@ class Report:
         lines += [line for one in judged.flags for line in one.summary()]
         lines += [] if self.takeover is None else self.takeover.summary(len(plan.honest))
         lines += [] if self.upgrade is None else self.upgrade.summary(plan)
+        lines += [] if self.lasting is None else self.lasting.summary(plan)
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")
             lines[-1] += "; ".join(str(fault) for fault in plan.faults)
@@ -123,7 +127,7 @@ class Report:
         if judged.at is not None:
             agree = "agree" if judged.views_agree else "DO NOT agree"
             where = f"cut {judged.at.cut[:16]}, epoch {judged.at.epoch}"
-            lines.append(f"all {len(plan.honest)} honest peers {agree} on the view of {where}")
+            lines.append(f"all {len(plan.witnesses)} honest peers {agree} on the view of {where}")
             lines.append(f"view root {judged.at.view_root}")
         lines += [] if self.case is None else [summary(self.case)]
         lines += [f"missing: {reason}" for reason in judged.missing]

@@ -15,7 +15,7 @@ from p2pverify.node.reports.shown import interval
 from p2pverify.testnet.plan import PeerPlan
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.runner import Testnet
-from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT
+from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT, row_of
 from p2pverify.testnet.processes.watch import RunWatch
 
 _DRAW_PERIOD_S = 0.5
@@ -39,10 +39,10 @@ class PeerRow:
     dissents: str
     cut: str
     view: str
-    version: str = ""  # only in a run with an upgrade
+    story: str = ""  # only in a run with an upgrade, or of a network that lasts
 
     def cells(self) -> tuple[str, ...]:
-        version = (self.version,) if self.version else ()
+        story = (self.story,) if self.story else ()
         return (
             self.name,
             self.cheat,
@@ -53,21 +53,26 @@ class PeerRow:
             self.dissents,
             self.cut,
             self.view,
-            *version,
+            *story,
         )
 
 
 def columns(watch: RunWatch) -> tuple[str, ...]:
     """The columns of the table."""
-    return COLUMNS if watch.plan.upgrade is None else (*COLUMNS, "VERSION")
+    plan = watch.plan
+    return (*COLUMNS, *(["VERSION"] if plan.upgrade is not None else []), *(["PART"] if plan.roles is not None else []))
 
 
 def rows(watch: RunWatch) -> list[PeerRow]:
     """The rows of all peers, in order."""
-    found = [_row(watch, peer) for peer in watch.plan.peers]
-    if watch.plan.upgrade is None:
-        return found
-    return [replace(row, version=watch.upgrade.cell(peer)) for row, peer in zip(found, watch.plan.peers, strict=True)]
+    return [replace(_row(watch, peer), story=_story(watch, peer)) for peer in watch.plan.peers]
+
+
+def _story(watch: RunWatch, peer: PeerPlan) -> str:
+    """What the run's own column shows of a peer; "" if there is none."""
+    if watch.plan.roles is not None:
+        return watch.lasting.cell(watch.plan.roles, peer)
+    return "" if watch.plan.upgrade is None else watch.upgrade.cell(peer)
 
 
 def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
@@ -89,7 +94,7 @@ def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
 
 
 def _score(scores: ScoresDocument | None, peer: PeerPlan) -> ScoreDocument | None:
-    return None if scores is None else scores.row(peer.peer_id)
+    return None if scores is None else row_of(scores, peer)
 
 
 def headline(stage: Stage, running: Sequence[Testnet]) -> str:
@@ -104,6 +109,8 @@ def headline(stage: Stage, running: Sequence[Testnet]) -> str:
                 epoch += f" ({running[0].nemesis})"
             if watch.plan.upgrade is not None:
                 epoch += f" ({watch.upgrade.headline()})"
+            if watch.plan.lasting is not None:
+                epoch += f" ({watch.lasting.headline()})"
             if watch.plan.case is not None:
                 epoch += f" ({watch.case.headline()})"
             parts += [epoch, f"open disputes {watch.open_disputes}", f"records {status.records}"]

@@ -93,7 +93,7 @@ def _late(flags: LiarFlags, node: NodeFlag) -> str:
 
 def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt) -> Judgement:
     """The verdict on the certified views alone."""
-    honest = [peer.name for peer in plan.honest]
+    honest = [peer.name for peer in plan.witnesses]
     found = _judged_cut(honest, statuses, scores_at)
     agree = _agree(honest, statuses, scores_at)
     if found is None:
@@ -102,7 +102,7 @@ def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: 
         expected = tuple(peer.name for peer in plan.cheaters)
         return Judgement(None, {}, (), (), (), expected, (), agree, (reason,))
     at, view = found
-    scores = {peer.name: score for peer in plan.peers if (score := view.row(peer.peer_id)) is not None}
+    scores = {peer.name: score for peer in plan.peers if (score := row_of(view, peer)) is not None}
     convicted = tuple(p.name for p in plan.cheaters if _is_convicted(scores.get(p.name)))
     unavailable = tuple(
         p.name
@@ -126,6 +126,11 @@ def _judge_views(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: 
     if not plan.cheaters:
         missing += _too_early(plan, at, scores)
     return Judgement(at, scores, convicted, unavailable, timed, missed, wronged, agree, tuple(missing))
+
+
+def row_of(view: ScoresDocument, peer: PeerPlan) -> ScoreDocument | None:
+    """A peer's row in a view, under the newest of its keys that has one; None if it is no member."""
+    return next((row for key in reversed(peer.peer_ids) if (row := view.row(key)) is not None), None)
 
 
 def jobs_of(statuses: Mapping[str, StatusDocument]) -> JobTotals:

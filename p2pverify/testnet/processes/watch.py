@@ -17,6 +17,7 @@ from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
 from p2pverify.testnet.processes.cases.verdict import CaseProgress, judge_case
+from p2pverify.testnet.processes.lasting.verdict import LastingProgress, judge_lasting
 from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress, judge_takeover
 from p2pverify.testnet.processes.upgrade.verdict import UpgradeProgress, judge_upgrade
 from p2pverify.testnet.processes.verdict import Judgement, judge
@@ -41,12 +42,13 @@ class RunWatch:
         self.takeover = TakeoverProgress()
         self.upgrade = UpgradeProgress()
         self.case = CaseProgress()
+        self.lasting = LastingProgress()
         self.from_epoch = 0  # in which the peers began with the network that is watched
         self._network: str | None = None  # the id of the only network whose documents count
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
         self._scores_at: BoundedDict[str, dict[str, ScoresDocument]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of
-        self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
+        self._peer_ids = {peer.name: peer.peer_ids for peer in plan.peers}
         self._limiter = trio.CapacityLimiter(8)
         self._changed = trio.Event()
         self._readings = 0
@@ -72,10 +74,16 @@ class RunWatch:
         """The verdict on the readings so far."""
         if self.plan.takes_over:
             return judge_takeover(self.plan, self.statuses, self._scores_at, self.takeover)
-        found = judge(self.plan, self.statuses, self._scores_at, self.own_audits)
+        found = self.views()
         if self.plan.case is not None:
             return judge_case(self.plan, found, self.case)
+        if self.plan.lasting is not None:
+            return judge_lasting(self.plan, found, self.lasting)
         return found if self.plan.upgrade is None else judge_upgrade(self.plan, found, self.upgrade)
+
+    def views(self) -> Judgement:
+        """The verdict on the final views alone."""
+        return judge(self.plan, self.statuses, self._scores_at, self.own_audits)
 
     def statistics(self) -> dict[str, int]:
         return {"readings": self._readings, "silent": len(self.silent)}
@@ -117,7 +125,7 @@ class RunWatch:
 
     async def _read(self, name: str, url: str) -> None:
         status = await trio.to_thread.run_sync(fetch, url, "/v1/status", StatusDocument, limiter=self._limiter)
-        if status.peer_id != self._peer_ids[name]:
+        if status.peer_id not in self._peer_ids[name]:
             raise ReadError(f"{url} belongs to another peer by now")
         if self._network not in (None, status.network):
             raise ReadError(f"{name} is still in another network")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from p2pverify.testnet.capacity.load import EPOCH_MS_MAX, MeasuredMachine, check_memory, fit, memory_mb, need, start_ms
 from p2pverify.testnet.cheats import parse_cheats
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import PEERS_MAX, load_scenario
 
 TWO_CORES = MeasuredMachine(2.0, token_s=0.011)

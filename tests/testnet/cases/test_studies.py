@@ -18,7 +18,8 @@ from p2pverify.testnet.cases.registry import STUDIES
 from p2pverify.testnet.cases.roles import CASE_PEERS, SPONSOR
 from p2pverify.testnet.cases.study import DELTA_EXPONENT, CaseStudy, rho_of
 from p2pverify.testnet.cheats import parse_cheat
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world.plan import plan_world
 from tests.testnet.cases.examples import ACCOUNTS, FACTS, LIAR, PEER, POISONER, ROUNDS, VERSIONS, peer

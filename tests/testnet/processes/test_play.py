@@ -8,7 +8,7 @@ import trio
 from p2pverify.cli.main import main
 from p2pverify.node.files.home import Home
 from p2pverify.testnet.capacity.load import MeasuredMachine
-from p2pverify.testnet.plan import make_plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes import play
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.watch import RunWatch

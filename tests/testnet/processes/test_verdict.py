@@ -208,6 +208,7 @@ FIELDS: dict[str, Any] = {
     "views_agree": bool,
     "takeover": dict | None,
     "upgrade": dict | None,
+    "lasting": dict | None,
     "case": dict | None,
     "verdict": str,
 }

@@ -1,7 +1,4 @@
-"""What the records of a home say of the versions of the model, read from its database while the node runs.
-
-The records are judged and folded here, so nothing that a peer says of itself counts.
-"""
+"""What the records of a home say of the versions of the model, read from its database while the node runs."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,16 +7,10 @@ from pathlib import Path
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.judge import FAR_FUTURE
-from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.audit import Audit, decode_audit
-from p2pverify.core.replica.fold import Fold
-from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.load import take_records
 from p2pverify.core.state.lines.versions import find_version, is_behind, notes_of
 from p2pverify.core.state.state import State
-from p2pverify.store.errors import translated
-from p2pverify.store.reading import reading, stored_rows
+from p2pverify.testnet.processes.homes.reading import HomeFold
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +39,18 @@ class VersionReader:
 
     def __init__(self, network: Network, database: Path, challengers: Iterable[bytes]) -> None:
         self._network = network
-        self._database = database
+        self._home = HomeFold(network, database)
         self._challengers = frozenset(challengers)
-        self._fold = Fold(network, Ledger())
-        self._places = 0
         self._served: dict[bytes, dict[bytes, int]] = {}  # by cut: the version of each member
         self._waiting: list[Audit] = []  # whose anchor is not final yet
         self._audits: Counter[tuple[int, int]] = Counter()  # by epoch and version
 
     def look(self) -> UpgradeFacts:
         """The facts by the records that are stored now. Blocks. Raises StoreError."""
-        with translated(self._database), reading(self._database) as connection:
-            rows = [row for row in stored_rows(connection) if row.place > self._places]
-        self._places = max((row.place for row in rows), default=self._places)
-        rules = Rules(self._network, self._network.id, FAR_FUTURE)
-        for _, _, added in take_records(self._fold, rules, [row.data for row in rows], lambda _number, _why: None):
-            self._waiting += [self._audit(record) for record in added if self._counts(record)]
-        state = self._fold.latest
+        self._waiting += [self._audit(record) for record in self._home.look() if self._counts(record)]
+        state = self._home.fold.latest
         for cut in state.path:
-            if cut not in self._served and (known := self._fold.state(cut)) is not None:
+            if cut not in self._served and (known := self._home.fold.state(cut)) is not None:
                 self._served[cut] = {peer: known.version_of(peer) for peer in known.members}
         self._waiting = [audit for audit in self._waiting if not self._count(audit)]
         return self._facts(state)
@@ -87,7 +71,7 @@ class VersionReader:
         return True
 
     def _facts(self, state: State) -> UpgradeFacts:
-        if state is self._fold.genesis:
+        if state is self._home.fold.genesis:
             return UpgradeFacts()
         line, version = self._network.lines[0], find_version(notes_of(self._network, state, 0), 1)
         serving = {peer: state.version_of(peer) for peer in state.members}

@@ -12,7 +12,8 @@ from p2pverify.node.files.networkfile import new_network
 from p2pverify.resources import resource
 from p2pverify.testnet.cases.datasets import CaseData, CaseDataMissing
 from p2pverify.testnet.cases.registry import STUDIES
-from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.cases import making
 from p2pverify.testnet.processes.cases.making import make_case
 from p2pverify.testnet.scenario import load_scenario

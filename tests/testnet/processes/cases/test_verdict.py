@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from p2pverify.testnet.cases.facts import CheckFacts
-from p2pverify.testnet.plan import make_plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.cases.verdict import CaseProgress, judge_case
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.verdict import Judgement

@@ -8,7 +8,8 @@ import pytest
 from p2pverify.node.reports.documents.scores import ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.reports.readiness import REFUSES
-from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.takeover.verdict import RerunOutcome, TakeoverProgress, is_bought, judge_takeover
 from p2pverify.testnet.processes.verdict import Judgement

@@ -9,7 +9,8 @@ import pytest
 
 from p2pverify.node.files.home import Home
 from p2pverify.node.reports.documents.scores import StandingName
-from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.planning import make_plan
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.table import COLUMNS, columns, rows
 from p2pverify.testnet.processes.upgrade.facts import UpgradeFacts
@@ -169,7 +170,7 @@ def test_the_table_shows_versions_and_progress(plan: Plan, tmp_path: Path) -> No
     """The column stands only in runs with an upgrade."""
     watch = RunWatch(plan, lambda name: Home(tmp_path / name))
     assert columns(watch) == (*COLUMNS, "VERSION")
-    assert {row.version for row in rows(watch)} == {"-"}
+    assert {row.story for row in rows(watch)} == {"-"}
     one, two, three = plan.honest[:3]
     watch.upgrade.size = SIZE
     watch.upgrade.fetched = {one.name: SIZE, two.name: SIZE // 4}
