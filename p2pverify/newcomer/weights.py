@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from p2pverify.net.adapter import Libp2pNetwork
 
 #: A view that is at most this many epochs old is new enough to say what is served.
-RECENT_EPOCHS = 4
+RECENT_EPOCHS = 1
 NEVER_MS = 2**53
 
 
