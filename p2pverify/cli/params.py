@@ -52,39 +52,23 @@ class InputFile(click.Path):
         return Path(value)
 
 
-class InputFolder(click.ParamType[Path]):
-    """An existing folder to read; `hint` says which one. Whether it is a folder is found out by reading it."""
-
-    name = "folder"
-
-    def __init__(self, hint: str) -> None:
-        self.hint = hint
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path of an existing folder. Raises HintedParameter."""
-        path = Path(value)
-        try:
-            path.stat()
-        except (OSError, ValueError):
-            raise HintedParameter(f"{value}: there is no such folder", self.hint, ctx, param) from None
-        return path
-
-
 class InputPath(click.ParamType[Path]):
-    """An existing file or folder to read; `hint` says where it comes from."""
+    """An existing file or folder to read; `hint` says where it comes from. With `name` "folder" it should be a folder.
 
-    name = "path"
+    Whether it is what it should be is found out by reading it.
+    """
 
-    def __init__(self, hint: str) -> None:
+    def __init__(self, hint: str, name: str = "path") -> None:
         self.hint = hint
+        self.name = name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path of an existing file or folder. Raises HintedParameter."""
-        path = Path(value)
+        path, wanted = Path(value), "folder" if self.name == "folder" else "file or folder"
         try:
             path.stat()
         except (OSError, ValueError):
-            raise HintedParameter(f"{value}: there is no such file or folder", self.hint, ctx, param) from None
+            raise HintedParameter(f"{value}: there is no such {wanted}", self.hint, ctx, param) from None
         return path
 
 

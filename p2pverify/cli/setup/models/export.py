@@ -12,7 +12,7 @@ from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.lines.facts import view_facts
 from p2pverify.cli.lines.naming import VersionArgument, VersionName
 from p2pverify.cli.output import document_date_s, force_option, may_replace
-from p2pverify.cli.params import InputFile, InputFolder
+from p2pverify.cli.params import InputFile, InputPath
 from p2pverify.cli.table import pairs
 from p2pverify.node.files.outputs import check_output, open_output
 from p2pverify.node.files.textfile import read_bytes
@@ -63,7 +63,7 @@ FORMATS = ("oms", "slsa", "spdx", "cyclonedx", "hf", "oci")
     metavar="PATH",
     help="The file to write; with oci, a new folder.",
 )
-@click.argument("folder", type=InputFolder("name the folder of the model's files"))
+@click.argument("folder", type=InputPath("name the folder of the model's files", "folder"))
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export(

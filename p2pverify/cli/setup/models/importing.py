@@ -8,7 +8,7 @@ import click
 
 from p2pverify.cli.errors import NotVerifiedError
 from p2pverify.cli.output import force_option, may_replace
-from p2pverify.cli.params import InputFile, InputFolder
+from p2pverify.cli.params import InputFile, InputPath
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs
 from p2pverify.node.files.outputs import check_output
@@ -43,7 +43,7 @@ SCHEMA = "p2pverify/model-import/1"
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the manifest's draft there (TOML)."
 )
-@click.argument("folder", type=InputFolder("name the folder of a model"))
+@click.argument("folder", type=InputPath("name the folder of a model", "folder"))
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def import_(
