@@ -367,8 +367,7 @@ class Machine:
             self._resume()
         # Of a row that is about to move, a cut may still need the weight.
         parts = self._parts.in_order if context.moves_to is None else (self._parts.cutter,)
-        for part in parts:
-            yield from part.tick(now_ms)
+        yield from self._parts.act(parts, now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
         times = [part.next_wake_ms(now_ms) for part in parts]

@@ -1,6 +1,11 @@
 """The parts of one machine. They share its context, and each does one thing that a peer does."""
 
+from collections.abc import Iterable
+
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.events import Effects, Note
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, Part
 from p2pverify.core.roles.cut_maker import Cutter
@@ -21,6 +26,9 @@ from p2pverify.core.roles.rules.announcer import Announcer
 from p2pverify.core.roles.settle.money import Money
 from p2pverify.core.roles.versions import VersionMover
 from p2pverify.core.settle.credit import CreditLimits
+
+#: Reasons for which a part could not act, that were told.
+REASONS_KEPT = 16
 
 
 class Parts:
@@ -73,3 +81,17 @@ class Parts:
             self.money.creditor,
             self.money.payer,
         )
+        self._refused: BoundedDict[str, None] = BoundedDict(REASONS_KEPT)
+
+    def act(self, parts: Iterable[Part], now_ms: int) -> Effects[None]:
+        """Let parts act. If one would sign what others refuse, the rest goes on, so that cuts still get signed.
+
+        Each reason is told once.
+        """
+        for part in parts:
+            try:
+                yield from part.tick(now_ms)
+            except LocalProtocolError as error:
+                if error.reason not in self._refused:
+                    yield Note("warning", f"this peer leaves a record out: {error.reason}")
+                self._refused[error.reason] = None

@@ -208,6 +208,25 @@ def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:
     assert machine.handle(Tick(), params.epoch_start_ms(5) - 1) != []  # it makes its cut of epoch 4
 
 
+def test_a_record_that_others_would_refuse_keeps_no_other_part_from_acting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a fault of one part would cost the network this peer's signatures of cuts. The operator is told once."""
+    world = make_world(1, seed=3)
+    world.run_epochs(2)
+    machine = world.peers[0].machine
+    params, before = world.network.params, machine.fold.latest.index
+
+    def refused(now_ms: int) -> Iterator[Effect]:
+        yield from machine.context.write(Kind.LEAVE, encode([1]), now_ms)
+
+    monkeypatch.setattr(machine._parts.challenger, "tick", refused)
+    effects = [one for epoch in (3, 4) for one in machine.handle(Tick(), params.epoch_start_ms(epoch + 1) - 1)]
+    notes = [one.text for one in effects if isinstance(one, Note)]
+    assert [text for text in notes if "malformed leave" in text] == [
+        "this peer leaves a record out: others would refuse this leave: malformed leave: leave: not 0 items"
+    ]
+    assert machine.fold.latest.index > before
+
+
 def test_a_fault_leaves_the_effects_that_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was signed before the fault must still be written to disk."""
     identities = seeds(4, "fault")
