@@ -12,7 +12,7 @@ from p2pverify.testnet.world import World
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan
 from tests.simulation.test_takeover import CHEAP
 
-SEED = 1
+SEED = 3
 VOTERS = 40
 LIARS = 2
 EPOCHS = 13
