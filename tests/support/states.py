@@ -62,7 +62,7 @@ def served_network() -> ServedNetwork:
 @cache
 def served_release() -> ServedNetwork:
     """A network whose members have released a version of their model."""
-    return serving(overlap_world(), ())
+    return serving(overlap_world.__wrapped__(), ())  # not the one that other tests share
 
 
 def serving(world: World, secrets: tuple[bytes, ...]) -> ServedNetwork:
