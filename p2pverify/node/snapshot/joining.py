@@ -283,22 +283,22 @@ class Newcomer:
 
     async def _named(self, state: State, peers: Sequence[bytes]) -> tuple[Record, ...]:
         """The releases, data sets and results that a state names. What nobody has is left out."""
+        named, rules = NamedRecords(state), Rules(self._network, self._network.id, FAR_FUTURE)
         found: dict[bytes, Record] = {}
         limiter = trio.CapacityLimiter(NAMED_AT_ONCE)
 
         async def fetch(name: bytes) -> None:
             async with limiter:
-                record = await self._named_one(NamedRecords(state), name, peers)
+                record = await self._named_one(named, rules, name, peers)
                 if record is not None:
                     found[record.id] = record
 
         async with trio.open_nursery() as nursery:
-            for name in sorted(NamedRecords(state).wanted):
+            for name in sorted(named.wanted):
                 nursery.start_soon(fetch, name)
         return tuple(found[record_id] for record_id in sorted(found))
 
-    async def _named_one(self, named: NamedRecords, name: bytes, peers: Sequence[bytes]) -> Record | None:
-        rules = Rules(self._network, self._network.id, FAR_FUTURE)
+    async def _named_one(self, named: NamedRecords, rules: Rules, name: bytes, peers: Sequence[bytes]) -> Record | None:
         for peer in dict.fromkeys(peers):
             if peer in self._fetcher.dropped:
                 continue
